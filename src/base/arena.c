@@ -1,0 +1,118 @@
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ONE_EACH 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ONE_EACH 1
+#endif
+#endif
+#ifndef ONE_EACH
+#define ONE_EACH 0
+#endif
+
+enum { FIRST_CHUNK = 512, MAX_CHUNK = 65536 };
+
+struct chunk {
+	struct chunk *next;
+	size_t used, size;
+	alignas(max_align_t) unsigned char bytes[];
+};
+
+struct arena {
+	struct chunk *chunks; /* the one being filled first */
+	size_t next_size;
+	size_t total;
+};
+
+struct arena *arena_new(void)
+{
+	struct arena *a = mem_new(sizeof(*a));
+	a->next_size = FIRST_CHUNK;
+	return a;
+}
+
+void arena_free(struct arena *a)
+{
+	if (!a)
+		return;
+	for (struct chunk *c = a->chunks, *next; c; c = next) {
+		next = c->next;
+		free(c);
+	}
+	free(a);
+}
+
+static struct chunk *chunk_add(struct arena *a, size_t size)
+{
+	struct chunk *c = mem_new(sizeof(*c) + size);
+	c->size = size;
+	c->next = a->chunks;
+	a->chunks = c;
+	a->total += sizeof(*c) + size;
+	return c;
+}
+
+void *arena_alloc(struct arena *a, size_t len)
+{
+	const size_t align = alignof(max_align_t);
+	MUST(len < SIZE_MAX / 2);
+	size_t need = ONE_EACH ? len : (len + align - 1) / align * align;
+	struct chunk *c = a->chunks;
+	if (ONE_EACH || !c || c->size - c->used < need) {
+		size_t size = ONE_EACH || need > a->next_size ? need : a->next_size;
+		if (!ONE_EACH && a->next_size < MAX_CHUNK)
+			a->next_size *= 2;
+		c = chunk_add(a, size);
+	}
+	void *at = c->bytes + c->used;
+	c->used += need;
+	return at;
+}
+
+void *arena_array(struct arena *a, size_t n, size_t size)
+{
+	size_t total = 0;
+	MUST(!__builtin_mul_overflow(n, size, &total));
+	return arena_alloc(a, total);
+}
+
+char *arena_dup(struct arena *a, struct slice s)
+{
+	char *copy = arena_alloc(a, s.len + 1);
+	if (s.len)
+		memcpy(copy, s.at, s.len);
+	return copy;
+}
+
+struct slice arena_dup_slice(struct arena *a, struct slice s)
+{
+	return (struct slice){arena_dup(a, s), s.len};
+}
+
+char *arena_printf(struct arena *a, const char *fmt, ...)
+{
+	va_list args, again;
+	va_start(args, fmt);
+	va_copy(again, args);
+	int len = vsnprintf(NULL, 0, fmt, args);
+	va_end(args);
+	MUST(len >= 0);
+	char *text = arena_alloc(a, (size_t)len + 1);
+	MUST(vsnprintf(text, (size_t)len + 1, fmt, again) == len);
+	va_end(again);
+	return text;
+}
+
+size_t arena_bytes(const struct arena *a)
+{
+	return a->total;
+}

@@ -1,0 +1,123 @@
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+void buf_init(struct buf *b, size_t max)
+{
+	*b = (struct buf){.max = max};
+}
+
+void buf_fini(struct buf *b)
+{
+	free(b->bytes);
+	*b = (struct buf){.max = b->max};
+}
+
+void buf_clear(struct buf *b)
+{
+	b->start = b->end = 0;
+	b->full = false;
+}
+
+struct slice buf_slice(const struct buf *b)
+{
+	return (struct slice){b->bytes ? b->bytes + b->start : "", b->end - b->start};
+}
+
+size_t buf_len(const struct buf *b)
+{
+	return b->end - b->start;
+}
+
+char *buf_reserve(struct buf *b, size_t min, size_t *room)
+{
+	size_t len = buf_len(b);
+	if (min > b->max || len > b->max - min) {
+		b->full = true;
+		return NULL;
+	}
+	if (b->size - b->end < min && b->start > 0) {
+		memmove(b->bytes, b->bytes + b->start, len);
+		b->start = 0;
+		b->end = len;
+	}
+	if (b->size - b->end < min) {
+		size_t want = b->size ? b->size * 2 : 256;
+		if (want < len + min)
+			want = len + min;
+		if (want > b->max)
+			want = b->max;
+		b->bytes = mem_grow(b->bytes, want, 1);
+		b->size = want;
+	}
+	if (room)
+		*room = b->size - b->end;
+	return b->bytes + b->end;
+}
+
+void buf_commit(struct buf *b, size_t n)
+{
+	MUST(n <= b->size - b->end);
+	b->end += n;
+}
+
+bool buf_append(struct buf *b, struct slice s)
+{
+	if (s.len == 0)
+		return true;
+	char *at = buf_reserve(b, s.len, NULL);
+	if (!at)
+		return false;
+	memcpy(at, s.at, s.len);
+	b->end += s.len;
+	return true;
+}
+
+bool buf_puts(struct buf *b, const char *cstr)
+{
+	return buf_append(b, slice_of(cstr));
+}
+
+bool buf_putc(struct buf *b, char c)
+{
+	return buf_append(b, (struct slice){&c, 1});
+}
+
+bool buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list args, again;
+	va_start(args, fmt);
+	va_copy(again, args);
+	int len = vsnprintf(NULL, 0, fmt, args);
+	va_end(args);
+	MUST(len >= 0);
+	char *at = buf_reserve(b, (size_t)len + 1, NULL);
+	if (at) {
+		MUST(vsnprintf(at, (size_t)len + 1, fmt, again) == len);
+		b->end += (size_t)len;
+	}
+	va_end(again);
+	return at != NULL;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+	MUST(n <= buf_len(b));
+	b->start += n;
+	if (b->start == b->end)
+		b->start = b->end = 0;
+}
+
+const char *buf_cstr(struct buf *b)
+{
+	char *at = buf_reserve(b, 1, NULL);
+	if (!at)
+		return NULL;
+	*at = '\0';
+	return b->bytes + b->start;
+}

@@ -1,0 +1,159 @@
+#include "base/json_out.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* Results of buf_* calls are ignored on purpose throughout: a refused write sets buf.full, which
+ * the caller tests once. */
+
+void json_out_init(struct json_out *j, struct buf *to)
+{
+	*j = (struct json_out){.to = to};
+}
+
+/* One valid UTF-8 sequence at the start of S: its length, or 0. RFC 3629 4. */
+static size_t utf8_len(struct slice s)
+{
+	unsigned char c = (unsigned char)s.at[0];
+	size_t n = c < 0x80                ? 1
+		   : c >= 0xc2 && c < 0xe0 ? 2
+		   : c >= 0xe0 && c < 0xf0 ? 3
+		   : c >= 0xf0 && c < 0xf5 ? 4
+					   : 0;
+	if (n == 0 || s.len < n)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if (((unsigned char)s.at[i] & 0xc0) != 0x80)
+			return 0;
+	if (n > 2) {
+		unsigned char d = (unsigned char)s.at[1];
+		if ((c == 0xe0 && d < 0xa0) || (c == 0xed && d > 0x9f) || (c == 0xf0 && d < 0x90) ||
+		    (c == 0xf4 && d > 0x8f))
+			return 0;
+	}
+	return n;
+}
+
+static void put_escaped(struct buf *b, struct slice s)
+{
+	(void)buf_putc(b, '"');
+	while (s.len) {
+		unsigned char c = (unsigned char)s.at[0];
+		size_t n = utf8_len(s);
+		if (n == 0) {
+			(void)buf_puts(b, "\xef\xbf\xbd"); /* U+FFFD */
+			n = 1;
+		} else if (c == '"' || c == '\\') {
+			(void)buf_putc(b, '\\');
+			(void)buf_putc(b, (char)c);
+		} else if (c == '\n') {
+			(void)buf_puts(b, "\\n");
+		} else if (c < 0x20 || c == 0x7f) {
+			(void)buf_printf(b, "\\u%04x", c);
+		} else {
+			(void)buf_append(b, slice_sub(s, 0, n));
+		}
+		s = slice_sub(s, n, s.len);
+	}
+	(void)buf_putc(b, '"');
+}
+
+static void begin(struct json_out *j, const char *key)
+{
+	uint64_t bit = UINT64_C(1) << j->depth;
+	if (j->comma & bit)
+		(void)buf_putc(j->to, ',');
+	j->comma |= bit;
+	if (key) {
+		put_escaped(j->to, slice_of(key));
+		(void)buf_putc(j->to, ':');
+	}
+}
+
+static void open_level(struct json_out *j, const char *key, bool object)
+{
+	begin(j, key);
+	(void)buf_putc(j->to, object ? '{' : '[');
+	j->depth++;
+	MUST(j->depth < 64);
+	uint64_t bit = UINT64_C(1) << j->depth;
+	j->comma &= ~bit;
+	j->object = object ? j->object | bit : j->object & ~bit;
+}
+
+void json_open_object(struct json_out *j, const char *key)
+{
+	open_level(j, key, true);
+}
+
+void json_open_array(struct json_out *j, const char *key)
+{
+	open_level(j, key, false);
+}
+
+void json_close(struct json_out *j)
+{
+	MUST(j->depth > 0);
+	(void)buf_putc(j->to, j->object & UINT64_C(1) << j->depth ? '}' : ']');
+	j->depth--;
+}
+
+void json_string(struct json_out *j, const char *key, struct slice s)
+{
+	begin(j, key);
+	put_escaped(j->to, s);
+}
+
+void json_cstr(struct json_out *j, const char *key, const char *s)
+{
+	if (s)
+		json_string(j, key, slice_of(s));
+	else
+		json_null(j, key);
+}
+
+void json_u64(struct json_out *j, const char *key, uint64_t n)
+{
+	begin(j, key);
+	(void)buf_printf(j->to, "%llu", (unsigned long long)n);
+}
+
+void json_i64(struct json_out *j, const char *key, int64_t n)
+{
+	begin(j, key);
+	(void)buf_printf(j->to, "%lld", (long long)n);
+}
+
+void json_double(struct json_out *j, const char *key, double n)
+{
+	begin(j, key);
+	if (!isfinite(n)) {
+		(void)buf_puts(j->to, "null");
+		return;
+	}
+	char text[400];
+	int len = snprintf(text, sizeof(text), "%.3f", n);
+	while (len > 0 && text[len - 1] == '0')
+		len--;
+	if (len > 0 && text[len - 1] == '.')
+		len--;
+	(void)buf_append(j->to, (struct slice){text, len > 0 ? (size_t)len : 0});
+}
+
+void json_bool(struct json_out *j, const char *key, bool b)
+{
+	begin(j, key);
+	(void)buf_puts(j->to, b ? "true" : "false");
+}
+
+void json_null(struct json_out *j, const char *key)
+{
+	begin(j, key);
+	(void)buf_puts(j->to, "null");
+}
+
+void json_raw(struct json_out *j, const char *key, struct slice json)
+{
+	begin(j, key);
+	(void)buf_append(j->to, json);
+}

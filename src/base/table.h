@@ -1,0 +1,18 @@
+/*
+ * uthash with our hooks: SipHash-2-4 under a key drawn at start (a peer may choose the keys of a
+ * table), and an abort instead of exit() when memory is gone. Include this, never <uthash.h>
+ * itself.
+ */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+uint64_t siphash(const void *bytes, size_t len);
+
+#define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = (unsigned)siphash((keyptr), (keylen)))
+#define uthash_fatal(msg) must_failed(msg, __FILE__, __LINE__)
+/* uthash's macros are not written for our conversion and shadow warnings. */
+#pragma GCC system_header
+#include <uthash.h>

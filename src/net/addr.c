@@ -1,0 +1,169 @@
+#include "net/addr.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+struct ip ip_v4(uint32_t host_order)
+{
+	struct ip ip;
+	uint32_t net = htonl(host_order);
+	memcpy(ip.b, v4_prefix, 12);
+	memcpy(ip.b + 12, &net, 4);
+	return ip;
+}
+
+uint32_t ip_to_v4(const struct ip *ip)
+{
+	uint32_t net = 0;
+	memcpy(&net, ip->b + 12, 4);
+	return ntohl(net);
+}
+
+bool ip_is_v4(const struct ip *ip)
+{
+	return memcmp(ip->b, v4_prefix, 12) == 0;
+}
+
+bool ip_is_loopback(const struct ip *ip)
+{
+	static const uint8_t v6[16] = {[15] = 1};
+	return ip_is_v4(ip) ? ip->b[12] == 127 : memcmp(ip->b, v6, 16) == 0;
+}
+
+bool ip_is_any(const struct ip *ip)
+{
+	static const uint8_t v6[16];
+	return ip_is_v4(ip) ? ip_to_v4(ip) == 0 : memcmp(ip->b, v6, 16) == 0;
+}
+
+bool ip_eq(const struct ip *a, const struct ip *b)
+{
+	return memcmp(a->b, b->b, 16) == 0;
+}
+
+bool ip_parse(struct slice text, struct ip *out)
+{
+	char cstr[INET6_ADDRSTRLEN + 1];
+	if (text.len == 0 || text.len >= sizeof(cstr) || memchr(text.at, '\0', text.len))
+		return false;
+	memcpy(cstr, text.at, text.len);
+	cstr[text.len] = '\0';
+	struct in_addr v4;
+	if (inet_pton(AF_INET, cstr, &v4) == 1) {
+		*out = ip_v4(ntohl(v4.s_addr));
+		return true;
+	}
+	return inet_pton(AF_INET6, cstr, out->b) == 1;
+}
+
+const char *ip_text(const struct ip *ip, char out[ADDR_TEXT])
+{
+	const char *text = ip_is_v4(ip) ? inet_ntop(AF_INET, ip->b + 12, out, ADDR_TEXT)
+					: inet_ntop(AF_INET6, ip->b, out, ADDR_TEXT);
+	return text ? text : "?"; /* ADDR_TEXT is room for any address */
+}
+
+bool cidr_parse(struct slice text, struct cidr *out)
+{
+	struct slice rest = text;
+	struct slice host = slice_cut(&rest, '/');
+	if (!ip_parse(host, &out->ip))
+		return false;
+	bool v4 = ip_is_v4(&out->ip) && slice_find(host, ':') == host.len;
+	uint64_t bits = v4 ? 32 : 128;
+	if (host.len < text.len && !slice_to_u64(rest, bits, &bits))
+		return false;
+	out->bits = (uint8_t)(v4 ? bits + 96 : bits);
+	for (unsigned i = out->bits; i < 128; i++)
+		out->ip.b[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
+	return true;
+}
+
+bool cidr_has(const struct cidr *c, const struct ip *ip)
+{
+	unsigned whole = c->bits / 8, rest = c->bits % 8;
+	if (memcmp(c->ip.b, ip->b, whole) != 0)
+		return false;
+	return rest == 0 || ((c->ip.b[whole] ^ ip->b[whole]) & (0xff00u >> rest) & 0xff) == 0;
+}
+
+struct ip cidr_nth(const struct cidr *c, uint32_t n)
+{
+	struct ip ip = c->ip;
+	for (int i = 15; i >= 0 && n; i--) {
+		uint32_t sum = ip.b[i] + (n & 0xff);
+		ip.b[i] = (uint8_t)sum;
+		n = (n >> 8) + (sum >> 8);
+	}
+	return ip;
+}
+
+bool addr_eq(const struct addr *a, const struct addr *b)
+{
+	return a->port == b->port && ip_eq(&a->ip, &b->ip);
+}
+
+bool addr_parse(struct slice text, struct addr *out)
+{
+	struct slice host, port;
+	if (text.len && text.at[0] == '[') {
+		port = slice_sub(text, 1, text.len);
+		host = slice_cut(&port, ']');
+		if (port.len == 0 || port.at[0] != ':')
+			return false;
+		port = slice_sub(port, 1, port.len);
+	} else {
+		port = text;
+		host = slice_cut(&port, ':');
+	}
+	uint64_t n = 0;
+	struct ip ip;
+	if (!slice_to_u64(port, UINT16_MAX, &n) || !ip_parse(host, &ip))
+		return false;
+	*out = (struct addr){.ip = ip, .port = (uint16_t)n};
+	return true;
+}
+
+const char *addr_text(const struct addr *a, char out[ADDR_TEXT])
+{
+	char ip[ADDR_TEXT];
+	bool v4 = ip_is_v4(&a->ip);
+	(void)snprintf(out, ADDR_TEXT, v4 ? "%s:%u" : "[%s]:%u", ip_text(&a->ip, ip),
+		       a->port); /* always fits */
+	return out;
+}
+
+struct addr addr_of(const struct sockaddr_storage *sa)
+{
+	struct addr a = {0};
+	if (sa->ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
+		a.ip = ip_v4(ntohl(in->sin_addr.s_addr));
+		a.port = ntohs(in->sin_port);
+	} else if (sa->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
+		memcpy(a.ip.b, &in6->sin6_addr, 16);
+		a.port = ntohs(in6->sin6_port);
+	}
+	return a;
+}
+
+socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *sa)
+{
+	memset(sa, 0, sizeof(*sa));
+	if (ip_is_v4(&a->ip)) {
+		struct sockaddr_in *in = (struct sockaddr_in *)sa;
+		in->sin_family = AF_INET;
+		in->sin_addr.s_addr = htonl(ip_to_v4(&a->ip));
+		in->sin_port = htons(a->port);
+		return sizeof(*in);
+	}
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)sa;
+	in6->sin6_family = AF_INET6;
+	memcpy(&in6->sin6_addr, a->ip.b, 16);
+	in6->sin6_port = htons(a->port);
+	return sizeof(*in6);
+}

@@ -1,0 +1,56 @@
+/*
+ * One stored resource, immutable and counted: decoded struct, canonical JSON, and where it was
+ * written.
+ *
+ *   struct object *pod = object_from_json(KIND_POD, json, &err);      // what the API carries
+ *   const struct pod *spec = pod->pod;
+ *   object_put(pod);
+ *
+ * People's YAML comes in through manifest.h, which also gives file and line to every error. Any
+ * thread may hold a reference; the count is atomic, nothing else ever changes.
+ */
+#pragma once
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "model/kinds.h"
+
+struct object {
+	enum kind kind;
+	struct meta meta;
+	union { /* by kind; a Namespace has none */
+		const void *body;
+		const struct config_map *config_map;
+		const struct service *service;
+		const struct endpoint_slice *endpoint_slice;
+		const struct pod *pod;
+		const struct deployment *deployment;
+	};
+	struct slice json;       /* canonical JSON text, metadata included, no newline */
+	const char *origin_file; /* "" when it came through the API */
+	unsigned origin_line;
+	struct arena *arena;
+	atomic_uint refs;
+};
+
+/* Strict: unknown fields are errors when STRICT (people), ignored otherwise (a newer server). NULL
+ * on failure. One reference. */
+struct object *object_from_json(enum kind kind, struct slice json, bool strict,
+				struct err *err) MUST_CHECK;
+struct object *object_get(const struct object *o); /* one more reference */
+void object_put(struct object *o);                 /* NULL is fine */
+/* "Service shop/db", into OUT; for messages and steps. */
+const char *object_text(const struct object *o, char *out, size_t out_len);
+/* A copy whose top-level member FIELD ("status", "metadata", "spec") is replaced by JSON; decoded
+ * anew. */
+struct object *object_with(const struct object *o, const char *field, struct slice json,
+			   struct err *err) MUST_CHECK;
+/* YAML text of the object, as people read it (`hark get -o yaml`). */
+bool object_yaml(const struct object *o, struct buf *out) MUST_CHECK;
+
+/* The mesh configuration in the ConfigMap (NULL: all defaults). Texts live in ARENA. False: the
+ * error says which key, line and path. */
+bool mesh_config_decode(const struct object *config_map, struct arena *arena,
+			struct mesh_config *out, struct err *err) MUST_CHECK;
+void mesh_config_default(struct mesh_config *out);

@@ -1,0 +1,109 @@
+/*
+ * The view: what one sidecar knows of the mesh, immutable, indexed for the questions that decide/
+ * asks.
+ *
+ *   struct view_builder *b = view_builder_new("shop", "web-1");          // whose sidecar this is
+ *   view_builder_set(b, object);  view_builder_remove(b, kind, ns, name);   // as watch events
+ * come; O(1) each struct view *v = view_build(b, live);                // a new immutable view of
+ * all that; one reference
+ *   ... view_get(v) / view_put(v) from any thread; the last put frees it
+ *
+ * A connection keeps the view it started with. Everything found through a view lives as long as the
+ * view. Building is linear in the number of objects, shares the objects themselves, and is done
+ * once for a burst of events. A mesh configuration that does not decode leaves the last good one in
+ * force (view_builder_problem() says so).
+ */
+#pragma once
+#include "model/live.h"
+#include "model/object.h"
+#include "model/protocol.h"
+
+struct view_endpoint {
+	struct addr at;                  /* Pod IP and target port */
+	const struct workload *workload; /* NULL: not a Pod that the view knows */
+	struct live_endpoint *live;
+	bool ready;
+};
+
+/* A Service's port as this sidecar sees it. */
+struct view_port {
+	const struct view_service *service;
+	const struct service_port *port;
+	enum protocol protocol;
+	enum protocol_why why;
+	enum detection detection; /* of the mesh, unless the Service's annotation
+				     hark.mesh/detection says otherwise for this port */
+	const char
+		*detection_from; /* "" mesh default, else the resource that says so, for people */
+	uint32_t detection_timeout_ms;
+	const struct view_endpoint
+		*endpoints; /* ready ones (all with publishNotReadyAddresses), IPv4 first */
+	size_t n_endpoints, n_v4;
+	struct live_port *live; /* outbound */
+};
+
+struct view_service {
+	const struct object *object; /* KIND_SERVICE */
+	const char *host;            /* "db.shop.svc.cluster.local" */
+	const struct view_port *ports;
+	size_t n_ports;
+};
+
+struct workload {
+	const struct object *pod;
+	const char *name; /* of the owner: the Deployment's for its Pods, else the Pod's (Istio:
+			     workload name) */
+	const char *canonical_name, *canonical_revision, *app,
+		*version; /* telemetry.md 2; "unknown"/"latest" where absent */
+	bool has_sidecar; /* it carries a sidecar of this mesh */
+	bool mesh_tls;    /* its sidecar speaks mesh TLS: label security.istio.io/tlsMode=istio */
+};
+
+/* A port of the own Pod: what stands behind an inbound connection. */
+struct inbound_port {
+	uint16_t port; /* target port */
+	const struct view_port
+		*service_port; /* of the oldest Service that targets it; NULL: no Service does */
+	enum protocol protocol;
+	enum protocol_why why;
+	enum detection detection;
+	const char *detection_from;
+	uint32_t detection_timeout_ms;
+	struct live_port *live; /* inbound */
+};
+
+struct view;
+struct view_builder;
+
+struct view_builder *view_builder_new(const char *self_ns, const char *self_pod);
+void view_builder_free(struct view_builder *b);
+void view_builder_set(struct view_builder *b, struct object *o); /* takes a reference */
+void view_builder_remove(struct view_builder *b, enum kind kind, const char *ns, const char *name);
+const char *view_builder_problem(
+	const struct view_builder *b); /* "" or why the mesh configuration was not taken */
+struct view *view_build(struct view_builder *b, struct live *live);
+struct view *view_get(struct view *v);
+void view_put(struct view *v); /* NULL is fine */
+
+const struct mesh_config *view_mesh(const struct view *v);
+const struct workload *view_self(const struct view *v); /* NULL until the own Pod is known */
+uint64_t view_version(const struct view *v);            /* highest resourceVersion in it */
+size_t view_count(const struct view *v, enum kind kind);
+
+/* A Service's virtual IP and port. NULL: none such. */
+const struct view_port *view_port_by_vip(const struct view *v, const struct addr *at);
+/* The Service that owns the virtual IP, whatever the port. */
+const struct view_service *view_service_by_vip(const struct view *v, const struct ip *ip);
+/* A headless Service's endpoint; when several match, the oldest Service. */
+const struct view_port *view_port_by_headless(const struct view *v, const struct addr *at,
+					      const struct view_endpoint **ep);
+const struct view_service *view_service_by_name(const struct view *v, const char *ns,
+						const char *name);
+const struct workload *view_workload_by_ip(const struct view *v,
+					   const struct ip *ip); /* running Pods only */
+/* Also for a port that no Service targets (service_port NULL then): such ports share bounded state
+ * made on demand, hence LIVE may be NULL. */
+const struct inbound_port *view_inbound_port(const struct view *v, uint16_t port);
+/* "db", "db.shop", "db.shop.svc", "db.shop.svc.cluster.local", Pod host names; from the own
+ * namespace. All addresses, up to MAX. */
+size_t view_resolve(const struct view *v, struct slice host, struct ip *out, size_t max);

@@ -9,14 +9,19 @@ struct slice slice_of(const char *cstr)
 	return (struct slice){cstr, cstr ? strlen(cstr) : 0};
 }
 
+/* Only an empty slice may point nowhere, so two of one length are equal when either does. */
 bool slice_eq(struct slice a, struct slice b)
 {
-	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+	if (a.len != b.len)
+		return false;
+	return !a.at || !b.at || memcmp(a.at, b.at, a.len) == 0;
 }
 
 bool slice_eq_nocase(struct slice a, struct slice b)
 {
-	return a.len == b.len && (a.len == 0 || strncasecmp(a.at, b.at, a.len) == 0);
+	if (a.len != b.len)
+		return false;
+	return !a.at || !b.at || strncasecmp(a.at, b.at, a.len) == 0;
 }
 
 bool slice_is(struct slice a, const char *cstr)

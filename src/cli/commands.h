@@ -1,0 +1,18 @@
+/*
+ * The subcommands: one file each (cmd_NAME.c), one row here, in the order of `hark help`.
+ * To add one: write the file, add the row.
+ */
+#pragma once
+#include "cli/args.h"
+
+#define COMMANDS(X)                                                                                \
+	X(version)                                                                                 \
+	X(help)
+
+#define X(name) extern const struct command cmd_##name;
+COMMANDS(X)
+#undef X
+
+/* NULL: no such command. */
+const struct command *command_find(const char *name);
+void commands_list(FILE *to);

@@ -4,9 +4,9 @@
  *   struct probe_spec spec;
  *   probe_spec_init(&spec);                        // Kubernetes' defaults
  *   spec.kind = PROBE_TCP, spec.port = 3307;
- *   struct probe *p = probe_start(node, net, id, &spec, on_change, ctx, &err);
+ *   struct prober *p = prober_start(node, net, id, &spec, on_change, ctx, &err);
  *   ... on_change(ctx, true, "")                   // ready; (ctx, false, why) when it no longer is
- *   probe_free(p);
+ *   prober_free(p);
  *
  * A container is not ready until its probe has succeeded. Network probes connect from inside the
  * Pod to the Pod's own address, from 127.0.0.6 (::6), which the capture rules leave alone: they
@@ -22,34 +22,29 @@
 #include "base/err.h"
 #include "local/node.h"
 #include "local/pod_net.h"
+#include "model/kinds.h"
 
 enum { PROBE_STARTUP_MS = 100 };
 
-enum probe_kind { PROBE_TCP, PROBE_HTTP, PROBE_EXEC };
-
-struct probe_header {
-	const char *name, *value;
-};
-
 struct probe_spec {
-	enum probe_kind kind;
-	uint16_t port;    /* TCP, HTTP */
-	const char *path; /* HTTP; NULL: "/" */
-	const char *host; /* HTTP: Host header; NULL: ADDRESS:PORT */
-	const struct probe_header *headers;
+	enum probe_kind kind; /* not PROBE_NONE */
+	uint16_t port;        /* TCP, HTTP */
+	const char *path;     /* HTTP; NULL: "/" */
+	const char *host;     /* HTTP: Host header; NULL: ADDRESS:PORT */
+	const struct pair *headers;
 	size_t n_headers;
 	const char *const *argv; /* EXEC; NULL-terminated */
 	unsigned initial_delay_s, period_s, timeout_s, success_threshold, failure_threshold;
 };
 
-struct probe;
+struct prober;
 /* WHY is the last failure, for a person; borrowed for the call. May free the probe. */
 typedef void probe_change_fn(void *ctx, bool ready, const char *why);
 
 void probe_spec_init(struct probe_spec *spec); /* 0, 10, 1, 1, 3 */
 /* SPEC is copied. CONTAINER_ID is needed for PROBE_EXEC. NULL: SPEC cannot be. */
-struct probe *probe_start(struct node *node, const struct pod_net *pod, const char *container_id,
-			  const struct probe_spec *spec, probe_change_fn *change, void *ctx,
-			  struct err *err) MUST_CHECK;
-const char *probe_last_failure(const struct probe *p); /* "" before the first one */
-void probe_free(struct probe *p);
+struct prober *prober_start(struct node *node, const struct pod_net *pod, const char *container_id,
+			    const struct probe_spec *spec, probe_change_fn *change, void *ctx,
+			    struct err *err) MUST_CHECK;
+const char *prober_last_failure(const struct prober *p); /* "" before the first one */
+void prober_free(struct prober *p);

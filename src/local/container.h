@@ -4,7 +4,8 @@
  *
  *   struct container_spec spec = {.id = "shop.db-0.mariadb", .pod = net, .argv = argv, .n_argv = 2,
  *                                 .caps = CONTAINER_DEFAULT_CAPS, .log_path = path, ...};
- *   struct container *c = container_start(node, &spec, &(struct container_ops){...}, pod, &err);
+ *   struct container_proc *c = container_start(node, &spec, &(struct container_ops){...}, pod,
+ * &err);
  *   ... ops.started(ctx)                       // the command runs
  *   ... ops.exited(ctx, &exit)                 // once, always, a command that never started
  * included container_stop(c, 30);                     // SIGTERM, then SIGKILL after 30 s; exited()
@@ -74,18 +75,19 @@ struct container_ops {
 	void (*exited)(void *ctx, const struct container_exit *exit);
 };
 
-struct container;
+struct container_proc; /* model/kinds.h has struct container: what a person wrote */
 
 /* SPEC is used before this returns. NULL: no process could be made (ERR); exited() does not come.
  * The argv[0] "/proc/self/exe" is this very program, wherever it lies. */
-struct container *container_start(struct node *node, const struct container_spec *spec,
-				  const struct container_ops *ops, void *ctx,
-				  struct err *err) MUST_CHECK;
-void container_stop(struct container *c, unsigned grace_s); /* 0: SIGKILL now; again: sooner only */
-void container_free(struct container *c);                   /* exited() does not come any more */
-bool container_running(const struct container *c);          /* started, not exited */
-pid_t container_pid(const struct container *c);             /* of its init, as the node counts */
-const char *container_id(const struct container *c);
+struct container_proc *container_start(struct node *node, const struct container_spec *spec,
+				       const struct container_ops *ops, void *ctx,
+				       struct err *err) MUST_CHECK;
+void container_stop(struct container_proc *c,
+		    unsigned grace_s);                  /* 0: SIGKILL now; again: sooner only */
+void container_free(struct container_proc *c);          /* exited() does not come any more */
+bool container_running(const struct container_proc *c); /* started, not exited */
+pid_t container_pid(const struct container_proc *c);    /* of its init, as the node counts */
+const char *container_id(const struct container_proc *c);
 
 /*
  * Kubernetes' $(VAR) in TEXT: a known name gives its value, an unknown one stays as it stands, "$$"

@@ -32,6 +32,7 @@ enum {
 
 struct classify {
 	enum word word;
+	bool may_be_hello;  /* WORD_MORE: can only become a ClientHello, not HTTP */
 	uint8_t http_minor; /* WORD_HTTP1: the x of HTTP/1.x */
 	uint8_t n_alpn;     /* WORD_TLS */
 	bool hello_unread;  /* WORD_TLS longer than CLASSIFY_MAX_HELLO: no names are known */

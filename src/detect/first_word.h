@@ -35,6 +35,8 @@ enum fw_event {
 	FW_UPSTREAM_END,     /* FIN */
 	FW_UPSTREAM_REFUSED, /* the early connection could not be made, at any endpoint */
 	FW_UPSTREAM_RESET,   /* it was made, then reset */
+	FW_EARLY_DENIED,     /* FW_OPEN_UPSTREAM cannot be followed (budget, descriptors): from
+				here on the client alone is listened to */
 	FW_TIMER,            /* timer_us of the last answer is over; a moment early does no harm */
 	FW_N_EVENTS
 };
@@ -107,9 +109,10 @@ enum fw_verdict {
 	FW_CLOSE,        /* the client is gone (or Istio would close): drop both connections */
 };
 
-/* What the port's next connection may be told. FW_TEACH_SERVER_FIRST is provisional: keep it when
- * the client's first bytes come after the greeting, drop it when the server closes before that (a
- * greeting followed at once by a close is a refusal). */
+/* What the port's next connection may be told. Never anything from what a mesh ClientHello may have
+ * been, from a guess, or from a server that gave up. FW_TEACH_SERVER_FIRST is provisional: keep it
+ * when the client's first bytes come after the greeting, drop it when the server closes before that
+ * (a greeting followed at once by a close is a refusal). */
 enum fw_teach {
 	FW_TEACH_NOTHING,
 	FW_TEACH_SERVER_FIRST,
@@ -145,6 +148,7 @@ enum fw_first { FW_NOBODY, FW_CLIENT, FW_SERVER };
 	X(CLIENT_CUT, "client-cut", "the client began what may be HTTP or TLS and ended there")    \
 	X(CLIENT_ENDED, "client-ended", "the client ended its side without a word")                \
 	X(CLIENT_RESET, "client-reset", "the client went away before anybody spoke")               \
+	X(CLIENT_CLOSED, "client-closed", "the client closed while it was waited for")             \
 	X(SERVER_GREETED, "server-greeted", "the server spoke first")                              \
 	X(SERVER_WINDOW, "server-greeted-window",                                                  \
 	  "the server spoke first, and no ClientHello came within the window")                     \
@@ -173,25 +177,27 @@ struct fw_answer {
 	uint32_t timer_us;            /* send FW_TIMER so long from now; 0: no timer */
 };
 
-/* What each side has done so far, and until when it is waited for; private to the machine. */
+/* What each side has done so far, and until when it is waited for. Private to the machine. */
 struct first_word {
 	struct fw_config cfg;
-	enum { FW_CLIENT_SILENT, FW_CLIENT_BEGAN } client;
+	enum { FW_CLIENT_SILENT, FW_CLIENT_BEGAN /* WORD_MORE */ } client;
 	enum {
 		FW_UPSTREAM_UNOPENED,
-		FW_UPSTREAM_QUIET, /* opening, or open and silent */
+		FW_UPSTREAM_QUIET, /* being opened, or open and silent */
 		FW_UPSTREAM_BEGAN, /* GREET_MORE */
-		FW_UPSTREAM_SPOKE, /* its word is .held, kept back for a ClientHello */
+		FW_UPSTREAM_SPOKE, /* what would be answered is held back for a ClientHello */
 	} upstream;
-	bool client_tls;             /* what the client began may be a ClientHello */
-	uint32_t client_len;         /* bytes of the word it began */
-	uint64_t client_until_us;    /* FW_CLIENT_BEGAN */
-	uint64_t upstream_until_us;  /* FW_UPSTREAM_BEGAN */
-	enum greet_protocol greeted; /* FW_UPSTREAM_BEGAN: the name if it turns out to be words */
-	struct fw_answer held;       /* FW_UPSTREAM_SPOKE */
+	enum fw_first first;        /* whose bytes came first */
+	bool client_hello;          /* what the client began can only become a ClientHello */
+	size_t client_len;          /* of what it began */
+	uint64_t client_until_us;   /* FW_CLIENT_BEGAN: when it has stalled */
+	uint64_t upstream_until_us; /* FW_UPSTREAM_BEGAN: when it has stalled */
+	struct fw_answer held;      /* FW_UPSTREAM_SPOKE */
 	struct fw_answer last;
 };
 
+/* Call it after a first look at the client's bytes: when some are there already, their event
+ * follows at once and an early connection that was asked for here need not be started. */
 struct fw_answer first_word_start(struct first_word *fw, const struct fw_config *cfg,
 				  uint64_t since_accept_us);
 /* Upstream events come only after FW_OPEN_UPSTREAM was answered. */

@@ -3,13 +3,15 @@
  * socket, no clock, no log.
  *
  *   struct plan plan;
- *   decide_outbound(view, &facts, &plan);       // to the address that the app dialled
- *   ... the data plane executes plan.action; when the first word has come, decide_first_word(&plan,
- * &answer) adds its step plan_reason(&plan, &buf);                   // the one sentence that
- * access log, metrics, explain and dashboard print
+ *   decide_outbound(view, &facts, &plan);     // to the address that the app dialled
+ *   ...                                       // the data plane executes plan.action
+ *   decide_first_word(&plan, &answer);        // the race is over: adds its step
+ *   plan_reason(&plan, &buf);                 // the one sentence that access log, metrics, explain
+ *                                             // and dashboard print
  *
  * A plan borrows from the view: it lives as long as the view does. Plans are small and on the
- * stack; deciding allocates nothing, and texts are rendered only when somebody reads them.
+ * stack; deciding allocates nothing, and texts are rendered only when somebody reads them. Any
+ * thread; what was learnt is read with relaxed atomics.
  */
 #pragma once
 #include "base/buf.h"
@@ -18,9 +20,10 @@
 #include "model/view.h"
 
 enum plan_action {
-	PLAN_RELAY,  /* declared TCP: dial at once */
+	PLAN_RELAY,  /* dial at once, pass bytes on */
 	PLAN_DETECT, /* listen (plan.fw says to whom), then relay */
 	PLAN_REFUSE, /* reset the client; the last step says why */
+	N_PLAN_ACTIONS,
 };
 
 enum plan_destination {
@@ -29,35 +32,41 @@ enum plan_destination {
 	DEST_ENDPOINT,    /* exactly plan.to, an endpoint of the headless Service plan.port */
 	DEST_PASSTHROUGH, /* exactly plan.to, not a Service of the mesh */
 	DEST_APP,         /* the own Pod's application at plan.to */
+	N_PLAN_DESTINATIONS,
 };
 
-/* Each step: a row makes the enum, the short name for logs and metrics, and what the operator reads
- * (STEP rows in plan.c). */
+/* One row makes the enum, the name for logs and metrics, and the field of the resource that the
+ * step rests on ("" when none does). The text for people is step_text(). */
+#define STEPS(X)                                                                                   \
+	X(SERVICE_VIP, "service-vip", "spec.clusterIPs") /* a Service's virtual IP and port */     \
+	X(HEADLESS, "headless", "spec.ports")            /* an endpoint of a headless Service */   \
+	X(POD_IP, "pod-ip", "status.podIPs")             /* a Pod's address, dialled directly */   \
+	X(UNKNOWN_ADDRESS, "unknown-address", "")        /* nothing in the mesh has it */          \
+	X(VIP_PORT_UNKNOWN, "vip-port-unknown", "spec.ports") /* the Service has no such port */   \
+	X(ALLOW_ANY, "allow-any", "outboundTrafficPolicy.mode")                                    \
+	X(REGISTRY_ONLY, "registry-only", "outboundTrafficPolicy.mode")                            \
+	X(SELF_CALL_GUARD, "self-call-guard", "") /* one of the sidecar's own ports */             \
+	X(UDP_PORT, "udp-port", "spec.ports[].protocol")                                           \
+	X(NO_ENDPOINTS, "no-endpoints", "spec.selector")                                           \
+	X(INBOUND_SERVICE, "inbound-service", "spec.ports[].targetPort") /* a Service's target */  \
+	X(INBOUND_UNKNOWN, "inbound-unknown", "") /* no Service targets the port */                \
+	X(DECLARED, "declared", "spec.ports[]")   /* by name, appProtocol or well-known port */    \
+	X(UNDECLARED, "undeclared", "spec.ports[]")                                                \
+	X(BOTH_ENDS, "both-ends", "detection")                                                     \
+	X(CLIENT_FIRST, "client-first", "detection")                                               \
+	X(LEARNED_SERVER_FIRST, "learned-server-first", "")                                        \
+	X(LEARNED_CLIENT_FIRST, "learned-client-first", "")                                        \
+	X(SOURCE_PLAIN, "source-plain", "metadata.labels") /* no ClientHello can be coming */      \
+	X(SOURCE_MESH, "source-mesh", "metadata.labels")   /* one is coming */                     \
+	X(SOURCE_SPOKE_TLS, "source-spoke-tls", "")        /* a wrong guess was made before */     \
+	X(SOURCE_UNKNOWN, "source-unknown", "")            /* weighed by the round trip */         \
+	X(FIRST_WORD, "first-word", "")                    /* what the race gave: plan.word */
+
 enum step_code {
-	STEP_SERVICE_VIP,      /* the address is a Service's virtual IP */
-	STEP_HEADLESS,         /* the address is an endpoint of a headless Service */
-	STEP_POD_IP,           /* the address is a Pod's, dialled directly */
-	STEP_UNKNOWN_ADDRESS,  /* nothing in the mesh has it */
-	STEP_VIP_PORT_UNKNOWN, /* the Service has no such port */
-	STEP_ALLOW_ANY,
-	STEP_REGISTRY_ONLY,
-	STEP_SELF_CALL_GUARD, /* the destination is one of the sidecar's own ports */
-	STEP_UDP_PORT,
-	STEP_NO_ENDPOINTS,
-	STEP_INBOUND_SERVICE, /* the port is the target of a Service's port */
-	STEP_INBOUND_UNKNOWN, /* no Service targets the port */
-	STEP_DECLARED,        /* protocol declared: by name, appProtocol or well-known port */
-	STEP_UNDECLARED,
-	STEP_BOTH_ENDS,
-	STEP_CLIENT_FIRST,
-	STEP_LEARNED_SERVER_FIRST,
-	STEP_LEARNED_CLIENT_FIRST,
-	STEP_SOURCE_PLAIN, /* the source has no sidecar that speaks mesh TLS: no ClientHello can be
-			      coming */
-	STEP_SOURCE_MESH,
-	STEP_SOURCE_UNKNOWN, /* weighed by the round trip */
-	STEP_FIRST_WORD,     /* what the race gave: plan.word */
-	N_STEPS,
+#define X(id, name, field) STEP_##id,
+	STEPS(X)
+#undef X
+		N_STEPS,
 };
 
 enum { PLAN_STEPS = 10 };
@@ -65,23 +74,23 @@ enum { PLAN_STEPS = 10 };
 struct step {
 	enum step_code code;
 	const struct object *resource; /* what caused it, or NULL */
-	uint16_t port;                 /* 0: none */
+	uint16_t port;                 /* the resource's port, or the one that is meant; 0: none */
 };
 
 struct plan {
 	enum plan_action action;
 	enum plan_destination destination;
 	enum live_side side;
-	const struct view_port *port;       /* the Service's port, or NULL */
-	const struct inbound_port *inbound; /* inbound only */
-	const struct workload
-		*peer_workload; /* the source (inbound) or the Pod dialled (outbound), when known */
-	struct addr to;         /* original destination, or the app's address */
+	const struct view_port *port;         /* the Service's port, or NULL */
+	const struct inbound_port *inbound;   /* inbound only */
+	const struct workload *peer_workload; /* the source (inbound) or the Pod dialled (outbound,
+						 known only for DEST_ENDPOINT and Pod IPs) */
+	struct addr from;                     /* inbound: the source; port 0 otherwise */
+	struct addr to;                       /* original destination, or the app's address */
 	bool bind_app_source;   /* inbound: dial from 127.0.0.6/::6, so that capture lets it through
 				   (capture.md 9) */
-	enum protocol protocol;
-	struct fw_config fw; /* for PLAN_DETECT; windows that depend on the measured round trip are
-				filled by the data plane */
+	enum protocol protocol; /* declared; PROTO_AUTO: not */
+	struct fw_config fw;    /* for PLAN_DETECT; window_us is the cap until plan_set_rtt() */
 	struct live_port *live; /* where to learn; NULL: nowhere */
 	uint32_t connect_timeout_ms, idle_timeout_s;
 	struct step steps[PLAN_STEPS];
@@ -101,24 +110,46 @@ struct inbound_facts {
 
 void decide_outbound(const struct view *v, const struct outbound_facts *facts, struct plan *out);
 void decide_inbound(const struct view *v, const struct inbound_facts *facts, struct plan *out);
+/* The window for a ClientHello from an unknown source: twice the measured round trip, at least
+ * FW_WINDOW_MIN_US, at most the configured cap. RTT_US 0: not measured, the cap stands. */
+void plan_set_rtt(struct plan *plan, uint32_t rtt_us);
 void decide_first_word(struct plan *plan, const struct fw_answer *answer); /* adds the step */
 
-const char *step_name(enum step_code code); /* "service-vip" */
-bool step_text(const struct plan *p, const struct step *s,
-	       struct buf *out); /* one clause, "Service shop/db port 3307 declares nothing" */
+bool plan_has_step(const struct plan *p, enum step_code code);
+const char *plan_action_name(enum plan_action a);           /* "relay" */
+const char *plan_destination_name(enum plan_destination d); /* "service" */
+const char *step_name(enum step_code code);                 /* "service-vip" */
+/* One clause: "Service shop/db port 3307 declares nothing". False: OUT is full. */
+bool step_text(const struct plan *p, const struct step *s, struct buf *out);
 bool plan_reason(const struct plan *p, struct buf *out); /* the clauses, joined by "; " */
 
 /* What a mesh that waits for the client's first bytes would do with the same connection
- * (protocol-selection.md 5, the D and W rows). */
+ * (protocol selection: the D rows stall, the W rows work). */
 enum elsewhere { ELSEWHERE_OK, ELSEWHERE_DELAY, ELSEWHERE_STALL };
 struct elsewhere_answer {
 	enum elsewhere what;
-	const char *row;  /* "D5" */
-	const char *text; /* why, one sentence */
+	const char *row;   /* "D5"; "" where no row is meant */
+	const char *text;  /* why, one sentence, static */
+	uint32_t delay_ms; /* ELSEWHERE_DELAY: before the first byte */
 };
+enum mtls_mode { MTLS_PERMISSIVE, MTLS_STRICT, MTLS_DISABLE };
+struct elsewhere_facts {
+	enum live_side side;
+	enum proto_class class;
+	enum mtls_mode mode;  /* of the inbound port */
+	bool matched;         /* outbound: a Service has the address */
+	bool wildcard_http;   /* outbound, unmatched: an HTTP Service uses that port number */
+	bool source_mesh_tls; /* inbound: the client's sidecar speaks mesh TLS */
+	bool server_first;    /* the server speaks first */
+	bool client_tls;      /* the client app begins with a ClientHello of its own */
+	uint32_t timeout_ms;  /* protocolDetectionTimeout, 0: none */
+};
+void elsewhere_of(const struct elsewhere_facts *f, struct elsewhere_answer *out);
 /* SERVER_FIRST: what is known or assumed of the server. */
-void decide_elsewhere(const struct plan *p, bool server_first, struct elsewhere_answer *out);
+void decide_elsewhere(const struct view *v, const struct plan *p, bool server_first,
+		      struct elsewhere_answer *out);
+const char *elsewhere_name(enum elsewhere e); /* "ok", "delay", "stall" */
 
-/* `hark explain`: as text for people or as JSON, with what was learnt. */
+/* `hark explain`: as text for people or as JSON, with what was learnt. False: OUT is full. */
 bool plan_explain_text(const struct view *v, const struct plan *p, struct buf *out);
-bool plan_explain_json(const struct view *v, const struct plan *p, struct json_out *out);
+void plan_explain_json(const struct view *v, const struct plan *p, struct json_out *out);

@@ -99,6 +99,9 @@ const struct view_port *view_port_by_headless(const struct view *v, const struct
 					      const struct view_endpoint **ep);
 const struct view_service *view_service_by_name(const struct view *v, const char *ns,
 						const char *name);
+/* All Services in the order of namespace and name; I below view_n_services(). */
+size_t view_n_services(const struct view *v);
+const struct view_service *view_service_at(const struct view *v, size_t i);
 const struct workload *view_workload_by_ip(const struct view *v,
 					   const struct ip *ip); /* running Pods only */
 /* Also for a port that no Service targets (service_port NULL then): such ports share bounded state

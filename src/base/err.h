@@ -23,7 +23,7 @@ enum err_kind {
 	ERR_NOT_FOUND,
 	ERR_CONFLICT, /* exists already, or another version is there */
 	ERR_LIMIT,    /* a stated bound was reached */
-	ERR_STATE,    /* not possible now */
+	ERR_NOT_NOW,  /* not possible in this state (OpenSSL has an ERR_STATE of its own) */
 };
 
 struct err {

@@ -49,6 +49,6 @@ bool in_netns(int netns_fd, in_netns_fn *run, void *arg, struct err *err)
 		return false;
 	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return err_set(err, ERR_STATE, "a child ended with status %#x", (unsigned)status);
+		return err_set(err, ERR_NOT_NOW, "a child ended with status %#x", (unsigned)status);
 	return true;
 }

@@ -13,10 +13,10 @@ static bool fail(struct err *err, const char *message)
 	struct slice what = slice_trim(slice_cut(&rest, '\n'));
 	struct slice where = slice_trim(slice_cut(&rest, '\n'));
 	if (what.len == 0)
-		return err_set(err, ERR_STATE, "nftables refused the commands without saying why");
+		return err_set(err, ERR_NOT_NOW, "nftables refused the commands without saying why");
 	if (where.len == 0)
-		return err_set(err, ERR_STATE, "nftables: %.*s", SLICE_FMT(what));
-	return err_set(err, ERR_STATE, "nftables: %.*s: in `%.*s`", SLICE_FMT(what),
+		return err_set(err, ERR_NOT_NOW, "nftables: %.*s", SLICE_FMT(what));
+	return err_set(err, ERR_NOT_NOW, "nftables: %.*s: in `%.*s`", SLICE_FMT(what),
 		       SLICE_FMT(where));
 }
 
@@ -27,7 +27,7 @@ static bool run(const char *commands, struct buf *out, struct err *err)
 		return err_sys(err, "nftables context");
 	bool ok = false;
 	if (nft_ctx_buffer_error(nft) != 0 || nft_ctx_buffer_output(nft) != 0) {
-		(void)err_set(err, ERR_STATE, "nftables: no buffers");
+		(void)err_set(err, ERR_NOT_NOW, "nftables: no buffers");
 		goto done;
 	}
 	if (nft_run_cmd_from_buffer(nft, commands) != 0) {

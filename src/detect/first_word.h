@@ -3,11 +3,11 @@
  *
  *   struct first_word fw;
  *   struct fw_answer a = first_word_start(&fw, &cfg, 0);
- *   for (;;) {                                      // each answer replaces the one before
+ *   for (;;) {                             // each answer replaces the one before
  *           timer = a.timer_us ? arm : disarm;
- *           if (a.what == FW_OPEN_UPSTREAM) ...     // start the early connection; said at most
- * once if (a.what == FW_DECIDED) break;        // a.verdict, because of a.reason a =
- * first_word_event(&fw, &input);      // what happened next, on either side
+ *           if (a.what == FW_OPEN_UPSTREAM) ...    // start the early connection; said at most once
+ *           if (a.what == FW_DECIDED) break;       // a.verdict, because of a.reason
+ *           a = first_word_event(&fw, &input);     // what happened next, on either side
  *   }
  *
  * No socket, no clock, no allocation: events in, answers out. Bytes are those that MSG_PEEK shows,

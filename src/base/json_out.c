@@ -98,7 +98,7 @@ void json_close(struct json_out *j)
 	j->depth--;
 }
 
-void json_string(struct json_out *j, const char *key, struct slice s)
+void json_slice(struct json_out *j, const char *key, struct slice s)
 {
 	begin(j, key);
 	put_escaped(j->to, s);
@@ -107,9 +107,9 @@ void json_string(struct json_out *j, const char *key, struct slice s)
 void json_cstr(struct json_out *j, const char *key, const char *s)
 {
 	if (s)
-		json_string(j, key, slice_of(s));
+		json_slice(j, key, slice_of(s));
 	else
-		json_null(j, key);
+		json_nil(j, key);
 }
 
 void json_u64(struct json_out *j, const char *key, uint64_t n)
@@ -146,7 +146,7 @@ void json_bool(struct json_out *j, const char *key, bool b)
 	(void)buf_puts(j->to, b ? "true" : "false");
 }
 
-void json_null(struct json_out *j, const char *key)
+void json_nil(struct json_out *j, const char *key)
 {
 	begin(j, key);
 	(void)buf_puts(j->to, "null");

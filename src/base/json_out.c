@@ -11,35 +11,12 @@ void json_out_init(struct json_out *j, struct buf *to)
 	*j = (struct json_out){.to = to};
 }
 
-/* One valid UTF-8 sequence at the start of S: its length, or 0. RFC 3629 4. */
-static size_t utf8_len(struct slice s)
-{
-	unsigned char c = (unsigned char)s.at[0];
-	size_t n = c < 0x80                ? 1
-		   : c >= 0xc2 && c < 0xe0 ? 2
-		   : c >= 0xe0 && c < 0xf0 ? 3
-		   : c >= 0xf0 && c < 0xf5 ? 4
-					   : 0;
-	if (n == 0 || s.len < n)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if (((unsigned char)s.at[i] & 0xc0) != 0x80)
-			return 0;
-	if (n > 2) {
-		unsigned char d = (unsigned char)s.at[1];
-		if ((c == 0xe0 && d < 0xa0) || (c == 0xed && d > 0x9f) || (c == 0xf0 && d < 0x90) ||
-		    (c == 0xf4 && d > 0x8f))
-			return 0;
-	}
-	return n;
-}
-
 static void put_escaped(struct buf *b, struct slice s)
 {
 	(void)buf_putc(b, '"');
 	while (s.len) {
 		unsigned char c = (unsigned char)s.at[0];
-		size_t n = utf8_len(s);
+		size_t n = slice_utf8_len(s);
 		if (n == 0) {
 			(void)buf_puts(b, "\xef\xbf\xbd"); /* U+FFFD */
 			n = 1;

@@ -41,3 +41,5 @@ bool slice_to_u64(struct slice s, uint64_t max, uint64_t *out);
 /* Bytes as an operator may read them: printable ASCII as it is, the rest as \xNN; cut at OUT_LEN.
  */
 const char *slice_printable(struct slice s, char *out, size_t out_len);
+/* Length of the valid UTF-8 sequence at the start of S (RFC 3629 4), 0 when none stands there. */
+size_t slice_utf8_len(struct slice s);

@@ -11,6 +11,7 @@
  * taken any more. Any thread; LIVE may be NULL and then nothing is known or kept.
  */
 #pragma once
+#include "base/json_out.h"
 #include "detect/first_word.h"
 #include "model/live.h"
 
@@ -25,3 +26,6 @@ struct learned {
 	enum greet_protocol greeting;
 };
 void learn_read(const struct live_port *live, struct learned *out);
+/* Members for the object that is open: "learned" ("nothing", "server-first", "client-first"), the
+ * counters, "greeting" and "app_protocol" (learn_suggest()). */
+void learn_json(const struct live_port *live, struct json_out *out);

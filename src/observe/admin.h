@@ -3,7 +3,7 @@
  * record_json(); /explain of plan_explain_json().)
  *
  *   admin_config_json(view, &buf);
- *   admin_learned_json(view, live, &buf);
+ *   admin_learned_json(live, &buf);
  *
  * Main thread, where the live registry lives. False: OUT reached its bound.
  */
@@ -14,6 +14,6 @@
 /* The mesh configuration in force, whose sidecar this is, and every Service with its ports and
  * endpoints. */
 bool admin_config_json(const struct view *v, struct buf *out) MUST_CHECK;
-/* Per direction and service port: what was seen, what follows from it, and the declaration to write
- * down ({"appProtocol":"mysql"}), null where nothing follows. */
-bool admin_learned_json(const struct view *v, const struct live *live, struct buf *out) MUST_CHECK;
+/* Per direction and service port: what was seen, what follows from it, and the appProtocol to
+ * declare, null where nothing certain does. */
+bool admin_learned_json(const struct live *live, struct buf *out) MUST_CHECK;

@@ -33,10 +33,11 @@ void observe_opened(struct worker_metrics *wm, struct conn_record *r);
 void observe_detecting(struct worker_metrics *wm, struct conn_record *r);
 void observe_detected(struct worker_metrics *wm, struct conn_record *r);
 /*
- * When the upstream connection stands, and from then on every few seconds, so that long connections
- * are not invisible. The first call fixes the labels, upstream_workload among them, and counts
- * istio_tcp_connections_opened_total; a connection that never gets here is counted by
- * observe_closed() with the response flag of its end, as in Istio.
+ * When the upstream connection stands and the first word is known, and from then on every few
+ * seconds, so that long connections are not invisible. The first call fixes the labels
+ * (upstream_workload and protocol among them) and counts istio_tcp_connections_opened_total; a
+ * connection that never gets here is counted by observe_closed(), with the response flag of its
+ * end, as in Istio.
  */
 void observe_bytes(struct worker_metrics *wm, struct conn_record *r);
 /* Once, at the end: r->end says why. LOG NULL: no access log. */

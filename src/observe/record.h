@@ -44,6 +44,8 @@ const char *end_reason_name(enum end_reason r);
 const char *end_reason_text(enum end_reason r);
 const char *end_reason_flag(enum end_reason r);
 bool end_reason_is_error(enum end_reason r);
+/* How a connection ends that the plan refuses: END_REFUSED_BY_PLAN, or END_NO_ENDPOINT. */
+enum end_reason end_of_refusal(const struct plan *p);
 
 struct series; /* the metric row of one label set; metrics.c */
 

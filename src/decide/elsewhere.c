@@ -1,0 +1,190 @@
+/*
+ * What a mesh does that waits for the client's first bytes: the rows by which such connections
+ * stall (D) or work (W), as measured on and read in Istio.
+ */
+#include "base/mem.h"
+#include "decide/internal.h"
+
+enum { NEVER_HELPS = UINT32_MAX };
+
+/* A stall; or, where a detection timeout ends it, a delay. */
+static void stall(struct elsewhere_answer *out, const char *row, uint32_t timeout_ms,
+		  const char *text)
+{
+	*out = (struct elsewhere_answer){ELSEWHERE_STALL, row, text, 0};
+	if (timeout_ms == 0 || timeout_ms == NEVER_HELPS)
+		return;
+	out->what = ELSEWHERE_DELAY;
+	out->delay_ms = timeout_ms;
+}
+
+static void works(struct elsewhere_answer *out, const char *row, const char *text)
+{
+	*out = (struct elsewhere_answer){ELSEWHERE_OK, row, text, 0};
+}
+
+static void outbound(const struct elsewhere_facts *f, struct elsewhere_answer *out)
+{
+	if (!f->matched) {
+		if (f->wildcard_http)
+			stall(out, "D6", f->timeout_ms,
+			      "no Service has the address, but the listener that an HTTP Service's "
+			      "port of "
+			      "the same number opens for every address takes it, and waits for the "
+			      "client");
+		else
+			works(out, "W4",
+			      "no Service has the address: it is passed on without inspection");
+		return;
+	}
+	switch (f->class) {
+	case CLASS_AUTO:
+		stall(out, "D5", f->timeout_ms,
+		      "nothing declares the port's protocol: the client's sidecar waits for the "
+		      "client to "
+		      "speak, whatever the server's mode");
+		return;
+	case CLASS_HTTP:
+		stall(out, "D5", f->timeout_ms,
+		      "the port is declared HTTP: the client's sidecar waits for the client to "
+		      "speak");
+		return;
+	case CLASS_TCP:
+	case CLASS_NONE:
+		break;
+	}
+	works(out, "W1", "the port is declared TCP: the client's sidecar dials at once");
+}
+
+static void inbound_plaintext(const struct elsewhere_facts *f, struct elsewhere_answer *out)
+{
+	switch (f->mode) {
+	case MTLS_STRICT:
+		stall(out, "D3", NEVER_HELPS,
+		      "STRICT: a plaintext client that says nothing waits until it gives up");
+		return;
+	case MTLS_PERMISSIVE:
+		if (f->class == CLASS_HTTP)
+			break;
+		stall(out, "D1", f->timeout_ms,
+		      "PERMISSIVE: the server's sidecar waits for a ClientHello that a plaintext "
+		      "client "
+		      "never sends, even on a port declared TCP");
+		return;
+	case MTLS_DISABLE:
+		if (f->class == CLASS_HTTP)
+			break;
+		if (f->class == CLASS_AUTO)
+			stall(out, "D2", f->timeout_ms,
+			      "mTLS is disabled, but nothing declares the port's protocol: the "
+			      "server's "
+			      "sidecar waits for a request");
+		else
+			works(out, "W2",
+			      "mTLS is disabled and the port is declared TCP: nothing is "
+			      "inspected");
+		return;
+	}
+	/* The codec itself waits: no detection timeout ends that. */
+	stall(out, "D4", NEVER_HELPS,
+	      "the port is declared HTTP: the server's sidecar waits for a request");
+}
+
+static void inbound(const struct elsewhere_facts *f, struct elsewhere_answer *out)
+{
+	bool hello = f->source_mesh_tls && f->mode != MTLS_DISABLE;
+	if (!hello) {
+		inbound_plaintext(f, out);
+		return;
+	}
+	switch (f->class) {
+	case CLASS_AUTO:
+		stall(out, "D5", f->timeout_ms,
+		      "nothing declares the port's protocol: the client's sidecar waits for the "
+		      "client to "
+		      "speak and sends no ClientHello before that");
+		return;
+	case CLASS_HTTP:
+		stall(out, "D4", NEVER_HELPS,
+		      "the port is declared HTTP: the server's sidecar waits for a request");
+		return;
+	case CLASS_TCP:
+	case CLASS_NONE:
+		break;
+	}
+	works(out, "W1",
+	      "the port is declared TCP: the client's sidecar sends its ClientHello at once, and "
+	      "the "
+	      "server's sees it");
+}
+
+void elsewhere_of(const struct elsewhere_facts *f, struct elsewhere_answer *out)
+{
+	if (f->client_tls)
+		works(out, "W3", "the client begins with a ClientHello of its own: nothing waits");
+	else if (!f->server_first)
+		works(out, "", "the client speaks first: nothing waits");
+	else if (f->side == LIVE_INBOUND)
+		inbound(f, out);
+	else
+		outbound(f, out);
+}
+
+/* Istio's listener for an HTTP port takes every address on that port number. */
+static bool wildcard_http(const struct view *v, uint16_t number)
+{
+	for (size_t i = 0; i < view_n_services(v); i++) {
+		const struct view_service *s = view_service_at(v, i);
+		for (size_t k = 0; k < s->n_ports; k++)
+			if (s->ports[k].port->port == number &&
+			    protocol_class(s->ports[k].protocol) == CLASS_HTTP)
+				return true;
+	}
+	return false;
+}
+
+/* Refusals of ours which another mesh makes only after it has heard the client, or not at all. */
+static bool refused_there_too(const struct plan *p)
+{
+	return p->action == PLAN_REFUSE && !plan_has_step(p, STEP_NO_ENDPOINTS) &&
+	       !plan_has_step(p, STEP_VIP_PORT_UNKNOWN) && !plan_has_step(p, STEP_UDP_PORT) &&
+	       !plan_has_step(p, STEP_REGISTRY_ONLY);
+}
+
+void decide_elsewhere(const struct view *v, const struct plan *p, bool server_first,
+		      struct elsewhere_answer *out)
+{
+	if (refused_there_too(p)) {
+		works(out, "", "it is refused there as well");
+		return;
+	}
+	struct elsewhere_facts f = {
+		.side = p->side,
+		.class = protocol_class(p->protocol),
+		.mode = MTLS_PERMISSIVE,
+		.matched = p->port != NULL,
+		.wildcard_http = p->side == LIVE_OUTBOUND && wildcard_http(v, p->to.port),
+		.source_mesh_tls = p->peer_workload && p->peer_workload->mesh_tls,
+		.server_first = server_first,
+		.timeout_ms = p->inbound ? p->inbound->detection_timeout_ms
+			      : p->port  ? p->port->detection_timeout_ms
+					 : view_mesh(v)->protocol_detection_timeout_ms,
+	};
+	struct learned l;
+	learn_read(p->live, &l);
+	f.client_tls = !server_first && l.client_tls && !l.client_http && !l.client_opaque;
+	elsewhere_of(&f, out);
+	if (p->action == PLAN_REFUSE && out->what == ELSEWHERE_OK)
+		works(out, "", "it is refused there as well");
+	else if (plan_has_step(p, STEP_NO_ENDPOINTS) && out->what != ELSEWHERE_OK)
+		out->text = "there is no endpoint, but the client's sidecar says so only after the "
+			    "client has "
+			    "spoken";
+}
+
+const char *elsewhere_name(enum elsewhere e)
+{
+	static const char *const names[] = {
+		[ELSEWHERE_OK] = "ok", [ELSEWHERE_DELAY] = "delay", [ELSEWHERE_STALL] = "stall"};
+	return (unsigned)e < N_ELEMS(names) ? names[e] : "?";
+}

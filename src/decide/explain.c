@@ -1,0 +1,250 @@
+/* `hark explain`: a plan with all that led to it, for people and for programs. As in text.c, a full
+ * buffer shows in buf.full, once, at the end. */
+#include "base/mem.h"
+#include "decide/internal.h"
+
+static const char *step_field(const struct plan *p, const struct step *s)
+{
+	static const char *const fields[] = {
+#define X(id, name, field) [STEP_##id] = field,
+		STEPS(X)
+#undef X
+	};
+	if (s->code == STEP_DECLARED || s->code == STEP_UNDECLARED) {
+		switch (p->inbound ? p->inbound->why : p->port ? p->port->why : WHY_UNDECLARED) {
+		case WHY_PROTOCOL_UDP:
+			return "spec.ports[].protocol";
+		case WHY_APP_PROTOCOL:
+		case WHY_APP_PROTOCOL_UNKNOWN:
+			return "spec.ports[].appProtocol";
+		case WHY_NAME:
+			return "spec.ports[].name";
+		case WHY_WELL_KNOWN_PORT:
+			return "spec.ports[].port";
+		case WHY_UNDECLARED:
+			break;
+		}
+	}
+	return fields[s->code];
+}
+
+/* The declaration that would say what was learnt; NULL where one stands or nothing is certain. */
+static const char *suggestion(const struct plan *p)
+{
+	if (!p->port || protocol_class(p->protocol) != CLASS_AUTO)
+		return NULL;
+	return learn_suggest(p->live);
+}
+
+/* What explain says of another mesh: as learnt, or for a server that speaks first when nothing was.
+ */
+static bool assume_server_first(const struct plan *p)
+{
+	return learn_state(p->live) != FW_LEARNED_CLIENT_FIRST;
+}
+
+static void plan_in_words(const struct plan *p, struct buf *out)
+{
+	char text[ADDR_TEXT];
+	static const char *const verbs[] = {[PLAN_RELAY] = "relay at once",
+					    [PLAN_DETECT] = "listen, then relay",
+					    [PLAN_REFUSE] = "reset the client"};
+	(void)buf_puts(out, verbs[p->action]);
+	switch (p->destination) {
+	case DEST_NONE:
+		break;
+	case DEST_SERVICE:
+		(void)buf_printf(out, " to one of %zu ready endpoint%s of %s port %u",
+				 p->port->n_endpoints, p->port->n_endpoints == 1 ? "" : "s",
+				 p->port->service->host, p->port->port->port);
+		break;
+	case DEST_ENDPOINT:
+		(void)buf_printf(out, " to exactly %s, an endpoint of %s", addr_text(&p->to, text),
+				 p->port->service->host);
+		break;
+	case DEST_PASSTHROUGH:
+		(void)buf_printf(out, " to %s, outside the mesh's Services",
+				 addr_text(&p->to, text));
+		break;
+	case DEST_APP:
+		(void)buf_printf(out, " to the application at %s", addr_text(&p->to, text));
+		break;
+	case N_PLAN_DESTINATIONS:
+		break;
+	}
+}
+
+static void learned_in_words(const struct plan *p, struct buf *out)
+{
+	struct learned l;
+	learn_read(p->live, &l);
+	unsigned client = l.client_http + l.client_tls + l.client_opaque;
+	if (!p->live || (!client && !l.server_first)) {
+		(void)buf_puts(out, "nothing yet");
+		return;
+	}
+	const char *sep = "";
+	if (l.server_first) {
+		(void)buf_printf(out, "the server spoke first on %u connection%s", l.server_first,
+				 l.server_first == 1 ? "" : "s");
+		if (l.greeting != GREET_IS_UNKNOWN)
+			(void)buf_printf(out, " (%s)", greet_name(l.greeting));
+		sep = ", ";
+	}
+	if (client)
+		(void)buf_printf(out, "%sthe client on %u (HTTP %u, TLS %u, other %u)", sep, client,
+				 l.client_http, l.client_tls, l.client_opaque);
+	if (l.contradicted)
+		(void)buf_printf(out, "; contradicted %u time%s", l.contradicted,
+				 l.contradicted == 1 ? "" : "s");
+}
+
+static void elsewhere_in_words(const struct view *v, const struct plan *p, struct buf *out)
+{
+	struct elsewhere_answer e;
+	bool server_first = assume_server_first(p);
+	decide_elsewhere(v, p, server_first, &e);
+	switch (e.what) {
+	case ELSEWHERE_OK:
+		(void)buf_puts(out, "ok");
+		break;
+	case ELSEWHERE_DELAY:
+		(void)buf_printf(out, "delay of %u ms", e.delay_ms);
+		break;
+	case ELSEWHERE_STALL:
+		(void)buf_puts(out, "stall");
+		break;
+	}
+	if (server_first && e.what != ELSEWHERE_OK && learn_state(p->live) == FW_LEARNED_NOTHING)
+		(void)buf_puts(out, " if the server speaks first");
+	(void)buf_printf(out, "%s%s%s: %s", e.row[0] ? " (" : "", e.row, e.row[0] ? ")" : "",
+			 e.text);
+}
+
+bool plan_explain_text(const struct view *v, const struct plan *p, struct buf *out)
+{
+	char text[ADDR_TEXT];
+	if (p->side == LIVE_OUTBOUND)
+		(void)buf_printf(out, "outbound to %s\n", addr_text(&p->to, text));
+	else
+		(void)buf_printf(out, "inbound to port %u from %s\n", p->to.port,
+				 ip_text(&p->from.ip, text));
+	for (unsigned i = 0; i < p->n_steps; i++) {
+		const struct step *s = &p->steps[i];
+		char object[320];
+		(void)buf_printf(out, "  %u. ", i + 1);
+		(void)step_text(p, s, out);
+		const char *field = step_field(p, s);
+		if (s->resource)
+			(void)buf_printf(out, "  [%s%s%s]",
+					 object_text(s->resource, object, sizeof(object)),
+					 field[0] ? " " : "", field);
+		(void)buf_putc(out, '\n');
+	}
+	(void)buf_puts(out, "plan:       ");
+	plan_in_words(p, out);
+	(void)buf_puts(out, "\nlearnt:     ");
+	learned_in_words(p, out);
+	(void)buf_puts(out, "\nelsewhere:  ");
+	elsewhere_in_words(v, p, out);
+	const char *declare = suggestion(p);
+	if (declare)
+		(void)buf_printf(out, "\nto declare: appProtocol: %s on port %u of Service %s/%s",
+				 declare, p->port->port->port, p->port->service->object->meta.ns,
+				 p->port->service->object->meta.name);
+	(void)buf_putc(out, '\n');
+	return !out->full;
+}
+
+/* As JSON */
+
+static void json_text_step(const struct plan *p, const struct step *s, struct json_out *out)
+{
+	struct buf text;
+	buf_init(&text, 2048);
+	(void)step_text(p, s, &text); /* cut off past the bound, which no name reaches */
+	json_string(out, "text", buf_slice(&text));
+	buf_fini(&text);
+}
+
+static void json_step(const struct plan *p, const struct step *s, struct json_out *out)
+{
+	json_open_object(out, NULL);
+	json_cstr(out, "step", step_name(s->code));
+	json_text_step(p, s, out);
+	if (s->resource) {
+		json_open_object(out, "resource");
+		json_cstr(out, "kind", kind_info(s->resource->kind)->name);
+		json_cstr(out, "namespace", s->resource->meta.ns);
+		json_cstr(out, "name", s->resource->meta.name);
+		json_close(out);
+	} else {
+		json_null(out, "resource");
+	}
+	const char *field = step_field(p, s);
+	json_cstr(out, "field", field[0] ? field : NULL);
+	json_close(out);
+}
+
+static void json_plan(const struct plan *p, struct json_out *out)
+{
+	char text[ADDR_TEXT];
+	json_open_object(out, "plan");
+	json_cstr(out, "action", plan_action_name(p->action));
+	json_cstr(out, "destination", plan_destination_name(p->destination));
+	json_cstr(out, "to", addr_text(&p->to, text));
+	json_cstr(out, "service", p->port ? p->port->service->host : NULL);
+	if (p->port) {
+		json_u64(out, "service_port", p->port->port->port);
+		json_u64(out, "endpoints", p->port->n_endpoints);
+	}
+	json_cstr(out, "protocol", protocol_name(p->protocol));
+	if (p->action == PLAN_DETECT) {
+		json_cstr(out, "detection",
+			  p->fw.mode == FW_CLIENT_FIRST ? "client-first" : "both-ends");
+		json_u64(out, "head_start_us", p->fw.head_start_us);
+		json_bool(out, "tls_possible", p->fw.tls_possible);
+		json_u64(out, "detection_timeout_ms", p->fw.detection_timeout_ms);
+	}
+	json_close(out);
+}
+
+static void json_elsewhere(const struct view *v, const struct plan *p, struct json_out *out)
+{
+	struct elsewhere_answer e;
+	bool server_first = assume_server_first(p);
+	decide_elsewhere(v, p, server_first, &e);
+	json_open_object(out, "elsewhere");
+	json_cstr(out, "result", elsewhere_name(e.what));
+	json_cstr(out, "row", e.row[0] ? e.row : NULL);
+	json_cstr(out, "text", e.text);
+	json_u64(out, "delay_ms", e.delay_ms);
+	json_bool(out, "server_first", server_first);
+	json_bool(out, "assumed", learn_state(p->live) == FW_LEARNED_NOTHING);
+	json_close(out);
+}
+
+void plan_explain_json(const struct view *v, const struct plan *p, struct json_out *out)
+{
+	char text[ADDR_TEXT];
+	json_open_object(out, NULL);
+	json_cstr(out, "side", p->side == LIVE_OUTBOUND ? "outbound" : "inbound");
+	if (p->side == LIVE_INBOUND)
+		json_cstr(out, "source", ip_text(&p->from.ip, text));
+	json_open_array(out, "steps");
+	for (unsigned i = 0; i < p->n_steps; i++)
+		json_step(p, &p->steps[i], out);
+	json_close(out);
+	struct buf reason;
+	buf_init(&reason, 4096);
+	(void)plan_reason(p, &reason); /* cut off past the bound */
+	json_string(out, "reason", buf_slice(&reason));
+	buf_fini(&reason);
+	json_plan(p, out);
+	json_open_object(out, "learned");
+	learn_json(p->live, out);
+	json_close(out);
+	json_elsewhere(v, p, out);
+	json_cstr(out, "to_declare", suggestion(p));
+	json_close(out);
+}

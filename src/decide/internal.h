@@ -1,0 +1,18 @@
+/* What the files of this room share; nobody else includes it. */
+#pragma once
+#include "decide/learn.h"
+#include "decide/plan.h"
+
+/* The sidecar's own ports: a connection to one of them would come back to the sidecar for ever. */
+bool own_port(uint16_t port);
+/* What every plan begins with: the mesh's timeouts and no step. */
+void plan_init(struct plan *p, const struct view *v, enum live_side side, const struct addr *to);
+void plan_step(struct plan *p, enum step_code code, const struct object *resource, uint16_t port);
+/* Adds the step and gives P up. */
+void plan_refuse(struct plan *p, enum step_code code, const struct object *resource, uint16_t port);
+/* DECLARED or UNDECLARED. */
+void plan_step_protocol(struct plan *p, enum protocol protocol, const struct object *resource,
+			uint16_t port);
+/* Makes P listen: who to, what was learnt, and the steps that say so. */
+void plan_detect(struct plan *p, const struct mesh_config *mesh, enum detection detection,
+		 uint32_t timeout_ms);

@@ -1,0 +1,131 @@
+#include "decide/plan.h"
+
+#include "base/mem.h"
+#include "decide/internal.h"
+
+bool own_port(uint16_t port)
+{
+	enum { OUTBOUND_PORT = 15001, INBOUND_PORT = 15006 };
+	return port == OUTBOUND_PORT || port == INBOUND_PORT;
+}
+
+void plan_init(struct plan *p, const struct view *v, enum live_side side, const struct addr *to)
+{
+	const struct mesh_config *mesh = view_mesh(v);
+	*p = (struct plan){
+		.action = PLAN_REFUSE, /* until a rule says otherwise */
+		.side = side,
+		.to = *to,
+		.protocol = PROTO_AUTO,
+		.connect_timeout_ms = mesh->connect_timeout_ms,
+		.idle_timeout_s = mesh->tcp_idle_timeout_s,
+	};
+}
+
+void plan_step(struct plan *p, enum step_code code, const struct object *resource, uint16_t port)
+{
+	MUST(p->n_steps < PLAN_STEPS);
+	p->steps[p->n_steps++] = (struct step){code, resource, port};
+}
+
+void plan_refuse(struct plan *p, enum step_code code, const struct object *resource, uint16_t port)
+{
+	plan_step(p, code, resource, port);
+	p->action = PLAN_REFUSE;
+	p->destination = DEST_NONE;
+}
+
+void plan_step_protocol(struct plan *p, enum protocol protocol, const struct object *resource,
+			uint16_t port)
+{
+	bool declared = protocol_class(protocol) != CLASS_AUTO;
+	plan_step(p, declared ? STEP_DECLARED : STEP_UNDECLARED, resource, port);
+}
+
+void plan_detect(struct plan *p, const struct mesh_config *mesh, enum detection detection,
+		 uint32_t timeout_ms)
+{
+	p->action = PLAN_DETECT;
+	p->fw = (struct fw_config){
+		.side = p->side == LIVE_INBOUND ? FW_INBOUND : FW_OUTBOUND,
+		.partial_ms = mesh->partial_word_ms,
+	};
+	switch (detection) {
+	case DETECTION_CLIENT_FIRST: /* what others do: nothing learnt, nobody dialled */
+		p->fw.mode = FW_CLIENT_FIRST;
+		p->fw.detection_timeout_ms = timeout_ms;
+		plan_step(p, STEP_CLIENT_FIRST, NULL, 0);
+		return;
+	case DETECTION_BOTH_ENDS:
+		break;
+	}
+	p->fw.mode = FW_BOTH_ENDS;
+	p->fw.early_allowed = true;
+	p->fw.head_start_us = mesh->head_start_us;
+	p->fw.learned = learn_state(p->live);
+	plan_step(p, STEP_BOTH_ENDS, NULL, 0);
+	switch (p->fw.learned) {
+	case FW_LEARNED_NOTHING:
+		break;
+	case FW_LEARNED_SERVER_FIRST:
+		plan_step(p, STEP_LEARNED_SERVER_FIRST, NULL, 0);
+		break;
+	case FW_LEARNED_CLIENT_FIRST:
+		plan_step(p, STEP_LEARNED_CLIENT_FIRST, NULL, 0);
+		break;
+	}
+}
+
+void plan_set_rtt(struct plan *plan, uint32_t rtt_us)
+{
+	uint32_t cap_us = plan->fw.window_us;
+	if (rtt_us == 0 || rtt_us >= cap_us / 2)
+		return; /* the cap stands */
+	uint32_t window_us = rtt_us * 2;
+	if (window_us < FW_WINDOW_MIN_US)
+		window_us = FW_WINDOW_MIN_US;
+	plan->fw.window_us = window_us < cap_us ? window_us : cap_us;
+}
+
+void decide_first_word(struct plan *plan, const struct fw_answer *answer)
+{
+	plan->word = *answer;
+	if (!plan->has_word)
+		plan_step(plan, STEP_FIRST_WORD, NULL, 0);
+	plan->has_word = true;
+}
+
+bool plan_has_step(const struct plan *p, enum step_code code)
+{
+	for (unsigned i = 0; i < p->n_steps; i++)
+		if (p->steps[i].code == code)
+			return true;
+	return false;
+}
+
+const char *plan_action_name(enum plan_action a)
+{
+	static const char *const names[] = {
+		[PLAN_RELAY] = "relay", [PLAN_DETECT] = "detect", [PLAN_REFUSE] = "refuse"};
+	return (unsigned)a < N_ELEMS(names) ? names[a] : "?";
+}
+
+const char *plan_destination_name(enum plan_destination d)
+{
+	static const char *const names[] = {
+		[DEST_NONE] = "none",         [DEST_SERVICE] = "service",
+		[DEST_ENDPOINT] = "endpoint", [DEST_PASSTHROUGH] = "passthrough",
+		[DEST_APP] = "app",
+	};
+	return (unsigned)d < N_ELEMS(names) ? names[d] : "?";
+}
+
+const char *step_name(enum step_code code)
+{
+	static const char *const names[] = {
+#define X(id, name, field) [STEP_##id] = name,
+		STEPS(X)
+#undef X
+	};
+	return (unsigned)code < N_ELEMS(names) ? names[code] : "?";
+}

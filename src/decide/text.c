@@ -1,0 +1,229 @@
+/* A plan's steps in words. Writes into a full buffer are refused and show in buf.full, which the
+ * callers answer with; so single results are not looked at. */
+#include "base/mem.h"
+#include "decide/internal.h"
+
+enum { OBJECT_TEXT = 320 };
+
+static void ip_of(const struct addr *a, struct buf *out)
+{
+	char text[ADDR_TEXT];
+	(void)buf_puts(out, ip_text(&a->ip, text));
+}
+
+static void addr_of_plan(const struct addr *a, struct buf *out)
+{
+	char text[ADDR_TEXT];
+	(void)buf_puts(out, addr_text(a, text));
+}
+
+static void resource(const struct step *s, struct buf *out)
+{
+	char text[OBJECT_TEXT];
+	(void)buf_puts(out, s->resource ? object_text(s->resource, text, sizeof(text)) : "?");
+}
+
+static void resource_port(const struct step *s, struct buf *out)
+{
+	resource(s, out);
+	(void)buf_printf(out, " port %u", s->port);
+}
+
+/* A person's word, quoted and made printable. */
+static void quoted(const char *word, struct buf *out)
+{
+	char text[256];
+	(void)buf_printf(out, "\"%s\"", slice_printable(slice_of(word), text, sizeof(text)));
+}
+
+/* Who says what the protocol is, or why nobody does. */
+static void declaration(const struct plan *p, const struct step *s, struct buf *out)
+{
+	const struct view_port *port = p->port;
+	if (!port) {
+		resource_port(s, out);
+		(void)buf_puts(out, " declares nothing");
+		return;
+	}
+	const char *app_protocol = port->port->app_protocol;
+	switch (p->inbound ? p->inbound->why : port->why) {
+	case WHY_PROTOCOL_UDP:
+		(void)buf_puts(out, "its protocol is UDP");
+		return;
+	case WHY_APP_PROTOCOL:
+		(void)buf_puts(out, "its appProtocol ");
+		quoted(app_protocol ? app_protocol : "", out);
+		break;
+	case WHY_NAME:
+		(void)buf_puts(out, "its name ");
+		quoted(port->port->name, out);
+		break;
+	case WHY_WELL_KNOWN_PORT:
+		(void)buf_printf(out, "the well-known port %u", port->port->port);
+		break;
+	case WHY_APP_PROTOCOL_UNKNOWN:
+		(void)buf_puts(out, "its appProtocol ");
+		quoted(app_protocol ? app_protocol : "", out);
+		(void)buf_puts(out, " is no protocol that is known");
+		return;
+	case WHY_UNDECLARED:
+		if (port->port->name[0]) {
+			(void)buf_puts(out, "its name ");
+			quoted(port->port->name, out);
+			(void)buf_puts(out, " declares no protocol");
+		} else {
+			(void)buf_puts(out, "it declares no protocol");
+		}
+		return;
+	}
+	(void)buf_printf(out, " declares %s", protocol_name(p->protocol));
+}
+
+static void source(const struct plan *p, const struct step *s, const char *what, struct buf *out)
+{
+	(void)buf_puts(out, "source ");
+	ip_of(&p->from, out);
+	if (s->resource) {
+		(void)buf_puts(out, " (");
+		resource(s, out);
+		(void)buf_puts(out, ")");
+	}
+	(void)buf_printf(out, " %s", what);
+}
+
+static void detection_from(const struct plan *p, struct buf *out)
+{
+	const char *from = p->inbound ? p->inbound->detection_from
+			   : p->port  ? p->port->detection_from
+				      : "";
+	if (from[0])
+		(void)buf_printf(out, " (%s)", from);
+}
+
+static void known_ports(const struct object *o, struct buf *out)
+{
+	if (!o || o->kind != KIND_SERVICE)
+		return;
+	enum { SHOWN = 8 };
+	for (size_t i = 0; i < o->service->n_ports && i < SHOWN; i++)
+		(void)buf_printf(out, "%s%u", i ? ", " : "; it has ", o->service->ports[i].port);
+}
+
+static void first_word(const struct plan *p, struct buf *out)
+{
+	(void)buf_puts(out, fw_reason_text(p->word.reason));
+	if (p->word.protocol != GREET_IS_UNKNOWN)
+		(void)buf_printf(out, " (%s)", greet_name(p->word.protocol));
+}
+
+/* The steps about where the connection goes. */
+static void where(const struct plan *p, const struct step *s, struct buf *out)
+{
+	addr_of_plan(&p->to, out);
+	(void)buf_puts(out, s->code == STEP_HEADLESS ? " is an endpoint of headless " : " is ");
+	resource_port(s, out);
+}
+
+bool step_text(const struct plan *p, const struct step *s, struct buf *out)
+{
+	switch (s->code) {
+	case STEP_SERVICE_VIP:
+	case STEP_HEADLESS:
+		where(p, s, out);
+		break;
+	case STEP_POD_IP:
+		addr_of_plan(&p->to, out);
+		(void)buf_puts(out, " is ");
+		resource(s, out);
+		(void)buf_puts(out, ", dialled directly and not through a Service");
+		break;
+	case STEP_UNKNOWN_ADDRESS:
+		(void)buf_puts(out, "nothing in the mesh has the address ");
+		addr_of_plan(&p->to, out);
+		break;
+	case STEP_VIP_PORT_UNKNOWN:
+		resource(s, out);
+		(void)buf_printf(out, " has no port %u", s->port);
+		known_ports(s->resource, out);
+		break;
+	case STEP_ALLOW_ANY:
+		(void)buf_puts(out, "outboundTrafficPolicy ALLOW_ANY lets it pass as it is");
+		break;
+	case STEP_REGISTRY_ONLY:
+		(void)buf_puts(
+			out, "outboundTrafficPolicy REGISTRY_ONLY refuses what no Service covers");
+		break;
+	case STEP_SELF_CALL_GUARD:
+		(void)buf_printf(out, "port %u is the sidecar's own and would lead back to it",
+				 s->port);
+		break;
+	case STEP_UDP_PORT:
+		resource_port(s, out);
+		(void)buf_puts(out, " is UDP");
+		break;
+	case STEP_NO_ENDPOINTS:
+		resource_port(s, out);
+		(void)buf_puts(out, " has no ready endpoint");
+		break;
+	case STEP_INBOUND_SERVICE:
+		(void)buf_printf(out, "port %u is a target of ", p->to.port);
+		resource_port(s, out);
+		break;
+	case STEP_INBOUND_UNKNOWN:
+		(void)buf_printf(out,
+				 "no Service targets port %u, so nothing declares its protocol",
+				 s->port);
+		break;
+	case STEP_DECLARED:
+	case STEP_UNDECLARED:
+		declaration(p, s, out);
+		break;
+	case STEP_BOTH_ENDS:
+		(void)buf_puts(out, "both ends are listened to");
+		detection_from(p, out);
+		break;
+	case STEP_CLIENT_FIRST:
+		(void)buf_puts(out, "detection is client-first");
+		detection_from(p, out);
+		if (p->fw.detection_timeout_ms)
+			(void)buf_printf(out, " and waits at most %u ms",
+					 p->fw.detection_timeout_ms);
+		else
+			(void)buf_puts(out, " and waits without limit");
+		break;
+	case STEP_LEARNED_SERVER_FIRST:
+		(void)buf_puts(out, "the server always spoke first here");
+		break;
+	case STEP_LEARNED_CLIENT_FIRST:
+		(void)buf_puts(out, "the client always spoke first here");
+		break;
+	case STEP_SOURCE_PLAIN:
+		source(p, s, "speaks no mesh TLS, so no ClientHello is coming", out);
+		break;
+	case STEP_SOURCE_MESH:
+		source(p, s, "speaks mesh TLS, so its ClientHello is coming", out);
+		break;
+	case STEP_SOURCE_SPOKE_TLS:
+		source(p, s, "sent a late ClientHello before, so one is waited for", out);
+		break;
+	case STEP_SOURCE_UNKNOWN:
+		source(p, s, "is not known, so a greeting is held back for a ClientHello", out);
+		break;
+	case STEP_FIRST_WORD:
+		first_word(p, out);
+		break;
+	case N_STEPS:
+		break;
+	}
+	return !out->full;
+}
+
+bool plan_reason(const struct plan *p, struct buf *out)
+{
+	for (unsigned i = 0; i < p->n_steps; i++) {
+		if (i)
+			(void)buf_puts(out, "; ");
+		(void)step_text(p, &p->steps[i], out);
+	}
+	return !out->full;
+}

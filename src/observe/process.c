@@ -1,0 +1,61 @@
+/* What /proc says of this process. */
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "observe/worker.h"
+
+/* Field N (from 0) of /proc/self/statm, in bytes; 0 when it cannot be read. proc(5). */
+static uint64_t statm_bytes(unsigned n)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	if (!f)
+		return 0;
+	unsigned long long pages[2] = {0};
+	int got = fscanf(f, "%llu %llu", &pages[0], &pages[1]);
+	(void)fclose(f); /* only read from */
+	return got == 2 ? pages[n] * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static unsigned open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+	if (!d)
+		return 0;
+	while (readdir(d))
+		n++;
+	(void)closedir(d);        /* only read from */
+	return n > 3 ? n - 3 : 0; /* ".", ".." and the directory itself */
+}
+
+static double seconds(struct timeval t)
+{
+	return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
+static void one(struct buf *out, const char *name, const char *type, const char *help, double value)
+{
+	render_head(out, name, type, help);
+	(void)buf_printf(out, "%s %.17g\n", name, value);
+}
+
+void render_process(const struct metrics_facts *facts, struct buf *out)
+{
+	struct rusage used = {0};
+	struct rlimit fds = {0};
+	(void)getrusage(RUSAGE_SELF, &used);  /* cannot fail with these arguments */
+	(void)getrlimit(RLIMIT_NOFILE, &fds); /* nor can this */
+	one(out, "process_cpu_seconds_total", "counter", "User and system CPU time.",
+	    seconds(used.ru_utime) + seconds(used.ru_stime));
+	one(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
+	    (double)statm_bytes(1));
+	one(out, "process_virtual_memory_bytes", "gauge", "Virtual memory.",
+	    (double)statm_bytes(0));
+	one(out, "process_open_fds", "gauge", "Open file descriptors.", open_fds());
+	one(out, "process_max_fds", "gauge", "Most file descriptors that may be open.",
+	    (double)fds.rlim_cur);
+	one(out, "process_start_time_seconds", "gauge", "Start of the process, since 1970.",
+	    facts->start_time_s);
+}

@@ -1,0 +1,167 @@
+/* What is said of one connection. A full buffer shows in buf.full; so single results are not looked
+ * at. */
+#include "observe/record.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+static const struct {
+	const char *name, *flag, *text;
+	bool error;
+} ends[] = {
+#define X(id, name, error, flag, text) [END_##id] = {name, flag, text, error},
+	END_REASONS(X)
+#undef X
+};
+
+const char *end_reason_name(enum end_reason r)
+{
+	return (unsigned)r < N_ELEMS(ends) ? ends[r].name : "?";
+}
+
+const char *end_reason_text(enum end_reason r)
+{
+	return (unsigned)r < N_ELEMS(ends) ? ends[r].text : "?";
+}
+
+const char *end_reason_flag(enum end_reason r)
+{
+	return (unsigned)r < N_ELEMS(ends) ? ends[r].flag : "-";
+}
+
+bool end_reason_is_error(enum end_reason r)
+{
+	return (unsigned)r < N_ELEMS(ends) && ends[r].error;
+}
+
+enum end_reason end_of_refusal(const struct plan *p)
+{
+	return plan_has_step(p, STEP_NO_ENDPOINTS) ? END_NO_ENDPOINT : END_REFUSED_BY_PLAN;
+}
+
+const char *record_protocol(const struct conn_record *r)
+{
+	if (r->protocol)
+		return r->protocol;
+	const struct plan *p = r->plan;
+	if (p->has_word) {
+		switch (p->word.verdict) {
+		case FW_HTTP1:
+			return "http";
+		case FW_HTTP2:
+			return "http2";
+		case FW_TLS:
+			return "tls";
+		case FW_SERVER_FIRST:
+		case FW_PASS_ON:
+			return greet_name(p->word.protocol);
+		case FW_UNDECIDED:
+		case FW_OPAQUE:
+		case FW_REFUSED:
+		case FW_CLOSE:
+			break;
+		}
+	}
+	return protocol_class(p->protocol) == CLASS_AUTO ? "tcp" : protocol_name(p->protocol);
+}
+
+const char *record_cluster(const struct conn_record *r, char *out, size_t out_len)
+{
+	const struct plan *p = r->plan;
+	int n = 0;
+	if (p->side == LIVE_INBOUND) {
+		if (p->action == PLAN_REFUSE)
+			return "BlackHoleCluster";
+		if (!p->port)
+			return "InboundPassthroughCluster";
+		n = snprintf(out, out_len, "inbound|%u||", p->to.port);
+	} else {
+		if (!p->port)
+			return p->action == PLAN_REFUSE ? "BlackHoleCluster" : "PassthroughCluster";
+		n = snprintf(out, out_len, "outbound|%u||%s", p->port->port->port,
+			     p->port->service->host);
+	}
+	return n < 0 ? "" : out;
+}
+
+static const char *first_from(enum fw_first first)
+{
+	return first == FW_NOBODY ? "none" : fw_first_name(first);
+}
+
+static void json_addr(struct json_out *out, const char *key, const struct addr *a)
+{
+	char text[ADDR_TEXT];
+	json_cstr(out, key, a->port ? addr_text(a, text) : NULL);
+}
+
+static void json_ms(struct json_out *out, const char *key, bool known, uint64_t ns)
+{
+	if (known)
+		json_double(out, key, (double)ns / (double)NS_PER_MS);
+	else
+		json_null(out, key);
+}
+
+static void json_workload(struct json_out *out, const char *key, const struct workload *w)
+{
+	char text[640];
+	if (w)
+		(void)snprintf(text, sizeof(text), "%s/%s", w->pod->meta.ns, w->name);
+	json_cstr(out, key, w ? text : NULL);
+}
+
+static uint64_t since(uint64_t from_ns, uint64_t to_ns)
+{
+	return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+/* The keys that Istio's log has too; those of HTTP alone are left out. */
+static void json_istio(const struct conn_record *r, bool end, uint64_t age_ns, struct json_out *out)
+{
+	char text[512];
+	json_cstr(out, "start_time",
+		  clock_rfc3339(since(age_ns, clock_wall_ns()), text, sizeof(text)));
+	json_u64(out, "duration", age_ns / NS_PER_MS);
+	json_u64(out, "response_code", 0);
+	json_cstr(out, "response_flags", end ? end_reason_flag(r->end) : "-");
+	json_cstr(out, "connection_termination_details",
+		  end && end_reason_is_error(r->end) ? end_reason_text(r->end) : NULL);
+	json_u64(out, "bytes_received", r->up_bytes);
+	json_u64(out, "bytes_sent", r->down_bytes);
+	json_addr(out, "upstream_host", &r->upstream);
+	json_cstr(out, "upstream_cluster", record_cluster(r, text, sizeof(text)));
+	json_addr(out, "downstream_local_address", &r->original_dst);
+	json_addr(out, "downstream_remote_address", &r->client);
+}
+
+void record_json(const struct conn_record *r, bool end, uint64_t now_ns, struct json_out *out)
+{
+	const struct plan *p = r->plan;
+	bool outbound = p->side == LIVE_OUTBOUND;
+	const struct workload *self = r->view ? view_self(r->view) : NULL;
+	const struct workload *dialled =
+		r->upstream_workload ? r->upstream_workload : p->peer_workload;
+	json_open_object(out, NULL);
+	json_istio(r, end, since(r->start_ns, now_ns), out);
+	json_u64(out, "connection_id", r->id);
+	json_cstr(out, "side", outbound ? "outbound" : "inbound");
+	json_workload(out, "source_workload", outbound ? self : p->peer_workload);
+	json_workload(out, "destination_workload", outbound ? dialled : self);
+	json_cstr(out, "destination_service", p->port ? p->port->service->host : NULL);
+	json_cstr(out, "detected_protocol", record_protocol(r));
+	json_cstr(out, "first_bytes_from", first_from(r->first));
+	json_ms(out, "first_byte_ms", r->first_byte_ns != 0, since(r->start_ns, r->first_byte_ns));
+	json_ms(out, "detection_wait_ms", true, r->detect_ns);
+	json_bool(out, "early", r->early);
+	json_u64(out, "attempts", r->attempts);
+	json_cstr(out, "end", end ? end_reason_name(r->end) : NULL);
+	struct buf reason;
+	buf_init(&reason, 4096);
+	(void)plan_reason(p, &reason); /* cut off past the bound */
+	json_string(out, "reason", buf_slice(&reason));
+	buf_fini(&reason);
+	json_close(out);
+}

@@ -163,7 +163,7 @@ static void json_text_step(const struct plan *p, const struct step *s, struct js
 	struct buf text;
 	buf_init(&text, 2048);
 	(void)step_text(p, s, &text); /* cut off past the bound, which no name reaches */
-	json_string(out, "text", buf_slice(&text));
+	json_slice(out, "text", buf_slice(&text));
 	buf_fini(&text);
 }
 
@@ -179,7 +179,7 @@ static void json_step(const struct plan *p, const struct step *s, struct json_ou
 		json_cstr(out, "name", s->resource->meta.name);
 		json_close(out);
 	} else {
-		json_null(out, "resource");
+		json_nil(out, "resource");
 	}
 	const char *field = step_field(p, s);
 	json_cstr(out, "field", field[0] ? field : NULL);
@@ -238,7 +238,7 @@ void plan_explain_json(const struct view *v, const struct plan *p, struct json_o
 	struct buf reason;
 	buf_init(&reason, 4096);
 	(void)plan_reason(p, &reason); /* cut off past the bound */
-	json_string(out, "reason", buf_slice(&reason));
+	json_slice(out, "reason", buf_slice(&reason));
 	buf_fini(&reason);
 	json_plan(p, out);
 	json_open_object(out, "learned");

@@ -25,7 +25,7 @@ void plan_init(struct plan *p, const struct view *v, enum live_side side, const 
 void plan_step(struct plan *p, enum step_code code, const struct object *resource, uint16_t port)
 {
 	MUST(p->n_steps < PLAN_STEPS);
-	p->steps[p->n_steps++] = (struct step){code, resource, port};
+	p->steps[p->n_steps++] = (struct step){resource, code, port};
 }
 
 void plan_refuse(struct plan *p, enum step_code code, const struct object *resource, uint16_t port)

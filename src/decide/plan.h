@@ -69,12 +69,12 @@ enum step_code {
 		N_STEPS,
 };
 
-enum { PLAN_STEPS = 10 };
+enum { PLAN_STEPS = 8 }; /* seven are the most that any path makes */
 
 struct step {
-	enum step_code code;
 	const struct object *resource; /* what caused it, or NULL */
-	uint16_t port;                 /* the resource's port, or the one that is meant; 0: none */
+	enum step_code code;
+	uint16_t port; /* the resource's port, or the one that is meant; 0: none */
 };
 
 struct plan {

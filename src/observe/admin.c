@@ -60,7 +60,7 @@ static void mesh_json(const struct mesh_config *mesh, struct json_out *out)
 static void workload_json(const char *key, const struct workload *w, struct json_out *out)
 {
 	if (!w) {
-		json_null(out, key);
+		json_nil(out, key);
 		return;
 	}
 	json_open_object(out, key);

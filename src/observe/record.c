@@ -102,7 +102,7 @@ static void json_ms(struct json_out *out, const char *key, bool known, uint64_t 
 	if (known)
 		json_double(out, key, (double)ns / (double)NS_PER_MS);
 	else
-		json_null(out, key);
+		json_nil(out, key);
 }
 
 static void json_workload(struct json_out *out, const char *key, const struct workload *w)
@@ -161,7 +161,7 @@ void record_json(const struct conn_record *r, bool end, uint64_t now_ns, struct 
 	struct buf reason;
 	buf_init(&reason, 4096);
 	(void)plan_reason(p, &reason); /* cut off past the bound */
-	json_string(out, "reason", buf_slice(&reason));
+	json_slice(out, "reason", buf_slice(&reason));
 	buf_fini(&reason);
 	json_close(out);
 }

@@ -66,8 +66,7 @@ struct container_spec {
 struct container_exit {
 	bool started; /* false: the command never ran, and ERR says why */
 	struct err err;
-	int code;   /* as in Kubernetes: the exit status, or 128 + the signal */
-	int signal; /* 0: it exited by itself */
+	int code; /* as in Kubernetes: the exit status, or 128 + the signal */
 };
 
 struct container_ops {

@@ -6,7 +6,7 @@
  *   struct job *job = job_start(loop, make_links, &plan, on_done, pod, &err);
  *   ... on_done(pod, NULL), or on_done(pod, &why)                // on the loop, once
  *
- * The child has a copy of the parent's memory and no descriptor but 0-2 that would survive an exec.
+ * The child has copies of the parent's memory and descriptors; signals are as in a new program.
  * The job frees itself after DONE; job_cancel() before that kills the child, and DONE is not
  * called.
  */

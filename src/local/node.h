@@ -25,7 +25,7 @@
 #include "loop/loop.h"
 #include "net/addr.h"
 
-enum { NODE_PATH_LEN = 256, NODE_NAME_LEN = 33 };
+enum { NODE_PATH_LEN = 512, NODE_NAME_LEN = 33 };
 
 struct node_config {
 	char name[NODE_NAME_LEN];    /* a DNS label of at most 32 characters */

@@ -151,10 +151,12 @@ void loop_stop(struct loop *loop)
 
 static void run_deferred(struct loop *loop)
 {
-	while (loop->deferred) {
-		struct deferred *d = loop->deferred;
-		loop->deferred = d->next;
+	struct deferred *d = loop->deferred;
+	loop->deferred = NULL;
+	while (d) {
+		struct deferred *next = d->next; /* run() may free it or defer it again */
 		d->run(d);
+		d = next;
 	}
 }
 
@@ -188,6 +190,11 @@ void loop_del(struct loop *loop, struct io *io)
 {
 	struct err err;
 	MUST(control(loop, EPOLL_CTL_DEL, io, 0, &err));
+	loop_forget(loop, io);
+}
+
+void loop_forget(struct loop *loop, struct io *io)
+{
 	for (int i = loop->next_event; i < loop->n_events; i++)
 		if (loop->events[i].data.ptr == io)
 			loop->events[i].data.ptr = NULL;
@@ -274,7 +281,8 @@ void loop_free(struct loop *loop)
 	if (!loop)
 		return;
 	run_posted(loop);
-	run_deferred(loop);
+	while (loop->deferred)
+		run_deferred(loop);
 	while (loop->n_timers)
 		timer_cancel(loop, loop->heap[1]);
 	(void)close(loop->epoll_fd); /* a poll set has no data to lose */

@@ -59,6 +59,9 @@ bool loop_add(struct loop *loop, struct io *io, uint32_t events, struct err *err
 bool loop_mod(struct loop *loop, struct io *io, uint32_t events, struct err *err) MUST_CHECK;
 /* No callback of IO comes after this, not even for an event of this turn. IO was added. */
 void loop_del(struct loop *loop, struct io *io);
+/* As loop_del() for an IO whose descriptor is closed right after: the close itself takes it out of
+ * the poll set (nobody else has a copy of it), which saves a system call. */
+void loop_forget(struct loop *loop, struct io *io);
 
 void timer_set(struct loop *loop, struct timer *t, uint64_t delay_ns); /* set again: moves it */
 void timer_cancel(struct loop *loop, struct timer *t); /* not set: nothing happens */
@@ -69,4 +72,6 @@ static inline bool timer_is_set(const struct timer *t)
 
 void loop_post(struct loop *loop,
 	       struct post *p); /* any thread; in the order posted by one thread */
+/* At the end of this turn; what is deferred while those run is for the end of the next turn, which
+ * then does not wait. */
 void loop_defer(struct loop *loop, struct deferred *d);

@@ -197,7 +197,7 @@ bool net_peer_addr(int fd, struct addr *out)
 
 bool net_tune(int fd, unsigned keepalive_s)
 {
-	if (!set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1))
+	if (!set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1) || !set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1))
 		return false;
 	if (keepalive_s == 0)
 		return true;

@@ -36,8 +36,9 @@ int net_connect_result(int fd);        /* 0, or the errno of the failed connect 
 bool net_original_dst(int fd, struct addr *out);
 bool net_local_addr(int fd, struct addr *out);
 bool net_peer_addr(int fd, struct addr *out);
-/* TCP_NODELAY and keepalive (probes after KEEPALIVE_S of silence; 0: off). Failure is not fatal to
- * a connection: false with errno. */
+/* TCP_NODELAY, urgent data kept in the stream (SO_OOBINLINE), and keepalive (probes after
+ * KEEPALIVE_S of silence; 0: off). On a listener: what it accepts inherits all of it. Failure is
+ * not fatal to a connection: false with errno. */
 bool net_tune(int fd, unsigned keepalive_s);
 /* The kernel's smoothed round trip in microseconds, 0 when it has no sample yet. TCP_INFO, tcp(7).
  */

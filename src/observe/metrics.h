@@ -63,6 +63,8 @@ void observe_early(struct worker_metrics *wm, enum early_result result);
 	X(RETRIES, "hark_connect_retries_total", "Endpoints tried after another one had failed.")  \
 	X(ACCEPT_PAUSED, "hark_accept_paused_total",                                               \
 	  "Times that accepting stopped for want of file descriptors or memory.")                  \
+	X(ACCEPT_REFUSED, "hark_accept_refused_total",                                             \
+	  "Connections refused at once because no file descriptor was left.")                      \
 	X(SPLICED, "hark_splice_total", "Directions of a connection that switched to splice(2).")  \
 	X(RELAYED_BYTES, "hark_relayed_bytes_total", "Bytes relayed, both directions.")            \
 	X(LOG_DROPPED, "hark_access_log_dropped_total",                                            \

@@ -1,0 +1,529 @@
+#include "proxy/conn.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/sock.h"
+#include "proxy/dial.h"
+#include "proxy/race.h"
+#include "proxy/worker.h"
+
+enum { REPORT_S = 5 }; /* how often a living connection's bytes are told to the metrics */
+
+_Static_assert(sizeof(struct conn) <= 960, "an idle connection has to cost less than 1 KiB");
+
+#define TO(s) (1u << CONN_##s)
+static const struct {
+	const char *name;
+	unsigned next; /* states that may follow, as a bit set */
+} states[N_CONN_STATES] = {
+	[CONN_ACCEPTED] = {"accepted", TO(FIRST_WORD) | TO(DIAL) | TO(CLOSED)},
+	[CONN_FIRST_WORD] = {"first-word", TO(DIAL) | TO(RELAY) | TO(CLOSED)},
+	[CONN_DIAL] = {"dial", TO(RELAY) | TO(CLOSED)},
+	[CONN_RELAY] = {"relay", TO(DRAIN) | TO(CLOSED)},
+	[CONN_DRAIN] = {"drain", TO(CLOSED)},
+	[CONN_CLOSED] = {"closed", 0},
+};
+
+const char *conn_state_name(enum conn_state s)
+{
+	return states[s].name;
+}
+
+/* The only place that writes c->state. */
+void conn_go(struct conn *c, enum conn_state to)
+{
+	MUST(states[c->state].next & (1u << to));
+	log_debug("proxy", "id=%llu %s -> %s", (unsigned long long)c->record.id,
+		  states[c->state].name, states[to].name);
+	TAILQ_REMOVE(&c->worker->conns[c->state], c, link);
+	TAILQ_INSERT_TAIL(&c->worker->conns[to], c, link);
+	c->state = to;
+}
+
+/* What was learnt. */
+
+static void count(atomic_uint *cell)
+{
+	atomic_fetch_add_explicit(cell, 1, memory_order_relaxed);
+}
+
+static void learn(struct conn *c, enum fw_teach teach)
+{
+	struct live_port *live = c->plan.live;
+	enum fw_learned before = c->plan.fw.learned;
+	if (!live || teach == FW_TEACH_NOTHING)
+		return;
+	bool server = teach == FW_TEACH_SERVER_FIRST;
+	if (before != FW_LEARNED_NOTHING && server != (before == FW_LEARNED_SERVER_FIRST))
+		count(&live->contradicted);
+	switch (teach) {
+	case FW_TEACH_NOTHING:
+		return;
+	case FW_TEACH_SERVER_FIRST:
+		count(&live->server_first);
+		if (c->plan.has_word && c->plan.word.protocol != GREET_IS_UNKNOWN)
+			atomic_store_explicit(&live->greeting, c->plan.word.protocol,
+					      memory_order_relaxed);
+		return;
+	case FW_TEACH_HTTP:
+		count(&live->client_http);
+		return;
+	case FW_TEACH_TLS:
+		count(&live->client_tls);
+		return;
+	case FW_TEACH_CLIENT_OPAQUE:
+		count(&live->client_opaque);
+		return;
+	}
+}
+
+void conn_learn(struct conn *c, const struct fw_answer *a)
+{
+	/* A greeting followed at once by a close would be a refusal: learnt when the client
+	 * answers. */
+	c->teach_greeting = a->teach == FW_TEACH_SERVER_FIRST;
+	c->guessed = a->reason == FW_REASON_SERVER_WINDOW;
+	if (!c->teach_greeting)
+		learn(c, a->teach);
+}
+
+/* The first bytes each way, looked at as they pass. */
+
+static const char *client_protocol(const struct classify *word)
+{
+	switch (word->word) {
+	case WORD_HTTP1:
+		return word->http_minor == 0 ? "http/1.0" : "http/1.1";
+	case WORD_HTTP2:
+		return "http2";
+	case WORD_TLS:
+		return "tls";
+	case WORD_MORE:
+	case WORD_OPAQUE:
+		return NULL;
+	}
+	return NULL;
+}
+
+static bool first_up(struct flow *f, struct slice bytes)
+{
+	struct conn *c = CONTAINER_OF(f, struct conn, up);
+	struct conn_record *rec = &c->record;
+	f->watch = NULL;
+	struct classify word;
+	(void)classify_client(bytes, &word); /* the word says it */
+	/* A ClientHello begins with 0x16 also where it came in pieces. */
+	bool hello = word.word == WORD_TLS || (word.word == WORD_MORE && bytes.at[0] == 0x16);
+	if (c->guessed && hello)
+		return false;
+	if (c->teach_greeting)
+		learn(c, FW_TEACH_SERVER_FIRST);
+	if (rec->first == FW_NOBODY)
+		rec->first = FW_CLIENT;
+	if (rec->first == FW_CLIENT && !rec->protocol)
+		rec->protocol = client_protocol(&word);
+	return true;
+}
+
+static bool first_down(struct flow *f, struct slice bytes)
+{
+	struct conn *c = CONTAINER_OF(f, struct conn, down);
+	struct conn_record *rec = &c->record;
+	f->watch = NULL;
+	rec->first_byte_ns = clock_ns();
+	if (rec->first == FW_NOBODY)
+		rec->first = FW_SERVER;
+	if (rec->first == FW_SERVER && !rec->protocol) {
+		struct greet g = greet_server(bytes);
+		if (g.protocol != GREET_IS_UNKNOWN)
+			rec->protocol = greet_name(g.protocol);
+	}
+	return true;
+}
+
+/* Relay. */
+
+static enum side sender(const struct conn *c, const struct flow *f)
+{
+	return f == &c->up ? SIDE_CLIENT : SIDE_SERVER;
+}
+
+static struct flow *flow_from(struct conn *c, enum side side)
+{
+	return side == SIDE_CLIENT ? &c->up : &c->down;
+}
+
+/* The peer at SIDE is gone by reset. The other peer hears the same, the client by RST; for the
+ * server's socket conn_close() sees to it. */
+static void reset_from(struct conn *c, enum side side)
+{
+	conn_close(c, side == SIDE_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET, CLOSE_RESET);
+}
+
+static void on_fin(struct conn *c, struct flow *f)
+{
+	struct flow *other = f == &c->up ? &c->down : &c->up;
+	switch (other->state) {
+	case FLOW_OPEN:
+		c->record.end = sender(c, f) == SIDE_CLIENT ? END_CLIENT_CLOSED : END_SERVER_CLOSED;
+		conn_go(c, CONN_DRAIN);
+		return;
+	case FLOW_ENDED:
+		conn_close(c, c->record.end, CLOSE_FIN);
+		return;
+	case FLOW_BROKEN: /* all that the peer had said before it went away is handed on now */
+		reset_from(c, sender(c, f));
+		return;
+	}
+}
+
+static void pump(struct conn *c, struct flow *f)
+{
+	enum side from = sender(c, f);
+	struct flow *other = f == &c->up ? &c->down : &c->up;
+	int from_fd = f == &c->up ? c->client.fd : c->server.fd;
+	int to_fd = f == &c->up ? c->server.fd : c->client.fd;
+	switch (flow_pump(f, from_fd, to_fd, &c->worker->tools)) {
+	case FLOW_DRAINED:
+		if (other->state == FLOW_BROKEN)
+			reset_from(c, from);
+		return;
+	case FLOW_BLOCKED:
+		return;
+	case FLOW_MORE:
+		f->again = true;
+		worker_again(c->worker, c);
+		return;
+	case FLOW_FIN:
+		on_fin(c, f);
+		return;
+	case FLOW_RESET:
+		reset_from(c, from);
+		return;
+	case FLOW_GONE:
+		/* What the receiver said before it went away still counts. */
+		if (other->state != FLOW_OPEN) {
+			reset_from(c, from == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT);
+			return;
+		}
+		other->to_end = true;
+		pump(c, other);
+		return;
+	case FLOW_STOPPED:
+		tls_sources_add(c->worker->setup->tls_sources, &c->record.client.ip);
+		conn_close(c, END_WRONG_GUESS, CLOSE_RESET);
+		return;
+	}
+}
+
+static bool relaying(const struct conn *c)
+{
+	return c->state == CONN_RELAY || c->state == CONN_DRAIN;
+}
+
+static void relay_event(struct conn *c, enum side side, uint32_t events)
+{
+	struct flow *in = flow_from(c, side);
+	struct flow *out = flow_from(c, side == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT);
+	int fd = side == SIDE_CLIENT ? c->client.fd : c->server.fd;
+	if (in->state == FLOW_OPEN && in->ready && !flow_blocked(in))
+		pump(c, in);
+	if (relaying(c) && events & EPOLLOUT && out->state == FLOW_OPEN && flow_blocked(out))
+		pump(c, out);
+	/* Nothing is read from an end that has sent FIN: its reset shows only here. */
+	if (relaying(c) && events & EPOLLERR && in->state != FLOW_OPEN && net_connect_result(fd))
+		reset_from(c, side);
+}
+
+void conn_turn(struct conn *c)
+{
+	struct flow *flows[] = {&c->up, &c->down};
+	for (size_t i = 0; i < N_ELEMS(flows) && relaying(c); i++)
+		if (flows[i]->again) {
+			flows[i]->again = false;
+			if (flows[i]->state == FLOW_OPEN)
+				pump(c, flows[i]);
+		}
+}
+
+void conn_relay(struct conn *c)
+{
+	conn_go(c, CONN_RELAY);
+	c->up.watch = first_up;
+	c->down.watch = first_down;
+	observe_bytes(c->worker->metrics, &c->record);
+	if (c->up.ready)
+		pump(c, &c->up);
+	if (relaying(c) && c->down.ready && c->down.state == FLOW_OPEN && !flow_blocked(&c->down))
+		pump(c, &c->down);
+}
+
+/* Dial. */
+
+static void dialled(struct conn *c, enum dial_result result)
+{
+	switch (result) {
+	case DIAL_UNDER_WAY:
+		return;
+	case DIAL_MADE:
+		conn_relay(c);
+		return;
+	case DIAL_FAILED:
+		conn_close(c, c->failure, CLOSE_RESET);
+		return;
+	}
+}
+
+void conn_dial(struct conn *c)
+{
+	switch (c->upstream) {
+	case UPSTREAM_OPEN:
+		conn_relay(c);
+		return;
+	case UPSTREAM_CONNECTING:
+		conn_go(c, CONN_DIAL);
+		return;
+	case UPSTREAM_NONE:
+		conn_go(c, CONN_DIAL);
+		dial_start(c);
+		dialled(c, dial_next(c));
+		return;
+	}
+}
+
+static void dial_event_of(struct conn *c, enum side side, uint32_t events)
+{
+	if (side == SIDE_SERVER)
+		dialled(c, dial_event(c, events));
+	else if (events & (EPOLLERR | EPOLLHUP))
+		conn_close(c, END_CLIENT_RESET, CLOSE_FIN);
+	/* The client's bytes and its FIN wait in the kernel until the relay starts. */
+}
+
+/* Events: one function, whatever the state. */
+
+static void conn_event(struct conn *c, enum side side, uint32_t events)
+{
+	struct flow *in = flow_from(c, side);
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
+		in->to_end = in->ready = true;
+	else if (events & EPOLLIN)
+		in->ready = true;
+	switch (c->state) {
+	case CONN_FIRST_WORD:
+		if (side == SIDE_CLIENT)
+			race_client(c, events);
+		else
+			race_server(c, events);
+		return;
+	case CONN_DIAL:
+		dial_event_of(c, side, events);
+		return;
+	case CONN_RELAY:
+	case CONN_DRAIN:
+		relay_event(c, side, events);
+		return;
+	case CONN_ACCEPTED:
+	case CONN_CLOSED:
+	case N_CONN_STATES:
+		return; /* its sockets are not watched yet, or no more */
+	}
+}
+
+static void on_client(struct io *io, uint32_t events)
+{
+	conn_event(CONTAINER_OF(io, struct conn, client), SIDE_CLIENT, events);
+}
+
+static void on_server(struct io *io, uint32_t events)
+{
+	conn_event(CONTAINER_OF(io, struct conn, server), SIDE_SERVER, events);
+}
+
+static void on_connect_timeout(struct timer *t)
+{
+	struct conn *c = CONTAINER_OF(t, struct conn, timer);
+	if (c->state == CONN_FIRST_WORD)
+		race_dial_timeout(c);
+	else
+		dialled(c, dial_timeout(c));
+}
+
+static void free_conn(struct deferred *d);
+
+/* The beginning. */
+
+static void plan_fixed(struct conn *c)
+{
+	const struct worker_setup *s = c->worker->setup;
+	const struct mesh_config *mesh = view_mesh(c->view);
+	c->plan = (struct plan){
+		.action = s->fixed_detect ? PLAN_DETECT : PLAN_RELAY,
+		.destination = DEST_PASSTHROUGH,
+		.side = LIVE_OUTBOUND,
+		.to = s->fixed_to,
+		.protocol = s->fixed_detect ? PROTO_AUTO : PROTO_TCP,
+		.connect_timeout_ms = mesh->connect_timeout_ms,
+		.idle_timeout_s = mesh->tcp_idle_timeout_s,
+		.fw = {.side = FW_OUTBOUND,
+		       .mode = FW_BOTH_ENDS,
+		       .early_allowed = true,
+		       .head_start_us = mesh->head_start_us,
+		       .partial_ms = mesh->partial_word_ms},
+	};
+}
+
+static void make_plan(struct conn *c, enum listen_kind kind)
+{
+	const struct conn_record *rec = &c->record;
+	switch (kind) {
+	case LISTEN_OUTBOUND: {
+		struct outbound_facts facts = {.dst = rec->original_dst};
+		decide_outbound(c->view, &facts, &c->plan);
+		return;
+	}
+	case LISTEN_INBOUND: {
+		struct tls_sources *t = c->worker->setup->tls_sources;
+		struct inbound_facts facts = {.src = rec->client,
+					      .dst = rec->original_dst,
+					      .source_speaks_tls =
+						      tls_sources_has(t, &rec->client.ip)};
+		decide_inbound(c->view, &facts, &c->plan);
+		return;
+	}
+	case LISTEN_FIXED:
+		plan_fixed(c);
+		return;
+	}
+}
+
+static void follow_plan(struct conn *c)
+{
+	struct err err = {0};
+	if (c->plan.action != PLAN_REFUSE &&
+	    !loop_add(c->worker->loop, &c->client, CONN_EVENTS, &err)) {
+		log_warn("proxy", "client: %s", err.text);
+		conn_close(c, END_NO_DESCRIPTORS, CLOSE_RESET);
+		return;
+	}
+	switch (c->plan.action) {
+	case PLAN_RELAY:
+		conn_dial(c);
+		return;
+	case PLAN_DETECT:
+		conn_go(c, CONN_FIRST_WORD);
+		race_start(c);
+		return;
+	case PLAN_REFUSE: {
+		bool nobody = plan_has_step(&c->plan, STEP_NO_ENDPOINTS);
+		conn_close(c, nobody ? END_NO_ENDPOINT : END_REFUSED_BY_PLAN, CLOSE_RESET);
+		return;
+	}
+	case N_PLAN_ACTIONS:
+		return;
+	}
+}
+
+static struct addr original_dst(const struct worker *w, enum listen_kind kind, int fd)
+{
+	struct addr dst = {0};
+	if (kind == LISTEN_FIXED)
+		return w->setup->fixed_to;
+	/* Not redirected to us: it was dialled right here, which decide/ refuses by the port. */
+	if (!net_original_dst(fd, &dst) && !net_local_addr(fd, &dst))
+		log_warn("proxy", "no original destination");
+	return dst;
+}
+
+void conn_accept(struct worker *w, enum listen_kind kind, int fd, const struct addr *peer)
+{
+	struct conn *c = mem_new(sizeof(*c));
+	c->worker = w;
+	c->client = (struct io){fd, on_client};
+	c->server = (struct io){-1, on_server};
+	c->timer.fire = on_connect_timeout;
+	c->free.run = free_conn;
+	c->view = view_get(w->view);
+	c->record = (struct conn_record){
+		.id = ++w->next_id * w->setup->n_workers + w->index,
+		.start_ns = clock_ns(),
+		.client = *peer,
+		.original_dst = original_dst(w, kind, fd),
+		.view = c->view,
+		.plan = &c->plan,
+	};
+	TAILQ_INSERT_TAIL(&w->conns[CONN_ACCEPTED], c, link);
+	worker_conn_added(w);
+	make_plan(c, kind);
+	observe_opened(w->metrics, &c->record);
+	follow_plan(c);
+}
+
+/* While it lives. */
+
+struct conn_record *conn_record(struct conn *c)
+{
+	c->record.up_bytes = c->up.bytes;
+	c->record.down_bytes = c->down.bytes;
+	return &c->record;
+}
+
+void conn_sweep(struct conn *c)
+{
+	uint64_t bytes = c->up.bytes + c->down.bytes;
+	bool quiet = bytes == c->swept_bytes;
+	c->swept_bytes = bytes;
+	c->quiet_s = quiet ? c->quiet_s + 1 : 0;
+	if (c->plan.idle_timeout_s && c->quiet_s >= c->plan.idle_timeout_s) {
+		conn_close(c, END_IDLE_TIMEOUT, CLOSE_FIN);
+		return;
+	}
+	if (++c->report_s < REPORT_S)
+		return;
+	c->report_s = 0;
+	struct conn_record *rec = conn_record(c);
+	if (rec->up_bytes != rec->up_reported || rec->down_bytes != rec->down_reported)
+		observe_bytes(c->worker->metrics, rec);
+}
+
+/* The end. */
+
+static void free_conn(struct deferred *d)
+{
+	struct conn *c = CONTAINER_OF(d, struct conn, free);
+	TAILQ_REMOVE(&c->worker->conns[CONN_CLOSED], c, link);
+	view_put(c->view);
+	free(c);
+}
+
+void conn_close(struct conn *c, enum end_reason why, enum conn_close with)
+{
+	struct worker *w = c->worker;
+	race_drop(c);
+	/* Failure to set it only makes a reset look like an end. */
+	if (with == CLOSE_RESET) {
+		(void)net_reset_on_close(c->client.fd);
+		if (c->server.fd >= 0)
+			(void)net_reset_on_close(c->server.fd);
+	} else if (why == END_CLIENT_RESET && c->server.fd >= 0) {
+		(void)net_reset_on_close(c->server.fd);
+	}
+	dial_drop(c);
+	flow_fini(&c->up, &w->tools);
+	flow_fini(&c->down, &w->tools);
+	if (c->in_turn)
+		TAILQ_REMOVE(&w->turn, c, turn);
+	loop_forget(w->loop, &c->client);
+	(void)close(c->client.fd); /* all that was to be said has been said */
+	c->client.fd = -1;
+	conn_record(c)->end = why;
+	observe_closed(w->metrics, &c->record, w->log);
+	worker_log_due(w);
+	conn_go(c, CONN_CLOSED);
+	worker_conn_gone(w);
+	loop_defer(w->loop, &c->free);
+}

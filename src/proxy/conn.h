@@ -1,0 +1,99 @@
+/*
+ * One connection's life: accepted, planned, perhaps raced for its first word, dialled, relayed,
+ * ended.
+ *
+ *   conn_accept(worker, LISTEN_OUTBOUND, fd, &peer);     // everything else comes by events
+ *
+ *   accepted -> first-word -> dial -> relay -> drain -> closed
+ *
+ * One enum says where it is, one table what may follow, one function writes it (conn_go). A state
+ * is also the worker's list that the connection is on. Every end has a reason (END_ in
+ * observe/record.h), and there is one way out (conn_close). conn.c reads in the order of a life;
+ * the race has its own file (race.c), so have dialling (dial.c) and the two flows of bytes
+ * (relay.c).
+ *
+ * A connection belongs to its worker and keeps the view that it began with. It owns no buffer
+ * while it is idle.
+ */
+#pragma once
+#include <bsd/sys/queue.h>
+
+#include "loop/loop.h"
+#include "observe/metrics.h"
+#include "proxy/balance.h"
+#include "proxy/relay.h"
+
+struct worker;
+struct race;
+
+enum conn_state {
+	CONN_ACCEPTED,   /* within the turn that took it from the listener */
+	CONN_FIRST_WORD, /* who will speak first? race.h */
+	CONN_DIAL,       /* to the server; the client's bytes wait in the kernel */
+	CONN_RELAY,      /* bytes flow both ways */
+	CONN_DRAIN,      /* one end has finished, the other one still talks */
+	CONN_CLOSED,
+	N_CONN_STATES,
+};
+
+enum listen_kind {
+	LISTEN_OUTBOUND, /* what the app dials, redirected to us */
+	LISTEN_INBOUND,  /* what others dial here, redirected to us */
+	LISTEN_FIXED,    /* no capture: everything goes to one address */
+};
+
+enum side { SIDE_CLIENT, SIDE_SERVER };
+
+/* Each socket is registered once for all of its life. */
+#define CONN_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+
+enum upstream_state { UPSTREAM_NONE, UPSTREAM_CONNECTING, UPSTREAM_OPEN };
+
+struct conn {
+	enum conn_state state;
+	enum upstream_state upstream; /* of the socket towards the server */
+	struct worker *worker;
+	TAILQ_ENTRY(conn) link; /* in the worker's list of this state */
+	TAILQ_ENTRY(conn) turn; /* in the list of those whose share of a turn was used up */
+	bool in_turn;
+	bool teach_greeting; /* the server greeted; learnt when the client answers */
+	bool guessed;        /* the greeting went out on a guess: a ClientHello now refutes it */
+	struct io client, server; /* fd -1: none */
+	struct flow up, down;     /* client -> server, server -> client */
+	struct timer timer;       /* until the connect has to be done */
+	uint32_t quiet_s;         /* seconds without a byte, counted by the sweep */
+	uint32_t report_s;        /* seconds since the metrics were told */
+	uint64_t swept_bytes;     /* up and down at the last sweep */
+	struct race *race;        /* while CONN_FIRST_WORD */
+
+	struct balance balance;               /* which endpoints were tried */
+	const struct view_endpoint *endpoint; /* the one dialled; NULL: not an endpoint's address */
+	enum end_reason failure;              /* why dialling failed */
+
+	struct view *view; /* one reference */
+	struct plan plan;
+	struct conn_record record;
+	struct deferred free;
+};
+
+TAILQ_HEAD(conn_list, conn);
+
+/* FD is the connection's from here on, whatever happens. */
+void conn_accept(struct worker *w, enum listen_kind kind, int fd, const struct addr *peer);
+/* Closes both sides; the client hears RST where WITH says so, else FIN. C is freed at the end of
+ * the turn and must not be used by the caller after that. */
+enum conn_close { CLOSE_FIN, CLOSE_RESET };
+void conn_close(struct conn *c, enum end_reason why, enum conn_close with);
+/* Takes up the flows whose share was used up (worker, once per turn). */
+void conn_turn(struct conn *c);
+/* Once per second: idle timeout, and metrics of long connections. */
+void conn_sweep(struct conn *c);
+/* The record with the byte counters of this moment. */
+struct conn_record *conn_record(struct conn *c);
+const char *conn_state_name(enum conn_state s);
+
+/* For race.c: what follows once it is known what the connection is. */
+void conn_learn(struct conn *c, const struct fw_answer *a);
+void conn_dial(struct conn *c);  /* connects, unless it is under way or done already */
+void conn_relay(struct conn *c); /* the upstream is open */
+void conn_go(struct conn *c, enum conn_state to);

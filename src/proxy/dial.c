@@ -1,0 +1,146 @@
+#include "proxy/dial.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "net/sock.h"
+#include "proxy/worker.h"
+
+static enum end_reason failure_of(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+		return END_CONNECT_REFUSED;
+	case ETIMEDOUT:
+		return END_CONNECT_TIMEOUT;
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+	case ENOBUFS:
+		return END_NO_DESCRIPTORS;
+	default:
+		return END_CONNECT_FAILED;
+	}
+}
+
+static void endpoint_uses(const struct view_endpoint *ep, bool one_more)
+{
+	if (ep && one_more)
+		atomic_fetch_add_explicit(&ep->live->active, 1, memory_order_relaxed);
+	else if (ep)
+		atomic_fetch_sub_explicit(&ep->live->active, 1, memory_order_relaxed);
+}
+
+void dial_drop(struct conn *c)
+{
+	if (c->server.fd >= 0) {
+		loop_forget(c->worker->loop, &c->server);
+		(void)close(c->server.fd); /* it is given up */
+		c->server.fd = -1;
+	}
+	timer_cancel(c->worker->loop, &c->timer);
+	endpoint_uses(c->endpoint, false);
+	c->endpoint = NULL;
+	c->upstream = UPSTREAM_NONE;
+}
+
+void dial_start(struct conn *c)
+{
+	c->failure = END_NO_ENDPOINT;
+	if (c->plan.destination != DEST_SERVICE)
+		return;
+	const struct mesh_config *mesh = view_mesh(c->view);
+	balance_start(&c->balance, c->plan.port, mesh->lb, ip_is_v4(&c->record.original_dst.ip),
+		      worker_random(c->worker), clock_ns());
+}
+
+/* The next address to try; false: none is left. */
+static bool next_address(struct conn *c, struct addr *to, const struct workload **workload)
+{
+	if (c->plan.destination == DEST_SERVICE) {
+		c->endpoint = balance_next(&c->balance, c->plan.port);
+		if (!c->endpoint)
+			return false;
+		*to = c->endpoint->at;
+		*workload = c->endpoint->workload;
+		return true;
+	}
+	if (c->record.attempts > 0)
+		return false;
+	*to = c->plan.to;
+	*workload = c->plan.side == LIVE_OUTBOUND ? c->plan.peer_workload : NULL;
+	return true;
+}
+
+static bool connect_to(struct conn *c, const struct addr *to)
+{
+	/* Capture lets through what comes from here to the own Pod's address. */
+	static const struct ip v6_source = {{[15] = 6}};
+	struct addr src = {.ip = ip_is_v4(&to->ip) ? ip_v4(0x7f000006) : v6_source};
+	struct err err = {0};
+	c->server.fd = net_connect(to, c->plan.bind_app_source ? &src : NULL, &err);
+	if (c->server.fd < 0) {
+		c->failure = failure_of(err.sys);
+		return false;
+	}
+	if (!loop_add(c->worker->loop, &c->server, CONN_EVENTS, &err)) {
+		c->failure = END_NO_DESCRIPTORS; /* ENOMEM, or the user's limit of watches */
+		(void)close(c->server.fd);       /* never used */
+		c->server.fd = -1;
+		return false;
+	}
+	c->upstream = UPSTREAM_CONNECTING;
+	timer_set(c->worker->loop, &c->timer, c->plan.connect_timeout_ms * NS_PER_MS);
+	return true;
+}
+
+enum dial_result dial_next(struct conn *c)
+{
+	struct conn_record *rec = &c->record;
+	struct addr to;
+	while (next_address(c, &to, &rec->upstream_workload)) {
+		rec->upstream = to;
+		if (rec->attempts++ > 0)
+			observe_count(c->worker->metrics, COUNT_RETRIES, 1);
+		endpoint_uses(c->endpoint, true);
+		if (connect_to(c, &to))
+			return DIAL_UNDER_WAY;
+		if (c->failure == END_NO_DESCRIPTORS)
+			break; /* not the endpoint's fault, and the next one would fare no better */
+		if (c->endpoint)
+			balance_refused(c->endpoint, clock_ns());
+		dial_drop(c);
+	}
+	dial_drop(c);
+	return DIAL_FAILED;
+}
+
+static enum dial_result try_another(struct conn *c, int error)
+{
+	c->failure = failure_of(error);
+	if (c->endpoint)
+		balance_refused(c->endpoint, clock_ns());
+	dial_drop(c);
+	return dial_next(c);
+}
+
+enum dial_result dial_event(struct conn *c, uint32_t events)
+{
+	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+		return DIAL_UNDER_WAY;
+	int error = net_connect_result(c->server.fd);
+	if (error == 0 && !(events & EPOLLOUT))
+		error = ECONNRESET;
+	if (error)
+		return try_another(c, error);
+	timer_cancel(c->worker->loop, &c->timer);
+	c->upstream = UPSTREAM_OPEN;
+	/* A socket that cannot be tuned still carries bytes. */
+	(void)net_tune(c->server.fd, view_mesh(c->view)->keepalive_s);
+	return DIAL_MADE;
+}
+
+enum dial_result dial_timeout(struct conn *c)
+{
+	return try_another(c, ETIMEDOUT);
+}

@@ -1,0 +1,263 @@
+#include "proxy/race.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/mem.h"
+#include "net/sock.h"
+#include "proxy/dial.h"
+#include "proxy/worker.h"
+
+struct race {
+	struct conn *conn;
+	struct first_word fw;
+	struct timer timer;
+	bool client_fin, server_fin; /* announced by the kernel; bytes may still stand before it */
+	bool place;                  /* holds a place in the budgets */
+	bool waiting;                /* in the worker's queue for one */
+	TAILQ_ENTRY(race) queue;
+};
+
+enum { RETRY_SCAN = 32 }; /* how far down the queue a freed place is offered */
+
+static void feed(struct conn *c, enum fw_event event, struct slice bytes, bool fin);
+
+static bool racing(const struct conn *c)
+{
+	return c->state == CONN_FIRST_WORD && c->race;
+}
+
+/* By source only where sources differ, and not where the server is known to speak at once: such
+ * an early connection holds its place for a round trip. */
+static const struct ip *budget_source(const struct conn *c)
+{
+	bool count = c->plan.fw.side == FW_INBOUND && c->plan.fw.learned != FW_LEARNED_SERVER_FIRST;
+	return count ? &c->record.client.ip : NULL;
+}
+
+static void give_place_back(struct conn *c)
+{
+	struct race *r = c->race;
+	struct worker *w = c->worker;
+	if (r->waiting)
+		TAILQ_REMOVE(&w->early_queue, r, queue);
+	if (r->place) {
+		early_release(&w->early, budget_source(c), c->plan.live);
+		worker_retry_due(w);
+	}
+	r->waiting = r->place = false;
+}
+
+void race_drop(struct conn *c)
+{
+	if (!c->race)
+		return;
+	give_place_back(c);
+	timer_cancel(c->worker->loop, &c->race->timer);
+	MEM_FREE(c->race);
+}
+
+static void dialled(struct conn *c, enum dial_result result)
+{
+	switch (result) {
+	case DIAL_UNDER_WAY:
+		return;
+	case DIAL_MADE:
+		feed(c, FW_UPSTREAM_OPEN, (struct slice){0}, false);
+		return;
+	case DIAL_FAILED:
+		if (c->failure == END_NO_DESCRIPTORS) {
+			observe_early(c->worker->metrics, EARLY_NO_DESCRIPTORS);
+			give_place_back(c); /* listen to the client alone */
+			return;
+		}
+		feed(c, FW_UPSTREAM_REFUSED, (struct slice){0}, false);
+		return;
+	}
+}
+
+/* False: no place; R waits for one. */
+static bool open_early(struct conn *c)
+{
+	struct race *r = c->race;
+	struct worker *w = c->worker;
+	if (!early_take(&w->early, view_mesh(c->view), budget_source(c), c->plan.live)) {
+		if (!r->waiting) {
+			observe_early(w->metrics, EARLY_NO_BUDGET);
+			TAILQ_INSERT_TAIL(&w->early_queue, r, queue);
+		}
+		r->waiting = true;
+		return false;
+	}
+	if (r->waiting)
+		TAILQ_REMOVE(&w->early_queue, r, queue);
+	r->waiting = false;
+	r->place = true;
+	c->record.early = true;
+	dial_start(c);
+	dialled(c, dial_next(c));
+	return true;
+}
+
+void race_retry(struct worker *w)
+{
+	struct race *r = TAILQ_FIRST(&w->early_queue);
+	for (unsigned missed = 0; r && missed < RETRY_SCAN;) {
+		struct race *next = TAILQ_NEXT(r, queue);
+		if (!open_early(r->conn))
+			missed++;
+		/* R may be gone; NEXT is not: opening one connection ends no other. */
+		r = next;
+	}
+}
+
+static enum early_result early_result(const struct fw_answer *a)
+{
+	if (a->verdict == FW_REFUSED)
+		return EARLY_REFUSED;
+	return a->verdict == FW_CLOSE ? EARLY_DROPPED : EARLY_USED;
+}
+
+static const char *protocol_seen(const struct fw_answer *a)
+{
+	switch (a->verdict) {
+	case FW_HTTP1:
+		return "http/1.1";
+	case FW_HTTP2:
+		return "http2";
+	case FW_TLS:
+		return "tls";
+	case FW_SERVER_FIRST:
+	case FW_PASS_ON:
+		return a->protocol == GREET_IS_UNKNOWN ? NULL : greet_name(a->protocol);
+	case FW_UNDECIDED:
+	case FW_OPAQUE:
+	case FW_REFUSED:
+	case FW_CLOSE:
+		return NULL;
+	}
+	return NULL;
+}
+
+static void end_without_word(struct conn *c, const struct fw_answer *a)
+{
+	if (a->verdict == FW_REFUSED)
+		conn_close(c, a->reason == FW_REASON_UPSTREAM_RESET ? END_SERVER_RESET : c->failure,
+			   CLOSE_RESET);
+	else if (a->reason == FW_REASON_CLIENT_RESET)
+		conn_close(c, END_CLIENT_RESET, CLOSE_FIN);
+	else
+		conn_close(c, END_CLIENT_CLOSED, CLOSE_FIN);
+}
+
+static void decided(struct conn *c, const struct fw_answer *a)
+{
+	struct conn_record *rec = &c->record;
+	rec->detect_ns = clock_ns() - rec->start_ns;
+	rec->first = a->who;
+	rec->protocol = protocol_seen(a);
+	decide_first_word(&c->plan, a);
+	observe_detected(c->worker->metrics, rec);
+	if (c->race->place)
+		observe_early(c->worker->metrics, early_result(a));
+	race_drop(c);
+	conn_learn(c, a);
+	if (a->verdict == FW_REFUSED || a->verdict == FW_CLOSE)
+		end_without_word(c, a);
+	else
+		conn_dial(c);
+}
+
+static void follow(struct conn *c, struct fw_answer a)
+{
+	struct race *r = c->race;
+	if (a.what == FW_DECIDED) {
+		decided(c, &a);
+		return;
+	}
+	if (a.timer_us)
+		timer_set(c->worker->loop, &r->timer, a.timer_us * NS_PER_US);
+	else
+		timer_cancel(c->worker->loop, &r->timer);
+	if (a.what == FW_OPEN_UPSTREAM)
+		(void)open_early(c); /* no place: it waits for one, and for the client */
+}
+
+static uint64_t since_accept_us(const struct conn *c)
+{
+	return (clock_ns() - c->record.start_ns) / NS_PER_US;
+}
+
+static void feed(struct conn *c, enum fw_event event, struct slice bytes, bool fin)
+{
+	struct fw_input in = {event, bytes, fin, since_accept_us(c)};
+	follow(c, first_word_event(&c->race->fw, &in));
+}
+
+static void on_timer(struct timer *t)
+{
+	feed(CONTAINER_OF(t, struct race, timer)->conn, FW_TIMER, (struct slice){0}, false);
+}
+
+struct words {
+	enum fw_event bytes, end, reset;
+};
+
+/* Tells the machine what stands in FD's receive queue: all of it up to MAX bytes, more than the
+ * machine looks at. FIN: the kernel has announced the end. */
+static void peek(struct conn *c, int fd, size_t max, bool fin, struct words say)
+{
+	char *scratch = c->worker->tools.scratch;
+	ssize_t n = recv(fd, scratch, max, MSG_PEEK);
+	if (n > 0)
+		feed(c, say.bytes, (struct slice){scratch, (size_t)n}, fin && (size_t)n < max);
+	else if (n == 0)
+		feed(c, say.end, (struct slice){0}, true);
+	else if (errno != EAGAIN && errno != EINTR)
+		feed(c, say.reset, (struct slice){0}, false);
+}
+
+void race_client(struct conn *c, uint32_t events)
+{
+	static const struct words say = {FW_CLIENT_BYTES, FW_CLIENT_END, FW_CLIENT_RESET};
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		c->race->client_fin = true;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		peek(c, c->client.fd, CLASSIFY_MAX_PEEK + 1, c->race->client_fin, say);
+	if (racing(c) && events & (EPOLLERR | EPOLLHUP))
+		feed(c, FW_CLIENT_RESET, (struct slice){0}, false);
+}
+
+void race_server(struct conn *c, uint32_t events)
+{
+	static const struct words say = {FW_UPSTREAM_BYTES, FW_UPSTREAM_END, FW_UPSTREAM_RESET};
+	if (c->upstream == UPSTREAM_CONNECTING) {
+		dialled(c, dial_event(c, events));
+		if (!racing(c) || c->upstream != UPSTREAM_OPEN)
+			return;
+	}
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		c->race->server_fin = true;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		peek(c, c->server.fd, GREET_ENOUGH + 1, c->race->server_fin, say);
+	if (racing(c) && c->upstream == UPSTREAM_OPEN && events & (EPOLLERR | EPOLLHUP))
+		feed(c, FW_UPSTREAM_RESET, (struct slice){0}, false);
+}
+
+void race_dial_timeout(struct conn *c)
+{
+	dialled(c, dial_timeout(c));
+}
+
+void race_start(struct conn *c)
+{
+	struct race *r = mem_new(sizeof(*r));
+	r->conn = c;
+	r->timer.fire = on_timer;
+	c->race = r;
+	if (c->plan.fw.tls_possible && c->plan.fw.source == FW_SOURCE_UNKNOWN)
+		plan_set_rtt(&c->plan, net_rtt_us(c->client.fd));
+	observe_detecting(c->worker->metrics, &c->record);
+	follow(c, first_word_start(&r->fw, &c->plan.fw, since_accept_us(c)));
+}

@@ -1,0 +1,393 @@
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/sock.h"
+
+/* Work that is due at the end of a turn. */
+
+static void on_turn_end(struct deferred *d)
+{
+	struct worker *w = CONTAINER_OF(d, struct worker, turn_end);
+	struct conn_list now = TAILQ_HEAD_INITIALIZER(now);
+	struct conn *c;
+	/* Those that use up their share again stand in the list of the next turn. */
+	TAILQ_CONCAT(&now, &w->turn, turn);
+	while ((c = TAILQ_FIRST(&now))) {
+		TAILQ_REMOVE(&now, c, turn);
+		c->in_turn = false;
+		conn_turn(c);
+	}
+}
+
+void worker_again(struct worker *w, struct conn *c)
+{
+	if (c->in_turn)
+		return;
+	if (TAILQ_EMPTY(&w->turn))
+		loop_defer(w->loop, &w->turn_end);
+	c->in_turn = true;
+	TAILQ_INSERT_TAIL(&w->turn, c, turn);
+}
+
+static void on_log_flush(struct deferred *d)
+{
+	struct worker *w = CONTAINER_OF(d, struct worker, log_flush);
+	w->log_due = false;
+	if (!w->log)
+		return;
+	(void)access_log_flush(w->log); /* what nobody takes now goes with the next line or tick */
+	uint64_t dropped = access_log_take_dropped(w->log);
+	if (dropped)
+		observe_count(w->metrics, COUNT_LOG_DROPPED, dropped);
+}
+
+void worker_log_due(struct worker *w)
+{
+	if (!w->log || w->log_due)
+		return;
+	w->log_due = true;
+	loop_defer(w->loop, &w->log_flush);
+}
+
+static void on_early_retry(struct deferred *d)
+{
+	struct worker *w = CONTAINER_OF(d, struct worker, early_retry);
+	w->retry_due = false;
+	race_retry(w);
+}
+
+void worker_retry_due(struct worker *w)
+{
+	if (w->retry_due || TAILQ_EMPTY(&w->early_queue))
+		return;
+	w->retry_due = true;
+	loop_defer(w->loop, &w->early_retry);
+}
+
+/* Once a second. */
+
+static void tick_every(struct worker *w, time_t seconds)
+{
+	struct itimerspec every = {.it_interval = {.tv_sec = seconds},
+				   .it_value = {.tv_sec = seconds}};
+	MUST(timerfd_settime(w->tick.fd, 0, &every, NULL) == 0);
+	w->ticking = seconds > 0;
+}
+
+static void tell_counters(struct worker *w)
+{
+	observe_count(w->metrics, COUNT_RELAYED_BYTES, w->tools.bytes);
+	observe_count(w->metrics, COUNT_SPLICED, w->tools.spliced);
+	w->tools.bytes = w->tools.spliced = 0;
+}
+
+static void resume_accept(struct worker *w)
+{
+	struct err err = {0};
+	for (unsigned i = 0; i < w->n_listeners && !w->accepting; i++)
+		if (!loop_mod(w->loop, &w->listeners[i].io, EPOLLIN, &err))
+			log_error("proxy", "listener: %s", err.text);
+	w->accepting = true;
+}
+
+static void on_tick(struct io *io, uint32_t events)
+{
+	(void)events; /* only EPOLLIN was asked for */
+	struct worker *w = CONTAINER_OF(io, struct worker, tick);
+	static const enum conn_state living[] = {CONN_RELAY, CONN_DRAIN};
+	uint64_t times;
+	if (read(io->fd, &times, sizeof(times)) < 0)
+		return; /* set again meanwhile */
+	for (size_t i = 0; i < N_ELEMS(living); i++) {
+		struct conn *c, *next;
+		TAILQ_FOREACH_SAFE (c, &w->conns[living[i]], link, next)
+			conn_sweep(c);
+	}
+	tell_counters(w);
+	race_retry(w);
+	worker_log_due(w);
+	if (!w->accepting && w->view)
+		resume_accept(w);
+	if (worker_n_conns(w) == 0) {
+		pipes_trim(&w->tools.pipes, 0);
+		tick_every(w, 0);
+	}
+}
+
+static void tick(struct worker *w)
+{
+	if (!w->ticking)
+		tick_every(w, 1);
+}
+
+unsigned worker_n_conns(const struct worker *w)
+{
+	return atomic_load_explicit(&w->n_conns, memory_order_relaxed);
+}
+
+void worker_conn_added(struct worker *w)
+{
+	atomic_fetch_add_explicit(&w->n_conns, 1, memory_order_relaxed);
+	tick(w);
+}
+
+void worker_conn_gone(struct worker *w)
+{
+	atomic_fetch_sub_explicit(&w->n_conns, 1, memory_order_relaxed);
+}
+
+uint32_t worker_random(struct worker *w)
+{
+	w->random ^= w->random << 13; /* xorshift32: spreads load, keeps no secret */
+	w->random ^= w->random >> 17;
+	w->random ^= w->random << 5;
+	return w->random;
+}
+
+/* Accepting. */
+
+/* Out of descriptors: the reserve makes room for one, which hears a reset instead of waiting in the
+ * backlog for nobody knows how long. False: not even that was possible. */
+static bool refuse_one(struct worker *w, int listen_fd)
+{
+	if (w->reserve_fd >= 0)
+		(void)close(w->reserve_fd); /* /dev/null */
+	int fd = net_accept(listen_fd, NULL);
+	if (fd >= 0) {
+		(void)net_reset_on_close(fd); /* else it hears FIN, as good as that */
+		(void)close(fd);              /* refused */
+	}
+	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && w->reserve_fd >= 0;
+}
+
+static void pause_accept(struct worker *w)
+{
+	struct err err = {0};
+	for (unsigned i = 0; i < w->n_listeners; i++)
+		if (!loop_mod(w->loop, &w->listeners[i].io, 0, &err))
+			log_error("proxy", "listener: %s", err.text);
+	w->accepting = false;
+	observe_count(w->metrics, COUNT_ACCEPT_PAUSED, 1);
+	tick(w); /* resumes */
+}
+
+static void on_accept(struct io *io, uint32_t events)
+{
+	(void)events; /* only EPOLLIN was asked for */
+	struct listener *l = CONTAINER_OF(io, struct listener, io);
+	struct worker *w = l->worker;
+	for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct addr peer = {0};
+		int fd = net_accept(io->fd, &peer);
+		if (fd >= 0) {
+			conn_accept(w, l->kind, fd, &peer);
+			continue;
+		}
+		switch (errno) {
+		case EAGAIN:
+			return;
+		case EMFILE:
+		case ENFILE:
+			observe_count(w->metrics, COUNT_ACCEPT_REFUSED, 1);
+			if (refuse_one(w, io->fd))
+				continue;
+			pause_accept(w);
+			return;
+		case ENOMEM:
+		case ENOBUFS:
+			pause_accept(w);
+			return;
+		default:
+			continue; /* that one connection is gone already, accept(2) "Error handling"
+				   */
+		}
+	}
+}
+
+/* The view. */
+
+struct view_message {
+	struct post post;
+	struct worker *worker;
+	struct view *view;
+};
+
+static void follow_log_path(struct worker *w)
+{
+	const char *path = view_mesh(w->view)->access_log_file;
+	if (w->log_path && strcmp(path, w->log_path) == 0)
+		return;
+	struct err err = {0};
+	struct access_log *log = access_log_open(path, &err);
+	if (!log && err.kind != ERR_NONE)
+		log_error("proxy", "access log: %s", err.text);
+	access_log_close(w->log);
+	free(w->log_path);
+	w->log = log;
+	w->log_path = mem_strdup(path);
+}
+
+static void take_view(struct post *p)
+{
+	struct view_message *m = CONTAINER_OF(p, struct view_message, post);
+	struct worker *w = m->worker;
+	struct view *old = w->view;
+	w->view = m->view;
+	free(m);
+	follow_log_path(w);
+	for (unsigned i = 0; i < w->n_listeners; i++)
+		/* What is accepted inherits it; without it bytes still flow. */
+		(void)net_tune(w->listeners[i].io.fd, view_mesh(w->view)->keepalive_s);
+	if (!old)
+		resume_accept(w);
+	view_put(old);
+}
+
+void worker_set_view(struct worker *w, struct view *view)
+{
+	struct view_message *m = mem_new(sizeof(*m));
+	m->post.run = take_view;
+	m->worker = w;
+	m->view = view_get(view);
+	loop_post(w->loop, &m->post);
+}
+
+/* Beginning and end. */
+
+static bool listen_all(struct worker *w, struct err *err)
+{
+	for (unsigned i = 0; i < w->setup->n_rows; i++) {
+		const struct listen_row *row = &w->setup->rows[i];
+		struct listener *l = &w->listeners[i];
+		int fd = net_listen(&row->on, true, err);
+		if (fd < 0 && err->sys == EAFNOSUPPORT && ip_is_any(&row->on.ip)) {
+			struct addr v4 = {.ip = ip_v4(0), .port = row->on.port};
+			fd = net_listen(&v4, true, err); /* a kernel without IPv6 */
+		}
+		if (fd < 0)
+			return err_wrap(err, "worker %u", w->index);
+		*l = (struct listener){{fd, on_accept}, w, row->kind, row->on.port};
+		w->n_listeners++;
+		if (!loop_add(w->loop, &l->io, 0, err)) /* accepts when there is a view */
+			return false;
+	}
+	return true;
+}
+
+struct worker *worker_new(const struct worker_setup *setup, unsigned index, struct err *err)
+{
+	struct worker *w = mem_new(sizeof(*w));
+	w->setup = setup;
+	w->index = index;
+	w->metrics = metrics_worker(setup->metrics, index);
+	w->random = 0x9e3779b9u * (index + 1);
+	w->turn_end.run = on_turn_end;
+	w->log_flush.run = on_log_flush;
+	w->early_retry.run = on_early_retry;
+	for (size_t i = 0; i < N_CONN_STATES; i++)
+		TAILQ_INIT(&w->conns[i]);
+	TAILQ_INIT(&w->turn);
+	TAILQ_INIT(&w->early_queue);
+	w->tools.scratch = mem_new(RELAY_SCRATCH);
+	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	w->tick = (struct io){timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), on_tick};
+	w->loop = loop_new(err);
+	if (!w->loop)
+		goto fail;
+	if (w->tick.fd < 0 || w->reserve_fd < 0) {
+		(void)err_sys(err, "timerfd_create, /dev/null");
+		goto fail;
+	}
+	if (!loop_add(w->loop, &w->tick, EPOLLIN, err) || !listen_all(w, err))
+		goto fail;
+	return w;
+fail:
+	worker_free(w);
+	return NULL;
+}
+
+static void *run(void *arg)
+{
+	struct worker *w = arg;
+	struct err err = {0};
+	if (!loop_run(w->loop, &err))
+		log_error("proxy", "worker %u: %s", w->index, err.text);
+	return NULL;
+}
+
+bool worker_start(struct worker *w, struct err *err)
+{
+	pthread_attr_t attr;
+	MUST(pthread_attr_init(&attr) == 0);
+	MUST(pthread_attr_setstacksize(&attr, WORKER_STACK) == 0);
+	errno = pthread_create(&w->thread, &attr, run, w);
+	(void)pthread_attr_destroy(&attr); /* holds nothing */
+	if (errno)
+		return err_sys(err, "pthread_create");
+	w->started = true;
+	return true;
+}
+
+static void close_all(struct worker *w)
+{
+	for (unsigned state = 0; state < CONN_CLOSED; state++) {
+		struct conn *c;
+		while ((c = TAILQ_FIRST(&w->conns[state])))
+			conn_close(c, END_DRAINED, CLOSE_RESET);
+	}
+}
+
+struct stop_message {
+	struct post post;
+	struct worker *worker;
+};
+
+static void on_stop(struct post *p)
+{
+	struct stop_message *m = CONTAINER_OF(p, struct stop_message, post);
+	close_all(m->worker);
+	tell_counters(m->worker);
+	loop_stop(m->worker->loop); /* after this turn, whose end frees the connections */
+	free(m);
+}
+
+void worker_stop(struct worker *w)
+{
+	if (!w->started)
+		return;
+	struct stop_message *m = mem_new(sizeof(*m));
+	m->post.run = on_stop;
+	m->worker = w;
+	loop_post(w->loop, &m->post);
+	(void)pthread_join(w->thread, NULL); /* it was started and never joined */
+	w->started = false;
+}
+
+void worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	for (unsigned i = 0; i < w->n_listeners; i++)
+		(void)close(w->listeners[i].io.fd); /* nothing is lost that was accepted */
+	loop_free(w->loop);
+	if (w->tick.fd >= 0)
+		(void)close(w->tick.fd); /* a timer */
+	if (w->reserve_fd >= 0)
+		(void)close(w->reserve_fd); /* /dev/null */
+	pipes_trim(&w->tools.pipes, 0);
+	access_log_close(w->log);
+	view_put(w->view);
+	free(w->log_path);
+	free(w->tools.scratch);
+	free(w);
+}

@@ -466,3 +466,20 @@ def page(port, path):
 def resolve(host):
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return sorted({entry[4][0] for entry in found})
+
+
+def knock_until_refused(host, port):
+    """Connects again and again, each time to the first byte; the moment (CLOCK_MONOTONIC, the same for every process
+    of the machine) at which it was first refused."""
+    told = False
+    while True:
+        start = time.monotonic()
+        try:
+            with connect(host, port, 5) as s:
+                if not s.recv(1):
+                    return start
+        except ConnectionError:
+            return start
+        if not told:
+            print(json.dumps("open"), flush=True)
+            told = True

@@ -11,7 +11,8 @@ EXAMPLE = HERE.parent / "examples" / "server-first"
 ODD = {
     9000: "echo", 9001: "echo", 9002: "late", 9003: "pieces", 9004: "chargen", 9005: "daytime", 9006: "close",
     9007: "deny", 9008: "reset", 9009: "timeout", 9010: "half", 9011: "bulk", 9012: "reset-after", 9013: "greet",
-    9014: "echo", 9015: "echo", 9016: "echo", 9017: "greet", 9018: "echo", 9019: "greet",
+    9014: "echo", 9015: "echo", 9016: "echo", 9017: "greet", 9018: "echo", 9019: "greet", 9020: "echo", 9021: "greet",
+    9022: "echo",
 }
 ODD_NOBODY = 9099
 

@@ -143,6 +143,7 @@ struct env_var {
 	const char *name, *value;
 	const char *field_path;                  /* valueFrom.fieldRef, or "" */
 	const char *config_map, *config_map_key; /* valueFrom.configMapKeyRef, or "" */
+	bool optional;                           /* no such ConfigMap or key: no such variable */
 };
 
 enum probe_kind { PROBE_NONE, PROBE_TCP, PROBE_HTTP, PROBE_EXEC };
@@ -209,7 +210,8 @@ struct pod_spec {
 	const char *hostname, *subdomain;
 	const char *restart_policy; /* "Always" by default, "OnFailure", "Never" */
 	bool host_network;
-	unsigned termination_grace_s; /* default 30 */
+	unsigned termination_grace_s;     /* default 30 */
+	struct security_context security; /* already in the containers */
 };
 
 struct pod {

@@ -27,15 +27,27 @@ struct object {
 		const struct pod *pod;
 		const struct deployment *deployment;
 	};
-	struct slice json;       /* canonical JSON text, metadata included, no newline */
+	struct slice
+		json; /* canonical JSON text, metadata included, no newline; empty in a lean one */
 	const char *origin_file; /* "" when it came through the API */
 	unsigned origin_line;
 	struct arena *arena;
 	atomic_uint refs;
 };
 
-/* Strict: unknown fields are errors when STRICT (people), ignored otherwise (a newer server). NULL
- * on failure. One reference. */
+struct object_options {
+	/* Unknown fields, and fields that hark up cannot honour, are errors (what people write);
+	 * otherwise ignored (a newer server). */
+	bool strict;
+	/* For a sidecar's view: no JSON, and only the fields that decisions need (no commands,
+	 * environment, probes, volumes, foreign annotations). */
+	bool lean;
+	const char *ns; /* of an object that names none; NULL: "default" */
+};
+
+/* NULL on failure; the error tells the first problem, with its path. One reference. */
+struct object *object_decode(enum kind kind, struct slice json,
+			     const struct object_options *options, struct err *err) MUST_CHECK;
 struct object *object_from_json(enum kind kind, struct slice json, bool strict,
 				struct err *err) MUST_CHECK;
 struct object *object_get(const struct object *o); /* one more reference */

@@ -1,0 +1,67 @@
+#include "model/kinds.h"
+
+#include <string.h>
+
+static const struct kind_info kinds[N_KINDS] = {
+	/* clang-format off */
+	[KIND_NAMESPACE]      = {KIND_NAMESPACE,      "v1",                  "Namespace",     "namespaces",     "namespace",     "ns",     false},
+	[KIND_CONFIG_MAP]     = {KIND_CONFIG_MAP,     "v1",                  "ConfigMap",     "configmaps",     "configmap",     "cm",     true},
+	[KIND_SERVICE]        = {KIND_SERVICE,        "v1",                  "Service",       "services",       "service",       "svc",    true},
+	[KIND_ENDPOINT_SLICE] = {KIND_ENDPOINT_SLICE, "discovery.k8s.io/v1", "EndpointSlice", "endpointslices", "endpointslice", "",       true},
+	[KIND_POD]            = {KIND_POD,            "v1",                  "Pod",           "pods",           "pod",           "po",     true},
+	[KIND_DEPLOYMENT]     = {KIND_DEPLOYMENT,     "apps/v1",             "Deployment",    "deployments",    "deployment",    "deploy", true},
+	/* clang-format on */
+};
+
+const struct kind_info *kind_info(enum kind kind)
+{
+	return &kinds[kind];
+}
+
+const struct kind_info *kind_by_name(struct slice name)
+{
+	if (name.len == 0)
+		return NULL;
+	for (size_t i = 0; i < N_KINDS; i++) {
+		const struct kind_info *k = &kinds[i];
+		if (slice_eq_nocase(name, slice_of(k->plural)) ||
+		    slice_eq_nocase(name, slice_of(k->singular)) ||
+		    slice_eq_nocase(name, slice_of(k->short_name)))
+			return k;
+	}
+	return NULL;
+}
+
+const struct kind_info *kind_by_gvk(struct slice api_version, struct slice kind)
+{
+	for (size_t i = 0; i < N_KINDS; i++)
+		if (slice_is(api_version, kinds[i].api_version) && slice_is(kind, kinds[i].name))
+			return &kinds[i];
+	return NULL;
+}
+
+const char *pairs_get(const struct pairs *p, const char *key)
+{
+	size_t from = 0, to = p->n;
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+		int cmp = strcmp(p->at[middle].key, key);
+		if (cmp == 0)
+			return p->at[middle].value;
+		if (cmp < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return NULL;
+}
+
+bool pairs_match(const struct pairs *selector, const struct pairs *labels)
+{
+	for (size_t i = 0; i < selector->n; i++) {
+		const char *value = pairs_get(labels, selector->at[i].key);
+		if (!value || strcmp(value, selector->at[i].value) != 0)
+			return false;
+	}
+	return selector->n > 0;
+}

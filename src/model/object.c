@@ -1,0 +1,194 @@
+#include "model/object.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "model/annotations.h"
+#include "model/node_yaml.h"
+#include "model/object_node.h"
+#include "model/schema.h"
+
+struct object *object_get(const struct object *o)
+{
+	struct object *shared = (struct object *)o; /* only the count is written */
+	atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
+	return shared;
+}
+
+void object_put(struct object *o)
+{
+	if (o && atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) == 1)
+		arena_free(o->arena); /* O lives in it */
+}
+
+const char *object_text(const struct object *o, char *out, size_t out_len)
+{
+	const struct kind_info *info = kind_info(o->kind);
+	(void)snprintf(out, out_len, "%s %s%s%s", info->name, o->meta.ns, o->meta.ns[0] ? "/" : "",
+		       o->meta.name);
+	return out;
+}
+
+/* MEMBER of ROOT is TEXT; it is put there when it is absent (items of a list lack it). */
+static void complete(struct decoder *d, struct node *root, struct arena *a, const char *member,
+		     const char *text)
+{
+	const struct node *n = node_get(root, member);
+	if (!n)
+		node_set(root, slice_of(member), node_string(a, slice_of(text)));
+	else if (n->type != NODE_STRING || !slice_is(n->text, text))
+		decode_expected(d, n, text);
+}
+
+static void check_object_name(struct decoder *d, const struct node *n, const struct object *o)
+{
+	enum name_kind rule = o->kind == KIND_NAMESPACE              ? NAME_LABEL
+			      : o->kind == KIND_SERVICE && d->strict ? NAME_LABEL_1035
+			      : o->kind == KIND_SERVICE              ? NAME_LABEL
+								     : NAME_SUBDOMAIN;
+	if (o->meta.name[0])
+		check_name(d, n, "name", rule, o->meta.name);
+	else if (!o->meta.generate_name[0])
+		decode_problem(d, n, "name", "is required");
+}
+
+static void read_meta(struct decoder *d, struct object *o, struct node *root, struct arena *a,
+		      const char *ns)
+{
+	struct node *n = node_get(root, "metadata");
+	bool namespaced = kind_info(o->kind)->namespaced;
+	if (!n || n->type == NODE_NULL) {
+		decode_problem(d, root, "metadata", "is required");
+		return;
+	}
+	unsigned before = d->n_problems;
+	decode(d, &meta_schema, n, &o->meta);
+	if (d->n_problems != before)
+		return;
+	check_object_name(d, n, o);
+	if (namespaced && !o->meta.ns[0]) {
+		o->meta.ns = arena_dup(d->arena, slice_of(ns ? ns : "default"));
+		node_set(n, SLICE("namespace"), node_string(a, slice_of(o->meta.ns)));
+	} else if (!namespaced && o->meta.ns[0]) {
+		decode_problem(d, n, "namespace", "has no place in a %s", kind_info(o->kind)->name);
+	}
+}
+
+static void write_json(struct object *o, const struct node *root)
+{
+	struct buf json;
+	buf_init(&json, SIZE_MAX / 4);
+	MUST(node_write_json(root, &json)); /* no bound to reach */
+	o->json = arena_dup_slice(o->arena, buf_slice(&json));
+	buf_fini(&json);
+}
+
+struct object *object_from_node(enum kind kind, struct node *root, struct arena *a,
+				const struct object_source *source)
+{
+	const struct kind_info *info = kind_info(kind);
+	const struct schema *schema = kind_schema(kind);
+	struct arena *arena = arena_new();
+	struct object *o = arena_alloc(arena, sizeof(*o));
+	struct decoder d = {
+		.arena = arena,
+		.strict = source->options.strict,
+		.lean = source->options.lean,
+		.problem = source->problem,
+		.ctx = source->ctx,
+	};
+	void *body = arena_alloc(arena, schema->size);
+	o->kind = kind;
+	o->arena = arena;
+	o->body = body;
+	atomic_init(&o->refs, 1);
+	o->origin_file = source->file ? arena_dup(arena, slice_of(source->file)) : "";
+	o->origin_line = source->line;
+	o->json = SLICE("");
+	if (root->type == NODE_MAP) {
+		complete(&d, root, a, "apiVersion", info->api_version);
+		complete(&d, root, a, "kind", info->name);
+		read_meta(&d, o, root, a, source->options.ns);
+	}
+	decode(&d, schema, root, body);
+	if (d.n_problems) {
+		arena_free(arena);
+		return NULL;
+	}
+	if (kind == KIND_ENDPOINT_SLICE) {
+		const char *service = pairs_get(&o->meta.labels, LABEL_SERVICE_NAME);
+		((struct endpoint_slice *)body)->service = service ? service : "";
+	}
+	if (!source->options.lean)
+		write_json(o, root);
+	return o;
+}
+
+/* The first problem becomes the error. */
+static void first_problem(void *ctx, const struct node *at, const char *member, const char *text)
+{
+	struct err *err = ctx;
+	char path[256];
+	if (!err || err->kind != ERR_NONE)
+		return;
+	node_path(at, member, path, sizeof(path));
+	(void)err_set(err, ERR_BAD_INPUT, "%s%s%s", path, path[0] ? ": " : "", text);
+}
+
+static struct object *decode_node(enum kind kind, struct node *root, struct arena *a,
+				  const struct object_options *options, const struct object *origin,
+				  struct err *err)
+{
+	struct err first = {.kind = ERR_NONE};
+	struct object_source source = {
+		.options = *options,
+		.file = origin ? origin->origin_file : NULL,
+		.line = origin ? origin->origin_line : 0,
+		.problem = first_problem,
+		.ctx = &first,
+	};
+	struct object *o = object_from_node(kind, root, a, &source);
+	if (!o && err)
+		*err = first;
+	return o;
+}
+
+struct object *object_decode(enum kind kind, struct slice json,
+			     const struct object_options *options, struct err *err)
+{
+	struct arena *a = arena_new();
+	struct node *root = NULL;
+	struct object *o = NULL;
+	if (node_from_json(a, json, &root, err))
+		o = decode_node(kind, root, a, options, NULL, err);
+	arena_free(a);
+	return o;
+}
+
+struct object *object_from_json(enum kind kind, struct slice json, bool strict, struct err *err)
+{
+	return object_decode(kind, json, &(struct object_options){.strict = strict}, err);
+}
+
+struct object *object_with(const struct object *o, const char *field, struct slice json,
+			   struct err *err)
+{
+	struct arena *a = arena_new();
+	struct node *root = NULL, *part = NULL;
+	struct object *changed = NULL;
+	if (node_from_json(a, o->json, &root, err) && node_from_json(a, json, &part, err)) {
+		node_set(root, slice_of(field), part);
+		changed = decode_node(o->kind, root, a, &(struct object_options){0}, o, err);
+	}
+	arena_free(a);
+	return changed;
+}
+
+bool object_yaml(const struct object *o, struct buf *out)
+{
+	struct arena *a = arena_new();
+	struct node *root = NULL;
+	bool ok = node_from_json(a, o->json, &root, NULL) && node_write_yaml(root, out);
+	arena_free(a);
+	return ok;
+}

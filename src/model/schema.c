@@ -1,0 +1,234 @@
+/* What every kind has (metadata), and the small kinds. */
+#include "model/schema.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "model/annotations.h"
+
+const char *const l4_words[] = {"TCP", "UDP", "SCTP", NULL};
+
+void check_name(struct decoder *d, const struct node *n, const char *member, enum name_kind kind,
+		const char *text)
+{
+	char shown[80];
+	if (!name_ok(kind, slice_of(text)))
+		decode_problem(d, n, member, "\"%s\" is no valid name: %s",
+			       slice_printable(slice_of(text), shown, sizeof(shown)),
+			       name_rule(kind));
+}
+
+const struct node *list_item(const struct node *n, const char *member, size_t i)
+{
+	const struct node *list = node_get(n, member);
+	const struct node *item = list ? list->first : NULL;
+	while (item && i--)
+		item = item->next;
+	return item ? item : n;
+}
+
+void read_port_or_name(struct decoder *d, const struct node *n, struct int_or_name *out)
+{
+	if (n->type == NODE_INT && n->integer >= 1 && n->integer <= UINT16_MAX)
+		out->number = (uint16_t)n->integer;
+	else if (n->type == NODE_STRING && name_ok(NAME_PORT, n->text))
+		out->name = arena_dup(d->arena, n->text);
+	else
+		decode_expected(d, n, "a port 1..65535 or the name of a container's port");
+}
+
+void read_ip(struct decoder *d, const struct node *n, struct ip *out, bool *ok)
+{
+	*ok = n->type == NODE_STRING && ip_parse(n->text, out);
+	if (!*ok)
+		decode_expected(d, n, "an IP address");
+}
+
+static void read_resource_version(struct decoder *d, struct node *n, void *out)
+{
+	struct meta *m = out;
+	/* Opaque by the API's rules, decimal in fact. What is not decimal is only compared, never
+	 * here: 0 does. */
+	const char *text = decode_string(d, n);
+	uint64_t version = 0;
+	if (text && slice_to_u64(slice_of(text), UINT64_MAX, &version))
+		m->resource_version = version;
+}
+
+/* RFC 3339: "2026-01-02T03:04:05Z", with a fraction or an offset where there is one. */
+static bool parse_time(const char *text, uint64_t *ns)
+{
+	struct tm tm = {0};
+	const char *at = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	uint64_t fraction = 0, unit = NS_PER_S;
+	if (!at)
+		return false;
+	if (*at == '.')
+		for (at++; *at >= '0' && *at <= '9'; at++)
+			fraction += (uint64_t)(*at - '0') * (unit /= 10);
+	struct tm zone = {0};
+	if (strcmp(at, "Z") != 0 && (*at == '\0' || !strptime(at, "%z", &zone)))
+		return false;
+	time_t seconds = timegm(&tm) - zone.tm_gmtoff;
+	if (seconds < 0 || seconds > INT64_MAX / (time_t)NS_PER_S)
+		return false;
+	*ns = (uint64_t)seconds * NS_PER_S + fraction;
+	return true;
+}
+
+static void read_creation(struct decoder *d, struct node *n, void *out)
+{
+	struct meta *m = out;
+	if (n->type != NODE_STRING || !parse_time(n->text.at, &m->creation_ns))
+		decode_expected(d, n, "a time like \"2026-01-02T03:04:05Z\"");
+}
+
+struct owner {
+	const char *kind, *name;
+	bool controller;
+};
+
+static const struct field owner_fields[] = {
+	FIELD_KNOWN("apiVersion"),
+	FIELD_STRING(struct owner, "kind", kind, .flags = FIELD_REQUIRED),
+	FIELD_STRING(struct owner, "name", name, .flags = FIELD_REQUIRED),
+	FIELD_KNOWN("uid"),
+	FIELD_BOOL(struct owner, "controller", controller),
+	FIELD_KNOWN("blockOwnerDeletion"),
+};
+static const struct schema owner_schema = SCHEMA(struct owner, owner_fields, NULL, NULL);
+
+static void read_owners(struct decoder *d, struct node *n, void *out)
+{
+	struct meta *m = out;
+	if (n->type != NODE_SEQ) {
+		decode_expected(d, n, "a list");
+		return;
+	}
+	for (struct node *c = n->first; c; c = c->next) {
+		struct owner owner = {0};
+		decode(d, &owner_schema, c, &owner);
+		if (owner.controller) {
+			m->owner_kind = owner.kind;
+			m->owner_name = owner.name;
+		}
+	}
+}
+
+/* A sidecar reads few annotations, and some are long. */
+static bool is_ours(struct slice key)
+{
+	return slice_starts(key, SLICE("hark.mesh/")) || slice_contains(key, SLICE("istio.io/"));
+}
+
+static void read_annotations(struct decoder *d, struct node *n, void *out)
+{
+	struct meta *m = out;
+	decode_pairs(d, n, d->lean ? is_ours : NULL, &m->annotations);
+}
+
+static void check_labels(struct decoder *d, const struct node *n, const char *member,
+			 const struct pairs *labels, bool values)
+{
+	const struct node *map = node_get(n, member);
+	for (size_t i = 0; i < labels->n; i++) {
+		const char *key = labels->at[i].key;
+		check_name(d, map, key, NAME_QUALIFIED, key);
+		if (values)
+			check_name(d, map, key, NAME_LABEL_VALUE, labels->at[i].value);
+	}
+}
+
+static void check_detection(struct decoder *d, const struct node *n, const struct meta *m)
+{
+	const struct node *annotations = node_get(n, "annotations");
+	struct err err = {0};
+	enum detection detection = DETECTION_BOTH_ENDS;
+	uint32_t ms = 0;
+	bool found = false;
+	const char *text = pairs_get(&m->annotations, ANNOTATION_DETECTION);
+	if (text && !annotation_detection(slice_of(text), 0, &detection, &found, &err))
+		decode_problem(d, annotations, ANNOTATION_DETECTION, "%s", err.text);
+	text = pairs_get(&m->annotations, ANNOTATION_DETECTION_TIMEOUT);
+	if (text && !annotation_timeout(slice_of(text), 0, &ms, &found, &err))
+		decode_problem(d, annotations, ANNOTATION_DETECTION_TIMEOUT, "%s", err.text);
+}
+
+static void check_meta(struct decoder *d, const struct node *n, void *out)
+{
+	const struct meta *m = out;
+	if (m->ns[0])
+		check_name(d, n, "namespace", NAME_LABEL, m->ns);
+	check_labels(d, n, "labels", &m->labels, true);
+	check_labels(d, n, "annotations", &m->annotations, false);
+	check_detection(d, n, m);
+}
+
+static const struct field meta_fields[] = {
+	FIELD_STRING(struct meta, "name", name),
+	FIELD_STRING(struct meta, "namespace", ns),
+	FIELD_STRING(struct meta, "uid", uid, .flags = FIELD_SKIP_LEAN),
+	FIELD_STRING(struct meta, "generateName", generate_name, .flags = FIELD_SKIP_LEAN),
+	FIELD_PAIRS(struct meta, "labels", labels),
+	FIELD_CUSTOM("annotations", read_annotations),
+	FIELD_CUSTOM("resourceVersion", read_resource_version),
+	FIELD_UINT(struct meta, "generation", generation, 0, INT64_MAX),
+	FIELD_CUSTOM("creationTimestamp", read_creation),
+	FIELD_CUSTOM("ownerReferences", read_owners),
+	FIELD_KNOWN("selfLink"),
+	FIELD_KNOWN("deletionTimestamp"),
+	FIELD_KNOWN("deletionGracePeriodSeconds"),
+	FIELD_KNOWN("finalizers"),
+	FIELD_KNOWN("managedFields"),
+};
+
+static void default_meta(void *out)
+{
+	struct meta *m = out;
+	m->owner_kind = m->owner_name = "";
+}
+
+const struct schema meta_schema = SCHEMA(struct meta, meta_fields, default_meta, check_meta);
+
+struct nothing {
+	char none;
+};
+
+static const struct field namespace_fields[] = {
+	TOP_ROWS,
+	FIELD_KNOWN("spec"),
+	FIELD_KNOWN("status"),
+};
+static const struct schema namespace_schema = SCHEMA(struct nothing, namespace_fields, NULL, NULL);
+
+static void check_config_map(struct decoder *d, const struct node *n, void *out)
+{
+	const struct config_map *cm = out;
+	const struct node *data = node_get(n, "data");
+	for (size_t i = 0; i < cm->data.n; i++)
+		check_name(d, data, cm->data.at[i].key, NAME_CONFIG_KEY, cm->data.at[i].key);
+}
+
+static const struct field config_map_fields[] = {
+	TOP_ROWS,
+	FIELD_PAIRS(struct config_map, "data", data),
+	FIELD_UNSUPPORTED("binaryData"),
+	FIELD_KNOWN("immutable"),
+};
+static const struct schema config_map_schema =
+	SCHEMA(struct config_map, config_map_fields, NULL, check_config_map);
+
+const struct schema *kind_schema(enum kind kind)
+{
+	static const struct schema *const schemas[N_KINDS] = {
+		[KIND_NAMESPACE] = &namespace_schema,
+		[KIND_CONFIG_MAP] = &config_map_schema,
+		[KIND_SERVICE] = &service_schema,
+		[KIND_ENDPOINT_SLICE] = &endpoint_slice_schema,
+		[KIND_POD] = &pod_schema,
+		[KIND_DEPLOYMENT] = &deployment_schema,
+	};
+	return schemas[kind];
+}

@@ -45,7 +45,8 @@ static const struct {
 	{SLICE("\5\0\0\0\x0b\x08\5\x1a\0"),    GREET_IS_MYSQLX,      false}, /* a notice: server hello */
 };
 
-/* Protocols that open with three digits. NEEDS: text anywhere in the first line, any case. */
+/* Protocols that open with three digits. NEEDS: text anywhere in the first line, any case, looked for
+ * when the line is whole: a host name may say `mail` before the server says FTP. */
 static const struct {
 	struct slice code;
 	struct slice needs;
@@ -56,6 +57,7 @@ static const struct {
 	{SLICE("220"), SLICE("LMTP"),    GREET_IS_LMTP,        false}, /* RFC 2033 4.1 */
 	{SLICE("220"), SLICE("SMTP"),    GREET_IS_SMTP,        false}, /* RFC 5321 4.2 */
 	{SLICE("220"), SLICE("FTP"),     GREET_IS_FTP,         false}, /* RFC 959 5.4 */
+	{SLICE("220"), SLICE("Dovecot"), GREET_IS_SMTP,        false}, /* submission and LMTP in the same words */
 	{SLICE("220"), SLICE("mail"),    GREET_IS_SMTP,        false},
 	{SLICE("220"), SLICE(""),        GREET_IS_SMTP_OR_FTP, false},
 	{SLICE("421"), SLICE("SMTP"),    GREET_IS_SMTP,        true},
@@ -83,13 +85,16 @@ static bool contains_nocase(struct slice s, struct slice what)
 }
 
 /* `220 text` or `220-text`. */
-static bool greet_reply(struct slice line, struct greet *g)
+static bool greet_reply(struct slice bytes, struct greet *g)
 {
+	struct slice rest = bytes;
+	struct slice line = slice_cut(&rest, '\n');
+	bool whole = line.len < bytes.len || bytes.len == GREET_ENOUGH;
 	if (line.len < 4 || (line.at[3] != ' ' && line.at[3] != '-'))
 		return false;
 	struct slice text = slice_sub(line, 3, line.len);
 	for (size_t i = 0; i < N_ELEMS(replies); i++)
-		if (slice_starts(line, replies[i].code) &&
+		if (slice_starts(line, replies[i].code) && (whole || replies[i].needs.len == 0) &&
 		    contains_nocase(text, replies[i].needs)) {
 			g->protocol = replies[i].protocol;
 			g->refusal = replies[i].refusal;
@@ -128,8 +133,9 @@ static bool greet_openwire(struct slice bytes, struct greet *g)
 }
 
 /* `:server NOTICE ...` */
-static bool greet_irc(struct slice line, struct greet *g)
+static bool greet_irc(struct slice bytes, struct greet *g)
 {
+	struct slice line = slice_cut(&bytes, '\n');
 	if (line.len == 0 || line.at[0] != ':' || !slice_contains(line, SLICE(" NOTICE ")))
 		return false;
 	g->protocol = GREET_IS_IRC;
@@ -138,16 +144,17 @@ static bool greet_irc(struct slice line, struct greet *g)
 
 static void recognise(struct slice bytes, struct greet *g)
 {
-	for (size_t i = 0; i < N_ELEMS(openings); i++)
+	for (size_t i = 0; i < N_ELEMS(openings); i++) {
 		if (slice_starts(bytes, openings[i].begins)) {
 			g->protocol = openings[i].protocol;
 			g->refusal = openings[i].refusal;
 			return;
 		}
-	struct slice rest = bytes;
-	struct slice line = slice_cut(&rest, '\n');
-	(void)(greet_reply(line, g) || greet_mysql(bytes, g) || greet_openwire(bytes, g) ||
-	       greet_irc(line, g)); /* none of them: GREET_IS_UNKNOWN */
+		if (slice_starts(openings[i].begins, bytes))
+			return; /* could become this row: a later, shorter one would be a guess */
+	}
+	(void)(greet_reply(bytes, g) || greet_mysql(bytes, g) || greet_openwire(bytes, g) ||
+	       greet_irc(bytes, g)); /* none of them: GREET_IS_UNKNOWN */
 }
 
 /* RFC 9113 3.4 and 6.5: the first frame is SETTINGS on stream 0, not an acknowledgement, its length

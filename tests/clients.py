@@ -4,6 +4,7 @@ The tests call these functions through `hark exec POD -- python3 -c ...` (confte
 module goes along, so it stands alone and uses the standard library only. What a function returns comes back as JSON.
 """
 
+import concurrent.futures
 import ftplib
 import hashlib
 import imaplib
@@ -393,6 +394,12 @@ def crowd(host, port, n_conns):
     for s in socks:
         s.close()
     return {"unanswered": left, "wrong": wrong[:10]}
+
+
+def greeted_crowd(host, port, n_conns):
+    """So many connections at once that all wait for a greeting; how many got it."""
+    with concurrent.futures.ThreadPoolExecutor(n_conns) as pool:
+        return sum(1 for ms in pool.map(lambda _: first_byte(host, port)[0], range(n_conns)) if ms is not None)
 
 
 def steady(host, port, n_conns, n_words):

@@ -116,7 +116,7 @@ def test_http2_is_not_taken_for_a_greeting(both):
     both.call(clients.h2, "h2")
     lines = wait_for(lambda: [e for e in both.mesh.access_log(both.client, side="outbound")
                               if (e["downstream_local_address"] or "").endswith(":8090")], what="the access log line")
-    assert {e["detected_protocol"] for e in lines} == {"http/2"}, lines
+    assert {e["detected_protocol"] for e in lines} == {"http2"}, lines
 
 
 # --- health checks --------------------------------------------------------------------------------------------------
@@ -207,6 +207,11 @@ def test_2000_connections_at_once(both, port):
                         if (c["downstream_local_address"] or "").endswith(f":{port}")] == []
     for pod in (both.client, "in/odd"):
         wait_for(lambda p=pod: gone(p), what=f"no connection left in the sidecar of {pod}")
+
+
+def test_300_clients_of_one_pod_wait_for_a_slow_greeting(meshed):
+    """More than any budget of early connections allows one source: a budget must not become a stall."""
+    assert meshed.call(clients.greeted_crowd, "odd", 9002, 300) == 300
 
 
 # --- restarts -------------------------------------------------------------------------------------------------------

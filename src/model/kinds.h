@@ -61,7 +61,8 @@ struct meta {
 	struct pairs labels, annotations;
 	uint64_t resource_version; /* 0: not stored yet */
 	uint64_t generation;
-	uint64_t creation_ns;                /* wall clock */
+	uint64_t creation_ns; /* wall clock */
+	uint64_t deletion_ns; /* wall clock; 0: nobody asked for its end (deletionTimestamp) */
 	const char *owner_kind, *owner_name; /* of the controlling ownerReference, or "" */
 };
 

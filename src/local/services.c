@@ -1,0 +1,62 @@
+#include "local/services.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "local/reconcile.h"
+#include "local/service_ips.h"
+
+struct services {
+	struct reconciler r;
+	const struct node *node;
+};
+
+static void give(struct services *s, struct service_ips *ips, struct object *svc)
+{
+	struct err err = {0};
+	struct object *full = service_ips_fill(ips, svc, &err);
+	if (!full || !store_apply(s->r.store, full, STORE_REPLACE, 0, NULL, &err))
+		log_error("local", "no virtual ip service=%s/%s error=\"%s\"", svc->meta.ns,
+			  svc->meta.name, err.text);
+	object_put(full);
+}
+
+static void run(struct reconciler *r)
+{
+	struct services *s = CONTAINER_OF(r, struct services, r);
+	size_t n = 0;
+	struct object **wanting =
+		mem_array(store_count(r->store, KIND_SERVICE) + 1, sizeof(struct object *));
+	const struct object *o = NULL;
+	struct service_ips ips;
+
+	service_ips_init(&ips, &s->node->cfg, s->node->ipv6, r->store);
+	while ((o = store_next(r->store, KIND_SERVICE, NULL, o)))
+		if (service_ips_wanting(&ips, o))
+			wanting[n++] = object_get(o);
+	for (size_t i = 0; i < n; i++) {
+		give(s, &ips, wanting[i]);
+		object_put(wanting[i]);
+	}
+	free(wanting);
+	service_ips_fini(&ips);
+}
+
+struct services *services_start(const struct node *node, struct store *store)
+{
+	struct services *s = mem_new(sizeof(*s));
+	s->node = node;
+	s->r = (struct reconciler){
+		.loop = node->loop, .store = store, .kinds = 1u << KIND_SERVICE, .run = run};
+	reconciler_start(&s->r);
+	return s;
+}
+
+void services_stop(struct services *s)
+{
+	if (!s)
+		return;
+	reconciler_stop(&s->r);
+	free(s);
+}

@@ -123,14 +123,15 @@ class Mesh:
 
     # functions in Pods
 
-    def argv(self, pod, function, *args):
+    def argv(self, pod, function, *args, container=None):
         source = inspect.getsource(inspect.getmodule(function))
         call = f"\nprint(json.dumps({function.__name__}(*json.loads(sys.argv[1]))))\n"
-        return ["exec", "-n", self.name, pod, "--", "python3", "-c", source + call, json.dumps(args)]
+        return ["exec", "-n", self.name, pod, *(["-c", container] if container else []), "--", "python3", "-c", source + call, json.dumps(args)]
 
-    def call(self, pod, function, *args, timeout=LIMIT):
+    def call(self, pod, function, *args, container=None, timeout=LIMIT):
         """FUNCTION of clients.py, run in POD."""
-        return json.loads(hark(*self.argv(pod, function, *args), timeout=timeout).stdout.splitlines()[-1])
+        argv = self.argv(pod, function, *args, container=container)
+        return json.loads(hark(*argv, timeout=timeout).stdout.splitlines()[-1])
 
     def start(self, pod, function, *args):
         remote = Remote([HARK, *self.argv(pod, function, *args)])

@@ -78,11 +78,22 @@ static bool parse_time(const char *text, uint64_t *ns)
 	return true;
 }
 
+static void read_time(struct decoder *d, const struct node *n, uint64_t *ns)
+{
+	if (n->type != NODE_STRING || !parse_time(n->text.at, ns))
+		decode_expected(d, n, "a time like \"2026-01-02T03:04:05Z\"");
+}
+
 static void read_creation(struct decoder *d, struct node *n, void *out)
 {
 	struct meta *m = out;
-	if (n->type != NODE_STRING || !parse_time(n->text.at, &m->creation_ns))
-		decode_expected(d, n, "a time like \"2026-01-02T03:04:05Z\"");
+	read_time(d, n, &m->creation_ns);
+}
+
+static void read_deletion(struct decoder *d, struct node *n, void *out)
+{
+	struct meta *m = out;
+	read_time(d, n, &m->deletion_ns);
 }
 
 struct owner {
@@ -178,7 +189,7 @@ static const struct field meta_fields[] = {
 	FIELD_CUSTOM("creationTimestamp", read_creation),
 	FIELD_CUSTOM("ownerReferences", read_owners),
 	FIELD_KNOWN("selfLink"),
-	FIELD_KNOWN("deletionTimestamp"),
+	FIELD_CUSTOM("deletionTimestamp", read_deletion),
 	FIELD_KNOWN("deletionGracePeriodSeconds"),
 	FIELD_KNOWN("finalizers"),
 	FIELD_KNOWN("managedFields"),

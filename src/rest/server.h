@@ -3,9 +3,8 @@
  *
  *   struct rest_server *s = rest_server_new(loop, "admin", NULL);
  *   rest_route(s, "GET", "/ready", on_ready, app);          // exactly that path
- *   rest_route(s, NULL, "/api/...", on_api, app);             // any method, /api and what is below
- * it if (!rest_server_listen_fd(s, fd, &err)) ...            // TCP or Unix listener, now the
- * server's
+ *   rest_route(s, NULL, "/api/...", on_api, app);           // any method; that path and below
+ *   if (!rest_server_listen_fd(s, fd, &err)) ...            // TCP or Unix; now the server's
  *
  *   static void on_ready(void *ctx, const struct rest_request *req, struct rest_reply *reply)
  *   { rest_reply_full(reply, 200, "text/plain", SLICE("ok\n")); }

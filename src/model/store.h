@@ -3,9 +3,10 @@
  *
  *   struct store *s = store_new();
  *   store_apply(s, object, STORE_CREATE_OR_REPLACE, 0, &err);
- *   store_watch(s, &w);                    // w.on_event(&w, ...) for each later change, before the
- * call that made it returns
+ *   store_watch(s, &w);       // w.on_event(&w, ...) for each later change
  *
+ * Watchers hear of a change before the call that made it returns. A watcher may itself change the
+ * store, watch and unwatch; what it changes is told to all after the event at hand, in order.
  * Belongs to one thread. Keeps the last STORE_LOG events so that a watcher can resume (Kubernetes
  * API: watch with resourceVersion).
  */

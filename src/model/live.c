@@ -1,0 +1,180 @@
+#include "model/live.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/table.h"
+
+/* The key is what identifies the cell: side, port, service. It stands behind the struct. */
+struct port_cell {
+	struct live_port port; /* first: a live_port is its cell */
+	UT_hash_handle hh;
+	uint64_t used; /* the registry's clock when it was last asked for */
+	size_t key_len;
+	char key[];
+};
+
+struct endpoint_cell {
+	struct live_endpoint endpoint; /* first: a live_endpoint is its cell */
+	UT_hash_handle hh;
+	struct addr at;
+	uint64_t used;
+};
+
+struct live {
+	struct port_cell *ports;
+	struct endpoint_cell *endpoints;
+	uint64_t asked; /* counts up with every get: oldest first means the least of these */
+};
+
+enum { KEY_HEAD = 3 }; /* side, port */
+
+struct live *live_new(void)
+{
+	return mem_new(sizeof(struct live));
+}
+
+void live_port_put(struct live_port *p)
+{
+	if (p && atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
+		free(CONTAINER_OF(p, struct port_cell, port));
+}
+
+void live_endpoint_put(struct live_endpoint *e)
+{
+	if (e && atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
+		free(CONTAINER_OF(e, struct endpoint_cell, endpoint));
+}
+
+static void drop_port(struct live *l, struct port_cell *c)
+{
+	HASH_DEL(l->ports, c);
+	live_port_put(&c->port);
+}
+
+static void drop_endpoint(struct live *l, struct endpoint_cell *c)
+{
+	HASH_DEL(l->endpoints, c);
+	live_endpoint_put(&c->endpoint);
+}
+
+void live_free(struct live *l)
+{
+	if (!l)
+		return;
+	struct port_cell *p, *next_p;
+	HASH_ITER (hh, l->ports, p, next_p)
+		drop_port(l, p);
+	struct endpoint_cell *e, *next_e;
+	HASH_ITER (hh, l->endpoints, e, next_e)
+		drop_endpoint(l, e);
+	free(l);
+}
+
+struct live_port *live_port_get(struct live *l, enum live_side side, const char *service,
+				uint16_t port)
+{
+	char key[KEY_HEAD + 512];
+	size_t len = strlen(service);
+	MUST(len < sizeof(key) - KEY_HEAD); /* a namespace and a name, 63 + 1 + 253 */
+	key[0] = (char)side;
+	memcpy(key + 1, &port, sizeof(port));
+	memcpy(key + KEY_HEAD, service, len + 1);
+	struct port_cell *c = NULL;
+	HASH_FIND(hh, l->ports, key, KEY_HEAD + len, c);
+	if (!c) {
+		c = mem_new(sizeof(*c) + KEY_HEAD + len + 1);
+		c->key_len = KEY_HEAD + len;
+		memcpy(c->key, key, KEY_HEAD + len + 1);
+		atomic_init(&c->port.refs, 1); /* the registry's */
+		HASH_ADD_KEYPTR(hh, l->ports, c->key, c->key_len, c);
+	}
+	c->used = ++l->asked;
+	atomic_fetch_add_explicit(&c->port.refs, 1, memory_order_relaxed);
+	return &c->port;
+}
+
+struct live_endpoint *live_endpoint_get(struct live *l, const struct addr *at)
+{
+	struct endpoint_cell *c = NULL;
+	HASH_FIND(hh, l->endpoints, at, sizeof(*at), c);
+	if (!c) {
+		c = mem_new(sizeof(*c));
+		c->at = *at;
+		atomic_init(&c->endpoint.refs, 1); /* the registry's */
+		HASH_ADD(hh, l->endpoints, at, sizeof(c->at), c);
+	}
+	c->used = ++l->asked;
+	atomic_fetch_add_explicit(&c->endpoint.refs, 1, memory_order_relaxed);
+	return &c->endpoint;
+}
+
+/* Nobody but the registry holds it. Only this thread gives out new references, so that this stays
+ * true. */
+static bool alone(atomic_uint *refs)
+{
+	return atomic_load_explicit(refs, memory_order_acquire) == 1;
+}
+
+static unsigned load(atomic_uint *n)
+{
+	return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+static bool port_remembers(struct live_port *p)
+{
+	return load(&p->server_first) || load(&p->client_http) || load(&p->client_tls) ||
+	       load(&p->client_opaque) || load(&p->contradicted);
+}
+
+static int older_port(const struct port_cell *a, const struct port_cell *b)
+{
+	return (a->used > b->used) - (a->used < b->used);
+}
+
+static int older_endpoint(const struct endpoint_cell *a, const struct endpoint_cell *b)
+{
+	return (a->used > b->used) - (a->used < b->used);
+}
+
+void live_sweep(struct live *l, size_t n_max)
+{
+	uint64_t now_ns = clock_ns();
+	struct port_cell *p, *next_p;
+	HASH_ITER (hh, l->ports, p, next_p)
+		if (alone(&p->port.refs) && !port_remembers(&p->port))
+			drop_port(l, p);
+	struct endpoint_cell *e, *next_e;
+	HASH_ITER (hh, l->endpoints, e, next_e)
+		if (alone(&e->endpoint.refs) &&
+		    atomic_load_explicit(&e->endpoint.avoid_until_ns, memory_order_relaxed) <=
+			    now_ns)
+			drop_endpoint(l, e);
+	if (HASH_COUNT(l->ports) > n_max) {
+		HASH_SORT(l->ports, older_port);
+		HASH_ITER (hh, l->ports, p, next_p)
+			if (HASH_COUNT(l->ports) > n_max && alone(&p->port.refs))
+				drop_port(l, p);
+	}
+	if (HASH_COUNT(l->endpoints) > n_max) {
+		HASH_SORT(l->endpoints, older_endpoint);
+		HASH_ITER (hh, l->endpoints, e, next_e)
+			if (HASH_COUNT(l->endpoints) > n_max && alone(&e->endpoint.refs))
+				drop_endpoint(l, e);
+	}
+}
+
+void live_ports(const struct live *l,
+		void (*each)(void *ctx, enum live_side side, const char *service, uint16_t port,
+			     const struct live_port *p),
+		void *ctx)
+{
+	const struct port_cell *c, *next;
+	HASH_ITER (hh, l->ports, c, next) {
+		uint16_t port = 0;
+		memcpy(&port, c->key + 1, sizeof(port));
+		each(ctx, (enum live_side)c->key[0], c->key + KEY_HEAD, port, &c->port);
+	}
+}

@@ -1,0 +1,253 @@
+/* The first-word race on real sockets: whoever speaks first is heard at once, and not a byte is
+ * lost or doubled. The machine's own cases are in detect/; here is what the sockets add. */
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "proxy/testbed.h"
+
+static struct testbed tb;
+
+static int start(void **state)
+{
+	(void)state;
+	testbed_start(&tb, &(struct testbed_setup){.detect = true});
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	testbed_stop(&tb);
+	return 0;
+}
+
+static void greeting_reaches_a_silent_client(void **state)
+{
+	(void)state;
+	struct peers p = testbed_peers(&tb); /* the client says nothing: the server is dialled */
+	say(p.server, "220 mail.example ESMTP\r\n");
+	expect(p.client, "220 mail.example ESMTP\r\n");
+	say(p.client, "QUIT\r\n");
+	expect(p.server, "QUIT\r\n");
+	peers_close(&p);
+}
+
+static void greeting_in_pieces(void **state)
+{
+	(void)state;
+	struct peers p = testbed_peers(&tb);
+	static const char *const pieces[] = {"2", "20", " mail", ".example", " ESMTP\r\n"};
+	for (size_t i = 0; i < N_ELEMS(pieces); i++) {
+		say(p.server, pieces[i]);
+		expect(p.client, pieces[i]);
+	}
+	peers_close(&p);
+}
+
+static void client_speaks_first(void **state)
+{
+	(void)state;
+	static const char *const words[] = {
+		"*1\r\n$4\r\nPING\r\n",              /* opaque with the first byte */
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n", /* HTTP/1 */
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",  /* HTTP/2 */
+		"GET",                               /* cut short: passes when it stalls */
+	};
+	for (size_t i = 0; i < N_ELEMS(words); i++) {
+		int client = testbed_connect(&tb);
+		say(client, words[i]);
+		struct peers p = {client, testbed_accept(&tb)};
+		expect(p.server, words[i]);
+		say(p.server, "answer");
+		expect(p.client, "answer");
+		peers_close(&p);
+	}
+}
+
+static void request_line_in_pieces(void **state)
+{
+	(void)state;
+	struct peers p = {.client = testbed_connect(&tb)};
+	say(p.client, "GET /a/rather/lo");
+	say(p.client, "ng/path HTTP/1.1\r\n");
+	p.server = testbed_accept(&tb);
+	expect(p.server, "GET /a/rather/long/path HTTP/1.1\r\n");
+	peers_close(&p);
+}
+
+static void both_silent_then_client(void **state)
+{
+	(void)state;
+	struct peers p = testbed_peers(&tb);
+	expect_silence(p.server);
+	expect_silence(p.client);
+	say(p.client, "\1hello");
+	expect(p.server, "\1hello");
+	peers_close(&p);
+}
+
+static void both_at_once(void **state)
+{
+	(void)state;
+	struct peers p = testbed_peers(&tb);
+	say(p.client, "\1from the client");
+	say(p.server, "from the server");
+	expect(p.server, "\1from the client");
+	expect(p.client, "from the server");
+	peers_close(&p);
+}
+
+static void greeting_that_comes_with_the_end(void **state)
+{
+	(void)state;
+	struct peers p = testbed_peers(&tb);
+	say(p.server, "Thu Jan  1 00:00:00 1970\r\n");
+	end(p.server);
+	expect(p.client, "Thu Jan  1 00:00:00 1970\r\n");
+	expect_end(p.client);
+	peers_close(&p);
+}
+
+static void server_closes_without_a_word(void **state)
+{
+	(void)state;
+	struct peers p = testbed_peers(&tb);
+	(void)close(p.server);
+	p.server = -1;
+	expect_end(p.client);
+	peers_close(&p);
+}
+
+static void server_resets_without_a_word(void **state)
+{
+	(void)state;
+	struct peers p = testbed_peers(&tb);
+	reset(p.server);
+	p.server = -1;
+	expect_reset(p.client);
+	peers_close(&p);
+}
+
+static void refused_server_resets_a_silent_client(void **state)
+{
+	(void)state;
+	struct testbed none;
+	testbed_start(&none, &(struct testbed_setup){.detect = true, .no_server = true});
+	int client = testbed_connect(&none);
+	expect_reset(client);
+	(void)close(client);
+	testbed_stop(&none);
+}
+
+static void silent_client_that_leaves_takes_the_server_along(void **state)
+{
+	(void)state;
+	struct peers p = testbed_peers(&tb);
+	(void)close(p.client);
+	p.client = -1;
+	expect_end(p.server);
+	peers_close(&p);
+}
+
+static void silent_client_that_resets(void **state)
+{
+	(void)state;
+	struct peers p = testbed_peers(&tb);
+	reset(p.client);
+	p.client = -1;
+	expect_reset(p.server);
+	peers_close(&p);
+}
+
+static void endless_greeting(void **state)
+{
+	(void)state;
+	struct peers p = testbed_peers(&tb);
+	char line[4096];
+	memset(line, 'x', sizeof(line));
+	size_t sent = 0, got = 0;
+	while (sent < (1 << 20)) {
+		ssize_t n = send(p.server, line, sizeof(line), MSG_DONTWAIT);
+		if (n > 0)
+			sent += (size_t)n;
+		n = recv(p.client, line, sizeof(line), MSG_DONTWAIT);
+		if (n > 0)
+			got += (size_t)n;
+	}
+	end(p.server);
+	for (ssize_t n; (n = recv(p.client, line, sizeof(line), 0)) > 0;)
+		got += (size_t)n;
+	assert_int_equal(got, sent);
+	peers_close(&p);
+}
+
+/* A place in the budget is waited for: nobody stalls because of it. */
+static void budget_makes_others_wait_their_turn(void **state)
+{
+	(void)state;
+	struct testbed few;
+	testbed_start(&few, &(struct testbed_setup){.detect = true,
+						    .mesh = "earlyConnections:\n  perWorker: 2\n"});
+	int clients[4];
+	for (size_t i = 0; i < N_ELEMS(clients); i++)
+		clients[i] = testbed_connect(&few);
+	int servers[4] = {testbed_accept(&few), testbed_accept(&few), -1, -1};
+	assert_false(readable_within(few.server_fd, 50)); /* no third one */
+	say(clients[3], "\1speaks");                      /* needs no early connection */
+	servers[2] = testbed_accept(&few);
+	expect(servers[2], "\1speaks");
+	say(servers[0], "hello"); /* decided: its place is free */
+	servers[3] = testbed_accept(&few);
+	for (size_t i = 0; i < N_ELEMS(clients); i++) {
+		struct peers p = {clients[i], servers[i]};
+		peers_close(&p);
+	}
+	testbed_stop(&few);
+}
+
+static void many_silent_clients(void **state)
+{
+	(void)state;
+	struct peers p[200];
+	for (size_t i = 0; i < N_ELEMS(p); i++)
+		p[i] = testbed_peers(&tb);
+	for (size_t i = 0; i < N_ELEMS(p); i++)
+		say(p[i].server, "hello");
+	for (size_t i = 0; i < N_ELEMS(p); i++)
+		expect(p[i].client, "hello");
+	for (size_t i = 0; i < N_ELEMS(p); i++)
+		peers_close(&p[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(greeting_reaches_a_silent_client),
+		cmocka_unit_test(greeting_in_pieces),
+		cmocka_unit_test(client_speaks_first),
+		cmocka_unit_test(request_line_in_pieces),
+		cmocka_unit_test(both_silent_then_client),
+		cmocka_unit_test(both_at_once),
+		cmocka_unit_test(greeting_that_comes_with_the_end),
+		cmocka_unit_test(server_closes_without_a_word),
+		cmocka_unit_test(server_resets_without_a_word),
+		cmocka_unit_test(refused_server_resets_a_silent_client),
+		cmocka_unit_test(silent_client_that_leaves_takes_the_server_along),
+		cmocka_unit_test(silent_client_that_resets),
+		cmocka_unit_test(endless_greeting),
+		cmocka_unit_test(budget_makes_others_wait_their_turn),
+		cmocka_unit_test(many_silent_clients),
+	};
+	return cmocka_run_group_tests(tests, start, stop);
+}

@@ -1,0 +1,223 @@
+#include "proxy/testbed.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/json_out.h"
+#include "base/mem.h"
+#include "net/sock.h"
+
+enum { LIMIT_MS = 10000 };
+
+static const struct addr any_port = {
+	.ip = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1}}};
+
+static void must_work(bool ok, const struct err *err)
+{
+	if (!ok)
+		fail_msg("%s", err->text);
+}
+
+static struct object *mesh_object(const char *yaml)
+{
+	struct buf text;
+	struct json_out j;
+	struct err err = {0};
+	buf_init(&text, 64 * 1024);
+	json_out_init(&j, &text);
+	json_open_object(&j, NULL);
+	json_cstr(&j, "apiVersion", "v1");
+	json_cstr(&j, "kind", "ConfigMap");
+	json_open_object(&j, "metadata");
+	json_cstr(&j, "name", "istio");
+	json_cstr(&j, "namespace", "istio-system");
+	json_close(&j);
+	json_open_object(&j, "data");
+	json_cstr(&j, "mesh", "accessLogFile: \"\"\n");
+	json_cstr(&j, "hark", yaml ? yaml : "");
+	json_close(&j);
+	json_close(&j);
+	struct object *o = object_from_json(KIND_CONFIG_MAP, buf_slice(&text), true, &err);
+	must_work(o != NULL, &err);
+	buf_fini(&text);
+	return o;
+}
+
+static void make_view(struct testbed *tb, const char *yaml)
+{
+	struct view_builder *b = view_builder_new("default", "test");
+	struct object *o = mesh_object(yaml);
+	view_builder_set(b, o);
+	assert_string_equal(view_builder_problem(b), "");
+	tb->live = live_new();
+	tb->view = view_build(b, tb->live);
+	object_put(o);
+	view_builder_free(b);
+}
+
+static int limited(int fd)
+{
+	struct timeval limit = {.tv_sec = LIMIT_MS / 1000};
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)), 0);
+	return fd;
+}
+
+void testbed_start(struct testbed *tb, const struct testbed_setup *with)
+{
+	struct err err = {0};
+	*tb = (struct testbed){.server_fd = net_listen(&any_port, false, &err)};
+	must_work(tb->server_fd >= 0, &err);
+	assert_true(net_local_addr(tb->server_fd, &tb->setup.fixed_to));
+	if (with->no_server) {
+		(void)close(tb->server_fd); /* its port refuses from now on */
+		tb->server_fd = -1;
+	}
+	make_view(tb, with->mesh);
+	unsigned n = with->workers ? with->workers : 1;
+	tb->metrics = metrics_new(n);
+	tb->tls_sources = mem_new(sizeof(*tb->tls_sources));
+	tb->setup.metrics = tb->metrics;
+	tb->setup.tls_sources = tb->tls_sources;
+	tb->setup.n_workers = n;
+	tb->setup.fixed_detect = with->detect;
+	tb->setup.n_rows = 1;
+	tb->setup.rows[0] = (struct listen_row){LISTEN_FIXED, any_port};
+	for (unsigned i = 0; i < n; i++) {
+		tb->workers[i] = worker_new(&tb->setup, i, &err);
+		must_work(tb->workers[i] != NULL, &err);
+		assert_true(net_local_addr(tb->workers[0]->listeners[0].io.fd, &tb->through));
+		tb->setup.rows[0].on = tb->through; /* the others listen on the same port */
+		must_work(worker_start(tb->workers[i], &err), &err);
+		worker_set_view(tb->workers[i], tb->view);
+	}
+}
+
+static unsigned n_conns(struct testbed *tb)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < tb->setup.n_workers; i++)
+		n += worker_n_conns(tb->workers[i]);
+	return n;
+}
+
+void testbed_wait_conns(struct testbed *tb, unsigned n)
+{
+	uint64_t until = clock_ns() + LIMIT_MS * NS_PER_MS;
+	while (n_conns(tb) != n && clock_ns() < until)
+		(void)poll(NULL, 0, 1); /* the count is the condition that is waited for */
+	assert_int_equal(n_conns(tb), n);
+}
+
+void testbed_stop(struct testbed *tb)
+{
+	testbed_wait_conns(tb, 0);
+	for (unsigned i = 0; i < tb->setup.n_workers; i++) {
+		worker_stop(tb->workers[i]);
+		assert_int_equal(tb->workers[i]->early.n, 0);
+		assert_int_equal(tb->workers[i]->tools.pipes.n_lent, 0);
+		worker_free(tb->workers[i]);
+	}
+	if (tb->server_fd >= 0)
+		(void)close(tb->server_fd); /* a listener */
+	metrics_free(tb->metrics);
+	view_put(tb->view);
+	live_free(tb->live);
+	free(tb->tls_sources);
+}
+
+int testbed_connect(struct testbed *tb)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = addr_to_sockaddr(&tb->through, &sa);
+	int fd = limited(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	assert_int_equal(connect(fd, (struct sockaddr *)&sa, len), 0);
+	return fd;
+}
+
+int testbed_accept(struct testbed *tb)
+{
+	assert_true(readable_within(tb->server_fd, LIMIT_MS));
+	return limited(accept4(tb->server_fd, NULL, NULL, SOCK_CLOEXEC));
+}
+
+struct peers testbed_peers(struct testbed *tb)
+{
+	struct peers p = {.client = testbed_connect(tb)};
+	p.server = testbed_accept(tb);
+	return p;
+}
+
+void peers_close(struct peers *p)
+{
+	if (p->client >= 0)
+		(void)close(p->client); /* the test is done with it */
+	if (p->server >= 0)
+		(void)close(p->server); /* as above */
+	p->client = p->server = -1;
+}
+
+void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+void expect(int fd, const char *text)
+{
+	char got[256];
+	size_t len = strlen(text), at = 0;
+	assert_true(len < sizeof(got));
+	while (at < len) {
+		ssize_t n = recv(fd, got + at, len - at, 0);
+		if (n <= 0)
+			fail_msg("\"%s\" expected, %s came", text, n ? strerror(errno) : "end");
+		at += (size_t)n;
+	}
+	assert_memory_equal(got, text, len);
+}
+
+void expect_end(int fd)
+{
+	char byte;
+	assert_int_equal(recv(fd, &byte, 1, 0), 0);
+}
+
+void expect_reset(int fd)
+{
+	char byte;
+	assert_int_equal(recv(fd, &byte, 1, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+}
+
+void expect_silence(int fd)
+{
+	char byte;
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+bool readable_within(int fd, int ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	return poll(&p, 1, ms) == 1;
+}
+
+void reset(int fd)
+{
+	assert_true(net_reset_on_close(fd));
+	assert_int_equal(close(fd), 0);
+}
+
+void end(int fd)
+{
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+}

@@ -1,0 +1,56 @@
+/*
+ * For tests: a real worker with one fixed destination, and the two peers around it, all on
+ * loopback.
+ *
+ *   struct testbed tb;
+ *   testbed_start(&tb, &(struct testbed_setup){.detect = true});
+ *   struct peers p = testbed_peers(&tb);        // through the worker: p.client <-> p.server
+ *   ...
+ *   peers_close(&p);
+ *   testbed_stop(&tb);                        // fails when a connection is still alive
+ *
+ * The peers' sockets block, with a limit of 10 s on each call, so that a lost byte fails a test
+ * instead of hanging it.
+ */
+#pragma once
+#include "proxy/worker.h"
+
+struct testbed_setup {
+	const char *mesh; /* YAML of the MeshConfig's `hark` key; NULL: all defaults */
+	bool detect;
+	unsigned workers; /* 0: one */
+	bool no_server;   /* nobody listens at the destination */
+};
+
+struct testbed {
+	struct worker_setup setup;
+	struct worker *workers[4];
+	struct live *live;
+	struct view *view;
+	struct metrics *metrics;
+	struct tls_sources *tls_sources;
+	int server_fd; /* listens at the destination */
+	struct addr through;
+};
+
+struct peers {
+	int client, server;
+};
+
+void testbed_start(struct testbed *tb, const struct testbed_setup *with);
+void testbed_stop(struct testbed *tb);
+int testbed_connect(struct testbed *tb); /* a client's socket towards the worker */
+int testbed_accept(struct testbed *tb);  /* the server's side of what the worker dialled */
+struct peers testbed_peers(struct testbed *tb);
+void peers_close(struct peers *p);
+/* Waits until so many connections live in the worker(s). */
+void testbed_wait_conns(struct testbed *tb, unsigned n);
+
+void say(int fd, const char *text);
+void expect(int fd, const char *text); /* exactly these bytes come next */
+void expect_end(int fd);               /* FIN comes next */
+void expect_reset(int fd);
+void expect_silence(int fd); /* nothing stands in the socket now */
+bool readable_within(int fd, int ms);
+void reset(int fd); /* closes with RST */
+void end(int fd);   /* FIN, reading goes on */

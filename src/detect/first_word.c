@@ -243,7 +243,8 @@ static struct fw_answer client_said(struct first_word *fw, enum word word)
 		[WORD_OPAQUE] = {FW_OPAQUE, FW_REASON_CLIENT_OPAQUE, FW_TEACH_CLIENT_OPAQUE},
 	};
 	struct fw_answer a = {.verdict = means[word].verdict, .reason = means[word].reason};
-	if (fw->first == FW_CLIENT && !(word == WORD_TLS && mesh))
+	bool server_too = fw->upstream == FW_UPSTREAM_BEGAN || fw->upstream == FW_UPSTREAM_SPOKE;
+	if (fw->first == FW_CLIENT && !server_too && !(word == WORD_TLS && mesh))
 		a.teach = means[word].teach;
 	return decide(fw, a);
 }

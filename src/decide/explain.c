@@ -54,9 +54,13 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 	case DEST_NONE:
 		break;
 	case DEST_SERVICE:
-		(void)buf_printf(out, " to one of %zu ready endpoint%s of %s port %u",
-				 p->port->n_endpoints, p->port->n_endpoints == 1 ? "" : "s",
-				 p->port->service->host, p->port->port->port);
+		if (p->port->n_endpoints == 1)
+			(void)buf_puts(out, " to the one ready endpoint");
+		else
+			(void)buf_printf(out, " to one of %zu ready endpoints",
+					 p->port->n_endpoints);
+		(void)buf_printf(out, " of %s port %u", p->port->service->host,
+				 p->port->port->port);
 		break;
 	case DEST_ENDPOINT:
 		(void)buf_printf(out, " to exactly %s, an endpoint of %s", addr_text(&p->to, text),

@@ -2,6 +2,7 @@
  * buffer shows in buf.full, once, at the end. */
 #include "base/mem.h"
 #include "decide/internal.h"
+#include "model/annotations.h"
 
 static const char *step_field(const struct plan *p, const struct step *s)
 {
@@ -205,7 +206,8 @@ static void json_plan(const struct plan *p, struct json_out *out)
 	json_cstr(out, "protocol", protocol_name(p->protocol));
 	if (p->action == PLAN_DETECT) {
 		json_cstr(out, "detection",
-			  p->fw.mode == FW_CLIENT_FIRST ? "client-first" : "both-ends");
+			  detection_name(p->fw.mode == FW_CLIENT_FIRST ? DETECTION_CLIENT_FIRST
+								       : DETECTION_BOTH_ENDS));
 		json_u64(out, "head_start_us", p->fw.head_start_us);
 		json_bool(out, "tls_possible", p->fw.tls_possible);
 		json_u64(out, "detection_timeout_ms", p->fw.detection_timeout_ms);

@@ -2,15 +2,9 @@
  * at. */
 #include "observe/admin.h"
 
-#include <string.h>
-
 #include "base/json_out.h"
 #include "decide/learn.h"
-
-static const char *detection_name(enum detection d)
-{
-	return d == DETECTION_CLIENT_FIRST ? "client-first" : "both-ends";
-}
+#include "model/annotations.h"
 
 static const char *why_name(enum protocol_why why)
 {

@@ -13,12 +13,13 @@
 
 /* A strict reader of Prometheus text format 0.0.4: what it takes, a scraper takes. */
 
-enum { MAX_SAMPLES = 8192, MAX_LABELS = 32 };
+enum { MAX_SAMPLES = 16384, MAX_LABELS = 32 };
 
 struct sample {
-	char name[128];
+	char *text; /* holds what the others point to */
+	const char *name;
 	unsigned n;
-	char names[MAX_LABELS][64], values[MAX_LABELS][600];
+	const char *names[MAX_LABELS], *values[MAX_LABELS];
 	double value;
 };
 
@@ -36,21 +37,22 @@ static bool name_char(char c, bool first)
 	       (!first && c >= '0' && c <= '9');
 }
 
-static const char *read_name(const char *at, char *out, size_t len)
+/* Copies a name to *TO, which moves behind it; gives what follows. */
+static const char *read_name(const char *at, char **to)
 {
 	size_t n = 0;
-	while (name_char(at[n], n == 0)) {
-		assert_true(n + 1 < len);
-		out[n] = at[n];
+	while (name_char(at[n], n == 0))
 		n++;
-	}
 	assert_true(n > 0);
-	out[n] = '\0';
+	memcpy(*to, at, n);
+	(*to)[n] = '\0';
+	*to += n + 1;
 	return at + n;
 }
 
-static const char *read_value(const char *at, char *out, size_t len)
+static const char *read_value(const char *at, char **to)
 {
+	char *out = *to;
 	size_t n = 0;
 	assert_true(*at++ == '"');
 	for (; *at != '"'; at++) {
@@ -62,10 +64,10 @@ static const char *read_value(const char *at, char *out, size_t len)
 			if (c == 'n')
 				c = '\n';
 		}
-		assert_true(n + 1 < len);
 		out[n++] = c;
 	}
 	out[n] = '\0';
+	*to += n + 1;
 	for (struct slice s = {out, n}; s.len; s = slice_sub(s, slice_utf8_len(s), s.len))
 		assert_int_not_equal(slice_utf8_len(s), 0);
 	return at + 1;
@@ -73,9 +75,10 @@ static const char *read_value(const char *at, char *out, size_t len)
 
 static void read_comment(struct scrape *s, const char *line)
 {
-	char name[128];
+	char name[128], *to = name;
+	assert_true(strlen(line) < sizeof(name) + 100);
+	const char *at = read_name(line + 7, &to);
 	if (strncmp(line, "# HELP ", 7) == 0) {
-		const char *at = read_name(line + 7, name, sizeof(name));
 		assert_true(*at == ' ' && at[1] != '\0');
 		for (size_t i = 0; i < s->n_families; i++)
 			assert_string_not_equal(s->families[i], name);
@@ -83,7 +86,7 @@ static void read_comment(struct scrape *s, const char *line)
 		return;
 	}
 	assert_int_equal(strncmp(line, "# TYPE ", 7), 0);
-	const char *at = read_name(line + 7, s->family, sizeof(s->family));
+	(void)snprintf(s->family, sizeof(s->family), "%s", name);
 	assert_string_equal(s->family, s->families[s->n_families - 1]);
 	assert_true(strcmp(at, " counter") == 0 || strcmp(at, " gauge") == 0 ||
 		    strcmp(at, " histogram") == 0);
@@ -116,14 +119,18 @@ static void read_sample(struct scrape *s, const char *line)
 {
 	assert_true(s->n < MAX_SAMPLES);
 	struct sample *m = &s->samples[s->n];
-	const char *at = read_name(line, m->name, sizeof(m->name));
-	m->n = 0;
+	m->text = calloc(1, strlen(line) + 2 * MAX_LABELS);
+	char *to = m->text;
+	m->name = to;
+	const char *at = read_name(line, &to);
 	if (*at == '{') {
 		do {
-			at = read_name(at + 1, m->names[m->n], sizeof(m->names[0]));
+			assert_true(m->n < MAX_LABELS);
+			m->names[m->n] = to;
+			at = read_name(at + 1, &to);
 			assert_true(*at == '=');
-			at = read_value(at + 1, m->values[m->n], sizeof(m->values[0]));
-			m->n++;
+			m->values[m->n++] = to;
+			at = read_value(at + 1, &to);
 		} while (*at == ',');
 		assert_true(*at++ == '}');
 	}
@@ -138,6 +145,8 @@ static void read_sample(struct scrape *s, const char *line)
 
 static void scrape_fini(struct scrape *s)
 {
+	for (size_t i = 0; i < s->n; i++)
+		free(s->samples[i].text);
 	free(s->samples);
 }
 

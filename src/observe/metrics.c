@@ -185,7 +185,6 @@ static void report(struct worker_metrics *wm, struct conn_record *r, const char 
 	    down) { /* seen from the client's connection, as in Istio: it receives what goes up */
 		counter_add(&r->series->counters[TCP_RECEIVED], up);
 		counter_add(&r->series->counters[TCP_SENT], down);
-		counter_add(&wm->numbers.of.counters[COUNT_RELAYED_BYTES], up + down);
 		r->up_reported = r->up_bytes;
 		r->down_reported = r->down_bytes;
 	}

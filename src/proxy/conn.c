@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "decide/learn.h"
 #include "net/sock.h"
 #include "proxy/dial.h"
 #include "proxy/race.h"
@@ -46,39 +47,10 @@ void conn_go(struct conn *c, enum conn_state to)
 
 /* What was learnt. */
 
-static void count(atomic_uint *cell)
-{
-	atomic_fetch_add_explicit(cell, 1, memory_order_relaxed);
-}
-
 static void learn(struct conn *c, enum fw_teach teach)
 {
-	struct live_port *live = c->plan.live;
-	enum fw_learned before = c->plan.fw.learned;
-	if (!live || teach == FW_TEACH_NOTHING)
-		return;
-	bool server = teach == FW_TEACH_SERVER_FIRST;
-	if (before != FW_LEARNED_NOTHING && server != (before == FW_LEARNED_SERVER_FIRST))
-		count(&live->contradicted);
-	switch (teach) {
-	case FW_TEACH_NOTHING:
-		return;
-	case FW_TEACH_SERVER_FIRST:
-		count(&live->server_first);
-		if (c->plan.has_word && c->plan.word.protocol != GREET_IS_UNKNOWN)
-			atomic_store_explicit(&live->greeting, c->plan.word.protocol,
-					      memory_order_relaxed);
-		return;
-	case FW_TEACH_HTTP:
-		count(&live->client_http);
-		return;
-	case FW_TEACH_TLS:
-		count(&live->client_tls);
-		return;
-	case FW_TEACH_CLIENT_OPAQUE:
-		count(&live->client_opaque);
-		return;
-	}
+	learn_teach(c->plan.live, teach,
+		    c->plan.has_word ? c->plan.word.protocol : GREET_IS_UNKNOWN);
 }
 
 void conn_learn(struct conn *c, const struct fw_answer *a)

@@ -421,8 +421,11 @@ static void read_some(struct rest_client *c)
 		ssize_t n = recv(c->io.fd, at, room, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN)
+		if (n < 0 && errno == EAGAIN) {
+			if (buf_len(&c->in) == 0)
+				buf_fini(&c->in); /* a watch that waits owns no buffer */
 			return;
+		}
 		if (n <= 0) {
 			on_closed(c, n < 0 ? errno : 0);
 			return;

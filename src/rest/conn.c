@@ -176,7 +176,6 @@ static bool write_out(struct conn *c)
 /* The answer has left: the next request, or the end. */
 static void answered(struct conn *c)
 {
-	buf_fini(&c->out); /* an idle connection owns no buffer */
 	if (c->last || c->server->draining) {
 		shut(c);
 		return;
@@ -190,6 +189,7 @@ static void flush(struct conn *c)
 {
 	if (!write_out(c) || buf_len(&c->out))
 		return;
+	buf_fini(&c->out); /* what waits owns no buffer */
 	if (c->state == CONN_FLUSH)
 		answered(c);
 	else if (c->state == CONN_REPLY && c->reply.streaming && c->reply.drained)
@@ -335,6 +335,9 @@ static void conn_process(struct conn *c)
 			go_on = body_step(c);
 			break;
 		case CONN_REPLY:
+			if (buf_len(&c->in) == 0)
+				buf_fini(&c->in); /* a watcher that waits owns none either */
+			return;
 		case CONN_FLUSH:
 		case CONN_LINGER:
 		case CONN_CLOSED:

@@ -99,7 +99,7 @@ bool file_read(const char *path, struct buf *out, struct err *err)
 	bool ok = true;
 	for (;;) {
 		size_t room = 0;
-		char *to = buf_reserve(out, 4096, &room);
+		char *to = buf_reserve(out, 1, &room);
 		if (!to) {
 			ok = err_set(err, ERR_LIMIT, "%s: more than %zu bytes", path, out->max);
 			break;

@@ -2,7 +2,9 @@
 
 struct reader reader_of(struct slice bytes)
 {
-	return (struct reader){(const unsigned char *)bytes.at, bytes.len, false};
+	/* Never NULL: even NULL + 0 is undefined. */
+	const char *at = bytes.at ? bytes.at : "";
+	return (struct reader){(const unsigned char *)at, bytes.len, false};
 }
 
 bool reader_done(const struct reader *r)

@@ -314,11 +314,6 @@ struct fw_answer first_word_event(struct first_word *fw, const struct fw_input *
 	case FW_UPSTREAM_RESET:
 		MUST(opened);
 		return decided(fw, FW_REFUSED, FW_REASON_UPSTREAM_RESET);
-	case FW_EARLY_DENIED:
-		MUST(fw->upstream == FW_UPSTREAM_QUIET);
-		fw->upstream = FW_UPSTREAM_UNOPENED;
-		fw->cfg.early_allowed = false;
-		return settle(fw, in->since_accept_us);
 	case FW_TIMER:
 		return settle(fw, in->since_accept_us);
 	case FW_N_EVENTS:
@@ -365,11 +360,15 @@ const char *fw_verdict_name(enum fw_verdict v)
 const char *fw_event_name(enum fw_event e)
 {
 	static const char *const names[] = {
-		[FW_CLIENT_BYTES] = "client-bytes",         [FW_CLIENT_END] = "client-end",
-		[FW_CLIENT_RESET] = "client-reset",         [FW_UPSTREAM_OPEN] = "upstream-open",
-		[FW_UPSTREAM_BYTES] = "upstream-bytes",     [FW_UPSTREAM_END] = "upstream-end",
-		[FW_UPSTREAM_REFUSED] = "upstream-refused", [FW_UPSTREAM_RESET] = "upstream-reset",
-		[FW_EARLY_DENIED] = "early-denied",         [FW_TIMER] = "timer",
+		[FW_CLIENT_BYTES] = "client-bytes",
+		[FW_CLIENT_END] = "client-end",
+		[FW_CLIENT_RESET] = "client-reset",
+		[FW_UPSTREAM_OPEN] = "upstream-open",
+		[FW_UPSTREAM_BYTES] = "upstream-bytes",
+		[FW_UPSTREAM_END] = "upstream-end",
+		[FW_UPSTREAM_REFUSED] = "upstream-refused",
+		[FW_UPSTREAM_RESET] = "upstream-reset",
+		[FW_TIMER] = "timer",
 	};
 	return (unsigned)e < N_ELEMS(names) ? names[e] : "?";
 }

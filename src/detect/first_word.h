@@ -35,8 +35,6 @@ enum fw_event {
 	FW_UPSTREAM_END,     /* FIN */
 	FW_UPSTREAM_REFUSED, /* the early connection could not be made, at any endpoint */
 	FW_UPSTREAM_RESET,   /* it was made, then reset */
-	FW_EARLY_DENIED,     /* FW_OPEN_UPSTREAM cannot be followed (budget, descriptors): from
-				here on the client alone is listened to */
 	FW_TIMER,            /* timer_us of the last answer is over; a moment early does no harm */
 	FW_N_EVENTS
 };

@@ -58,7 +58,6 @@ static bool may_come(enum fw_event event, bool asked, bool open)
 		return !client.over;
 	case FW_UPSTREAM_OPEN:
 	case FW_UPSTREAM_REFUSED:
-	case FW_EARLY_DENIED:
 		return asked && !open && !upstream.over;
 	case FW_UPSTREAM_BYTES:
 	case FW_UPSTREAM_END:
@@ -107,8 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					 : SLICE("");
 		client.over |= of_client && (in.fin || in.event == FW_CLIENT_END);
 		upstream.over |= (of_upstream && in.fin) || in.event == FW_UPSTREAM_END ||
-				 in.event == FW_UPSTREAM_REFUSED || in.event == FW_UPSTREAM_RESET ||
-				 in.event == FW_EARLY_DENIED;
+				 in.event == FW_UPSTREAM_REFUSED || in.event == FW_UPSTREAM_RESET;
 		open |= in.event == FW_UPSTREAM_OPEN;
 		bool was_decided = a.what == FW_DECIDED;
 		enum fw_verdict before = a.verdict;

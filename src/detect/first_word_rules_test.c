@@ -66,9 +66,9 @@ static struct finding judge_shape(const struct world *w, enum rule r)
 	case RULE_opens_once:
 		return (struct finding){w->n_open > 0, w->n_open == 1};
 	case RULE_opens_only_where_allowed:
-		return (struct finding){a->what == FW_OPEN_UPSTREAM,
-					w->cfg.mode == FW_BOTH_ENDS && w->cfg.early_allowed &&
-						!w->denied && !mesh(w)};
+		return (struct finding){a->what == FW_OPEN_UPSTREAM, w->cfg.mode == FW_BOTH_ENDS &&
+									     w->cfg.early_allowed &&
+									     !mesh(w)};
 	case RULE_opens_not_before_the_head_start:
 		return (struct finding){a->what == FW_OPEN_UPSTREAM, w->now_us >= head_start(w)};
 	default:
@@ -169,10 +169,9 @@ static struct finding judge_timer(const struct world *w, enum rule r)
 	bool held = w->up_whole && unknown(w);
 	switch (r) {
 	case RULE_both_silent_needs_no_timer:
-		return (struct finding){
-			both && world_silent(w) &&
-				(w->open || w->denied || mesh(w) || !w->cfg.early_allowed),
-			w->answer.timer_us == 0};
+		return (struct finding){both && world_silent(w) &&
+						(w->open || mesh(w) || !w->cfg.early_allowed),
+					w->answer.timer_us == 0};
 	case RULE_whatever_is_begun_has_a_timer:
 		return (struct finding){both && !decided(w) &&
 						(w->n_parts > 0 || w->n_up_parts > 0 || held),

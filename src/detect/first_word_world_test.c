@@ -73,9 +73,7 @@ bool world_can(const struct world *w, enum symbol s)
 		return client && (w->part_tls || w->n_parts == 0) && w->n_parts < 2;
 	case U_OPEN:
 	case U_REFUSED:
-		return w->n_open && !w->open && !w->denied && !w->up_over;
-	case E_DENIED:
-		return w->n_open && !w->open && !w->denied && !w->up_over;
+		return w->n_open && !w->open && !w->up_over;
 	case U_WORDS:
 	case U_WORDS_END:
 	case U_SETTINGS:
@@ -127,7 +125,6 @@ enum fw_event world_event(enum symbol s)
 		[U_END] = FW_UPSTREAM_END,
 		[U_REFUSED] = FW_UPSTREAM_REFUSED,
 		[U_RESET] = FW_UPSTREAM_RESET,
-		[E_DENIED] = FW_EARLY_DENIED,
 		[TIMER] = FW_TIMER,
 		[EARLY] = FW_TIMER,
 		[LATE] = FW_TIMER,
@@ -161,7 +158,6 @@ void world_happens(struct world *w, enum symbol s)
 	w->part_tls |= s == C_PART_TLS;
 	w->client_over |= s == C_END || s == C_RESET || s == C_HTTP_END || s == C_PART_END;
 	w->open |= s == U_OPEN;
-	w->denied |= s == E_DENIED;
 	w->n_up_parts += s == U_PART;
 	w->up_whole |= s >= U_WORDS && s <= U_REFUSAL && s != U_PART;
 	w->refusal |= s == U_REFUSAL;

@@ -32,7 +32,6 @@ enum symbol {
 	U_END,
 	U_REFUSED,
 	U_RESET,
-	E_DENIED,
 	TIMER, /* fires when it is due */
 	EARLY, /* fires before it is due */
 	LATE,  /* its time passes, and it does not fire yet */
@@ -48,7 +47,7 @@ struct world {
 	struct fw_answer answer, before;
 	/* what has been seen to happen */
 	unsigned n_open;
-	bool open, denied, up_over;
+	bool open, up_over;
 	unsigned n_parts, n_up_parts;
 	bool part_tls;    /* what the client began is a ClientHello */
 	enum word word;   /* the client's whole word; WORD_MORE: none yet */

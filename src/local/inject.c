@@ -1,10 +1,14 @@
 #include "local/inject.h"
 
+#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/annotations.h"
 
-const char inject_status[] =
+/* What a Pod with a sidecar carries in the annotation sidecar.istio.io/status. */
+static const char inject_status[] =
 	"{\"initContainers\":[\"istio-proxy\"],\"containers\":[],\"volumes\":[],"
 	"\"imagePullSecrets\":[],\"revision\":\"default\"}";
 
@@ -65,4 +69,29 @@ bool inject_decide(const struct inject_facts *f, const char **why)
 		return answer(false, why,
 			      "the Pod's annotation sidecar.istio.io/inject is \"false\"");
 	return true;
+}
+
+struct object *inject_note(const struct object *o, bool yes, struct err *err)
+{
+	const char *noted = pairs_get(&o->meta.annotations, ANNOTATION_SIDECAR_STATUS);
+
+	if (yes ? noted && strcmp(noted, inject_status) == 0 : !noted)
+		return object_get(o);
+	json_t *root = json_loadb(o->json.at, o->json.len, 0, NULL);
+	json_t *meta = json_object_get(root, "metadata");
+	json_t *annotations = json_object_get(meta, "annotations");
+	if (!annotations) {
+		annotations = json_object();
+		json_object_set_new(meta, "annotations", annotations);
+	}
+	if (yes)
+		json_object_set_new(annotations, ANNOTATION_SIDECAR_STATUS,
+				    json_string(inject_status));
+	else
+		json_object_del(annotations, ANNOTATION_SIDECAR_STATUS);
+	char *text = json_dumps(meta, JSON_COMPACT);
+	struct object *changed = object_with(o, "metadata", slice_of(text), err);
+	free(text);
+	json_decref(root);
+	return changed;
 }

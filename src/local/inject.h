@@ -12,7 +12,7 @@
 #pragma once
 #include <stdbool.h>
 
-#include "model/kinds.h"
+#include "model/object.h"
 
 #define LABEL_INJECT "sidecar.istio.io/inject" /* also an annotation, which can only forbid */
 #define LABEL_NS_INJECTION "istio-injection"
@@ -26,5 +26,8 @@ struct inject_facts {
 };
 
 bool inject_decide(const struct inject_facts *f, const char **why);
-/* What a Pod with a sidecar carries in the annotation sidecar.istio.io/status. */
-extern const char inject_status[];
+/*
+ * O, a Pod, with the annotation that says whether it has a sidecar: set when YES, gone when not
+ * (a person may have copied it from elsewhere). One reference; NULL on failure.
+ */
+struct object *inject_note(const struct object *o, bool yes, struct err *err) MUST_CHECK;

@@ -1,0 +1,364 @@
+#include "local/pod_setup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "local/pod_net.h"
+#include "local/volume.h"
+
+enum { MAX_FILES = 1024, STATUS_PORT = 15021 };
+
+static const struct pod_spec *spec_of(const struct pod_run *run)
+{
+	return &run->object->pod->spec;
+}
+
+static const struct object *config_map(const struct pod_run *run, const char *name)
+{
+	return store_get(pods_store(run->pods), KIND_CONFIG_MAP, run->object->meta.ns, name);
+}
+
+/* The keys that ITEMS names under their paths, or all under their own names. */
+static bool config_files(const struct volume *v, const struct object *map, struct volume_file *out,
+			 size_t *n, struct err *err)
+{
+	const struct pairs *data = &map->config_map->data;
+	size_t want = v->n_items ? v->n_items : data->n;
+
+	if (want > MAX_FILES)
+		return err_set(err, ERR_LIMIT, "volume %s: more than %d files", v->name, MAX_FILES);
+	for (size_t i = 0; i < want; i++) {
+		const char *key = v->n_items ? v->items[i].key : data->at[i].key;
+		const char *value = pairs_get(data, key);
+		if (!value)
+			return err_set(err, ERR_NOT_FOUND, "volume %s: ConfigMap %s has no key %s",
+				       v->name, map->meta.name, key);
+		out[i] = (struct volume_file){.path = v->n_items ? v->items[i].value : key,
+					      .data = slice_of(value),
+					      .mode = v->default_mode};
+	}
+	*n = want;
+	return true;
+}
+
+static bool setup_config(struct pod_run *run, const struct volume *v, char path[NODE_PATH_LEN],
+			 struct err *err)
+{
+	const struct object *map = config_map(run, v->config_map);
+	struct volume_file *files = mem_array(MAX_FILES, sizeof(*files));
+	size_t n = 0;
+	bool ok = true;
+
+	if (!map && !v->optional)
+		ok = err_set(err, ERR_NOT_FOUND, "volume %s: there is no ConfigMap %s", v->name,
+			     v->config_map);
+	if (map)
+		ok = config_files(v, map, files, &n, err);
+	ok = ok && volume_config(pods_node(run->pods), run->id, v->name, files, n, path, err);
+	free(files);
+	return ok;
+}
+
+bool pod_setup_volumes(struct pod_run *run, struct err *err)
+{
+	const struct pod_spec *spec = spec_of(run);
+
+	if (!run->volume_paths)
+		run->volume_paths = arena_array(run->arena, spec->n_volumes + 1, NODE_PATH_LEN);
+	for (size_t i = 0; i < spec->n_volumes; i++) {
+		const struct volume *v = &spec->volumes[i];
+		bool ok = true;
+		switch (v->kind) {
+		case VOLUME_EMPTY_DIR:
+			ok = volume_empty_dir(pods_node(run->pods), run->id, v->name,
+					      run->volume_paths[i], err);
+			break;
+		case VOLUME_CONFIG_MAP:
+			ok = setup_config(run, v, run->volume_paths[i], err);
+			break;
+		case VOLUME_HOST_PATH:
+			if (strlen(v->host_path) >= NODE_PATH_LEN)
+				ok = err_set(err, ERR_LIMIT, "volume %s: its path is too long",
+					     v->name);
+			else
+				strcpy(run->volume_paths[i], v->host_path);
+			break;
+		}
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+/* metadata.labels['KEY'] and metadata.annotations['KEY'] */
+static const char *subscript(const char *path, const char *prefix, const struct pairs *pairs,
+			     struct arena *arena)
+{
+	struct slice rest = slice_of(path);
+	if (!slice_starts(rest, slice_of(prefix)) || !slice_ends(rest, SLICE("']")))
+		return NULL;
+	rest = slice_sub(rest, strlen(prefix), rest.len - strlen(prefix) - 2);
+	const char *value = pairs_get(pairs, arena_dup(arena, rest));
+	return value ? value : "";
+}
+
+static const char *ips_text(const struct pod_run *run, struct arena *arena)
+{
+	char v4[ADDR_TEXT], v6[ADDR_TEXT];
+	return arena_printf(arena, "%s%s%s", run->has_ip[IP_V4] ? ip_text(&run->ip[IP_V4], v4) : "",
+			    run->has_ip[IP_V4] && run->has_ip[IP_V6] ? "," : "",
+			    run->has_ip[IP_V6] ? ip_text(&run->ip[IP_V6], v6) : "");
+}
+
+static const char *first_ip(const struct pod_run *run, struct arena *arena)
+{
+	char text[ADDR_TEXT];
+	enum ip_family f = run->has_ip[IP_V4] ? IP_V4 : IP_V6;
+	return arena_printf(arena, "%s", ip_text(&run->ip[f], text));
+}
+
+static const char *field_value(const struct pod_run *run, const char *path, struct arena *arena)
+{
+	const struct meta *meta = &run->object->meta;
+	const struct pod_spec *spec = spec_of(run);
+	const struct node *node = pods_node(run->pods);
+	const char *value;
+	char text[ADDR_TEXT];
+
+	if (strcmp(path, "metadata.name") == 0)
+		return meta->name;
+	if (strcmp(path, "metadata.namespace") == 0)
+		return meta->ns;
+	if (strcmp(path, "metadata.uid") == 0)
+		return meta->uid;
+	if (strcmp(path, "spec.nodeName") == 0)
+		return node->cfg.name;
+	if (strcmp(path, "spec.serviceAccountName") == 0)
+		return spec->service_account;
+	if (strcmp(path, "status.hostIP") == 0 || strcmp(path, "status.hostIPs") == 0)
+		return arena_printf(arena, "%s", ip_text(&node->gateway_v4, text));
+	if (strcmp(path, "status.podIP") == 0)
+		return first_ip(run, arena);
+	if (strcmp(path, "status.podIPs") == 0)
+		return ips_text(run, arena);
+	value = subscript(path, "metadata.labels['", &meta->labels, arena);
+	if (!value)
+		value = subscript(path, "metadata.annotations['", &meta->annotations, arena);
+	return value;
+}
+
+static bool env_value(const struct pod_run *run, const struct env_var *var, struct arena *arena,
+		      const char **out, struct err *err)
+{
+	*out = var->value;
+	if (*var->field_path) {
+		*out = field_value(run, var->field_path, arena);
+		return *out || err_set(err, ERR_BAD_INPUT, "env %s: there is no field %s",
+				       var->name, var->field_path);
+	}
+	if (*var->config_map) {
+		const struct object *map = config_map(run, var->config_map);
+		const char *value =
+			map ? pairs_get(&map->config_map->data, var->config_map_key) : NULL;
+		/* the store's object may be replaced at any time */
+		*out = value ? arena_dup(arena, slice_of(value)) : NULL;
+		return *out || err_set(err, ERR_NOT_FOUND, "env %s: ConfigMap %s has no key %s",
+				       var->name, var->config_map, var->config_map_key);
+	}
+	return true;
+}
+
+static bool setup_env(const struct pod_run *run, const struct container *c, struct arena *arena,
+		      struct container_spec *out, struct err *err)
+{
+	struct container_env *env = arena_array(arena, c->n_env + 1, sizeof(*env));
+	for (size_t i = 0; i < c->n_env; i++) {
+		env[i].name = c->env[i].name;
+		if (!env_value(run, &c->env[i], arena, &env[i].value, err))
+			return false;
+	}
+	out->env = env;
+	out->n_env = c->n_env;
+	return true;
+}
+
+static const char *volume_path(const struct pod_run *run, const char *name)
+{
+	const struct pod_spec *spec = spec_of(run);
+	for (size_t i = 0; i < spec->n_volumes; i++)
+		if (strcmp(spec->volumes[i].name, name) == 0)
+			return run->volume_paths[i];
+	return NULL;
+}
+
+static bool setup_mounts(const struct pod_run *run, const struct container *c, struct arena *arena,
+			 struct container_spec *out, struct err *err)
+{
+	struct container_mount *mounts = arena_array(arena, c->n_mounts + 1, sizeof(*mounts));
+	for (size_t i = 0; i < c->n_mounts; i++) {
+		const struct volume_mount *m = &c->mounts[i];
+		mounts[i] = (struct container_mount){
+			.source = volume_path(run, m->name),
+			.sub_path = *m->sub_path ? m->sub_path : NULL,
+			.target = m->mount_path,
+			.read_only = m->read_only,
+		};
+		if (!mounts[i].source)
+			return err_set(err, ERR_BAD_INPUT, "volumeMounts: there is no volume %s",
+				       m->name);
+	}
+	out->mounts = mounts;
+	out->n_mounts = c->n_mounts;
+	return true;
+}
+
+static void setup_argv(const struct container *c, struct arena *arena, struct container_spec *out)
+{
+	const char *const *parts[] = {c->command, c->args};
+	const char **argv;
+	size_t n = 0;
+
+	for (size_t i = 0; i < N_ELEMS(parts); i++)
+		for (const char *const *a = parts[i]; a && *a; a++)
+			n++;
+	argv = arena_array(arena, n + 1, sizeof(*argv));
+	n = 0;
+	for (size_t i = 0; i < N_ELEMS(parts); i++)
+		for (const char *const *a = parts[i]; a && *a; a++)
+			argv[n++] = *a;
+	out->argv = argv;
+	out->n_argv = n;
+}
+
+static const char *hosts_text(const struct pod_run *run, struct arena *arena)
+{
+	const struct pod_spec *spec = spec_of(run);
+	const char *text = "127.0.0.1\tlocalhost\n"
+			   "::1\tlocalhost ip6-localhost ip6-loopback\n";
+	for (enum ip_family f = IP_V4; f < N_IP_FAMILIES; f++) {
+		char ip[ADDR_TEXT];
+		if (!run->has_ip[f])
+			continue;
+		ip_text(&run->ip[f], ip);
+		if (*spec->subdomain)
+			text = arena_printf(arena, "%s%s\t%s.%s.%s.svc.%s\t%s\n", text, ip,
+					    run->net->hostname, spec->subdomain,
+					    run->object->meta.ns, pods_cfg(run->pods)->zone,
+					    run->net->hostname);
+		else
+			text = arena_printf(arena, "%s%s\t%s\n", text, ip, run->net->hostname);
+	}
+	return text;
+}
+
+static const char *resolv_conf(const struct pod_run *run, struct arena *arena)
+{
+	const struct pods_config *cfg = pods_cfg(run->pods);
+	char ip[ADDR_TEXT];
+	return arena_printf(arena,
+			    "nameserver %s\n"
+			    "search %s.svc.%s svc.%s %s\n"
+			    "options ndots:5\n",
+			    ip_text(&cfg->dns, ip), run->object->meta.ns, cfg->zone, cfg->zone,
+			    cfg->zone);
+}
+
+static void setup_sidecar(const struct pod_run *run, struct arena *arena,
+			  struct container_spec *out)
+{
+	static const char *const argv[] = {"/proc/self/exe", "proxy", NULL};
+	const struct container_env env[] = {
+		{"POD_NAME", run->object->meta.name},
+		{"POD_NAMESPACE", run->object->meta.ns},
+		{"INSTANCE_IP", first_ip(run, arena)},
+		{"INSTANCE_IPS", ips_text(run, arena)},
+	};
+	const struct container_mount mount = {.source = pods_cfg(run->pods)->api_socket,
+					      .target = "/run/hark/api.sock"};
+	struct container_env *env_copy = arena_array(arena, N_ELEMS(env), sizeof(*env_copy));
+	struct container_mount *mount_copy = arena_array(arena, 1, sizeof(*mount_copy));
+
+	memcpy(env_copy, env, sizeof(env));
+	*mount_copy = mount;
+	out->argv = argv;
+	out->n_argv = 2;
+	out->env = env_copy;
+	out->n_env = N_ELEMS(env);
+	out->mounts = mount_copy;
+	out->n_mounts = 1;
+	out->has_user = out->has_group = true;
+	out->user = CAPTURE_PROXY_ID;
+	out->group = CAPTURE_PROXY_ID;
+	out->caps = 0;
+	out->no_new_privs = true;
+	out->raise_nofile = true;
+	out->read_only_root = true;
+}
+
+bool pod_setup_container(struct pod_run *run, const struct container_life *life,
+			 struct arena *arena, struct container_spec *out, struct err *err)
+{
+	const struct container *c = life->spec;
+	char log_path[NODE_PATH_LEN];
+
+	*out = (struct container_spec){.id = life->id, .pod = run->net};
+	out->resolv_conf = resolv_conf(run, arena);
+	out->hosts = hosts_text(run, arena);
+	if (!pods_log_path(pods_node(run->pods)->cfg.run_dir, run->object->meta.ns,
+			   run->object->meta.name, container_life_name(life), log_path, err))
+		return false;
+	out->log_path = arena_dup(arena, slice_of(log_path));
+	if (!c) {
+		setup_sidecar(run, arena, out);
+		return true;
+	}
+	setup_argv(c, arena, out);
+	out->cwd = *c->working_dir ? c->working_dir : NULL;
+	out->has_user = c->security.has_run_as_user;
+	out->user = c->security.run_as_user;
+	out->has_group = c->security.has_run_as_group;
+	out->group = c->security.run_as_group;
+	out->caps = CONTAINER_DEFAULT_CAPS;
+	return setup_env(run, c, arena, out, err) && setup_mounts(run, c, arena, out, err);
+}
+
+static uint16_t port_of(const struct container *c, const struct int_or_name *port)
+{
+	if (!port->name || !*port->name)
+		return port->number;
+	for (size_t i = 0; i < c->n_ports; i++)
+		if (strcmp(c->ports[i].name, port->name) == 0)
+			return c->ports[i].port;
+	return 0;
+}
+
+bool pod_setup_probe(const struct container_life *life, struct probe_spec *out)
+{
+	probe_spec_init(out);
+	if (!life->spec) {
+		out->kind = PROBE_HTTP;
+		out->port = STATUS_PORT;
+		out->path = "/healthz/ready";
+		out->period_s = 2;
+		out->failure_threshold = 4;
+		return true;
+	}
+	const struct probe *p = &life->spec->readiness;
+	if (p->kind == PROBE_NONE || life->role == ROLE_INIT)
+		return false;
+	out->kind = p->kind;
+	out->port = port_of(life->spec, &p->port);
+	out->path = p->http_path && *p->http_path ? p->http_path : NULL;
+	out->host = p->host && *p->host ? p->host : NULL;
+	out->headers = p->http_headers;
+	out->n_headers = p->n_http_headers;
+	out->argv = p->command;
+	out->initial_delay_s = p->initial_delay_s;
+	out->period_s = p->period_s;
+	out->timeout_s = p->timeout_s;
+	out->success_threshold = p->success_threshold;
+	out->failure_threshold = p->failure_threshold;
+	return true;
+}

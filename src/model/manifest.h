@@ -5,18 +5,21 @@
  *   struct manifest m;
  *   manifest_init(&m);
  *   manifest_read(&m, "shop.yaml", text);            // any number of files
- *   manifest_check(&m, store);                       // what must hold between resources, those in
- * STORE included; STORE may be NULL if (m.n_problems) ...                            //
- * "shop.yaml:12: spec.ports[0].port: expected 1..65535, got 70000" manifest_fini(&m);
+ *   manifest_check(&m, store);   // what must hold between resources, those in STORE (or NULL) included
+ *   if (m.n_errors) manifest_print(&m, &out);
+ *   // "shop.yaml:12: spec.ports[0].port: expected an integer 1..65535, got integer 70000"
+ *   manifest_fini(&m);
  *
  * Reading goes on after an error, so that a person sees all of them at once (at most 100 are kept).
  * A namespaced document without metadata.namespace is put into "default". `kind: List` is opened.
+ * A `status` is left out: what people write says what shall be, not what is. One thread.
  */
 #pragma once
 #include "base/buf.h"
 #include "model/object.h"
 
 struct store;
+struct manifest_inside;
 
 enum severity { PROBLEM_ERROR, PROBLEM_NOTE };
 
@@ -35,11 +38,19 @@ struct manifest {
 	struct problem *problems; /* errors and notes in the order found */
 	size_t n_problems, size_problems;
 	size_t n_errors; /* of severity PROBLEM_ERROR; also those past the 100 kept */
+	struct manifest_inside *inside;
 };
 
 void manifest_init(struct manifest *m);
 void manifest_fini(struct manifest *m);
 void manifest_read(struct manifest *m, const char *file, struct slice text);
 void manifest_check(struct manifest *m, const struct store *store);
-/* One line per problem: FILE:LINE: PATH: TEXT. */
+/* The object of that name that was read; NULL: none. Borrowed. */
+const struct object *manifest_get(const struct manifest *m, enum kind kind, const char *ns,
+				  const char *name);
+/* Adds a problem that others found, at PATH of O ("spec.containers[0].command"): file and line are
+ * looked up, the nearest place that is there counts. */
+void manifest_problem(struct manifest *m, enum severity severity, const struct object *o,
+		      const char *path, const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* One line per problem: FILE:LINE: PATH: TEXT. A note has "note: " before its text. */
 bool manifest_print(const struct manifest *m, struct buf *out) MUST_CHECK;

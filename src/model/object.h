@@ -61,6 +61,9 @@ struct object *object_with(const struct object *o, const char *field, struct sli
 /* YAML text of the object, as people read it (`hark get -o yaml`). */
 bool object_yaml(const struct object *o, struct buf *out) MUST_CHECK;
 
+/* Where the mesh configuration is. */
+#define MESH_CONFIG_NS "istio-system"
+#define MESH_CONFIG_NAME "istio"
 /* The mesh configuration in the ConfigMap (NULL: all defaults). Texts live in ARENA. False: the
  * error says which key, line and path. */
 bool mesh_config_decode(const struct object *config_map, struct arena *arena,

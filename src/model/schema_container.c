@@ -261,6 +261,14 @@ static const struct field security_fields[] = {
 };
 const struct schema security_schema = SCHEMA(struct security_context, security_fields, NULL, NULL);
 
+static bool has_port_named(const struct container *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_ports; i++)
+		if (strcmp(c->ports[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 static void check_container(struct decoder *d, const struct node *n, void *out)
 {
 	struct container *c = out;
@@ -278,6 +286,9 @@ static void check_container(struct decoder *d, const struct node *n, void *out)
 				decode_problem(d, list_item(n, "volumeMounts", i), "mountPath",
 					       "\"%.80s\" is also the path of volumeMounts[%zu]",
 					       c->mounts[i].mount_path, j);
+	if (d->strict && c->readiness.port.name[0] && !has_port_named(c, c->readiness.port.name))
+		decode_problem(d, n, "readinessProbe", "the container has no port named \"%s\"",
+			       c->readiness.port.name);
 	if (c->working_dir[0] && c->working_dir[0] != '/')
 		decode_problem(d, n, "workingDir", "must be an absolute path, got \"%.80s\"",
 			       c->working_dir);

@@ -39,6 +39,7 @@ struct view_port {
 	const struct view_endpoint
 		*endpoints; /* ready ones (all with publishNotReadyAddresses), IPv4 first */
 	size_t n_endpoints, n_v4;
+	size_t n_known; /* of a headless Service, those that are not ready stand behind the ready */
 	struct live_port *live; /* outbound */
 };
 
@@ -77,10 +78,12 @@ struct view_builder;
 
 struct view_builder *view_builder_new(const char *self_ns, const char *self_pod);
 void view_builder_free(struct view_builder *b);
-void view_builder_set(struct view_builder *b, struct object *o); /* takes a reference */
+void view_builder_set(struct view_builder *b,
+		      struct object *o); /* keeps a reference of its own; O stays the caller's */
 void view_builder_remove(struct view_builder *b, enum kind kind, const char *ns, const char *name);
 const char *view_builder_problem(
 	const struct view_builder *b); /* "" or why the mesh configuration was not taken */
+/* LIVE NULL (offline use): the live pointers are NULL. */
 struct view *view_build(struct view_builder *b, struct live *live);
 struct view *view_get(struct view *v);
 void view_put(struct view *v); /* NULL is fine */
@@ -104,8 +107,9 @@ size_t view_n_services(const struct view *v);
 const struct view_service *view_service_at(const struct view *v, size_t i);
 const struct workload *view_workload_by_ip(const struct view *v,
 					   const struct ip *ip); /* running Pods only */
-/* Also for a port that no Service targets (service_port NULL then): such ports share bounded state
- * made on demand, hence LIVE may be NULL. */
+/* Never NULL. Ports that Services target or that the own Pod's containers declare have an entry; all
+ * others share one, whose port is 0 and LIVE NULL. service_port is NULL where no Service targets it.
+ */
 const struct inbound_port *view_inbound_port(const struct view *v, uint16_t port);
 /* "db", "db.shop", "db.shop.svc", "db.shop.svc.cluster.local", Pod host names; from the own
  * namespace. All addresses, up to MAX. */

@@ -96,10 +96,17 @@ bool buf_printf(struct buf *b, const char *fmt, ...)
 	int len = vsnprintf(NULL, 0, fmt, args);
 	va_end(args);
 	MUST(len >= 0);
-	char *at = buf_reserve(b, (size_t)len + 1, NULL);
-	if (at) {
-		MUST(vsnprintf(at, (size_t)len + 1, fmt, again) == len);
-		b->end += (size_t)len;
+	/* The NUL that vsnprintf writes is not part of the contents: at the bound it finds no place. */
+	size_t n = (size_t)len;
+	char *at = buf_reserve(b, buf_len(b) + n < b->max ? n + 1 : n, NULL);
+	if (at && b->size - b->end > n) {
+		MUST(vsnprintf(at, n + 1, fmt, again) == len);
+		b->end += n;
+	} else if (at) {
+		char *text = mem_new(n + 1);
+		MUST(vsnprintf(text, n + 1, fmt, again) == len);
+		MUST(buf_append(b, (struct slice){text, n}));
+		free(text);
 	}
 	va_end(again);
 	return at != NULL;

@@ -27,7 +27,7 @@ void json_open_object(struct json_out *j, const char *key);
 void json_open_array(struct json_out *j, const char *key);
 void json_close(struct json_out *j);
 void json_slice(struct json_out *j, const char *key,
-		 struct slice s); /* bytes that are not UTF-8 become U+FFFD */
+		struct slice s); /* bytes that are not UTF-8 become U+FFFD */
 void json_cstr(struct json_out *j, const char *key, const char *s); /* NULL gives null */
 void json_u64(struct json_out *j, const char *key, uint64_t n);
 void json_i64(struct json_out *j, const char *key, int64_t n);

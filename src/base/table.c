@@ -5,12 +5,12 @@
 #include <string.h>
 #include <sys/random.h>
 
-static uint64_t key[2];
+static uint64_t process_key[2];
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 
 static void draw_key(void)
 {
-	MUST(getrandom(key, sizeof(key), 0) == (ssize_t)sizeof(key));
+	MUST(getrandom(process_key, sizeof(process_key), 0) == (ssize_t)sizeof(process_key));
 }
 
 static uint64_t rotl(uint64_t x, unsigned n)
@@ -38,6 +38,11 @@ uint64_t siphash(const void *bytes, size_t len)
 {
 	(void)pthread_once(&key_once,
 			   draw_key); /* fails only for a control that is not initialised */
+	return siphash_keyed(process_key, bytes, len);
+}
+
+uint64_t siphash_keyed(const uint64_t key[2], const void *bytes, size_t len)
+{
 	uint64_t v[4] = {
 		key[0] ^ UINT64_C(0x736f6d6570736575), key[1] ^ UINT64_C(0x646f72616e646f6d),
 		key[0] ^ UINT64_C(0x6c7967656e657261), key[1] ^ UINT64_C(0x7465646279746573)};

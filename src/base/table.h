@@ -10,6 +10,8 @@
 #include "base/err.h"
 
 uint64_t siphash(const void *bytes, size_t len);
+/* The same under a key of the caller's. */
+uint64_t siphash_keyed(const uint64_t key[2], const void *bytes, size_t len);
 
 #define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = (unsigned)siphash((keyptr), (keylen)))
 #define uthash_fatal(msg) must_failed(msg, __FILE__, __LINE__)

@@ -2,10 +2,9 @@
  * One event loop per thread: epoll, timers, work from other threads.
  *
  *   struct loop *loop = loop_new(&err);
- *   loop_add(loop, &conn->io, EPOLLIN | EPOLLET, &err);   // conn->io.on_ready(&conn->io, events)
- * from now on timer_set(loop, &conn->timer, 2 * NS_PER_MS);         //
- * conn->timer.fire(&conn->timer), once loop_run(loop);                                       //
- * until loop_stop()
+ *   loop_add(loop, &conn->io, EPOLLIN, &err);         // conn->io.on_ready(&conn->io, events)
+ *   timer_set(loop, &conn->timer, 2 * NS_PER_MS);     // conn->timer.fire(&conn->timer), once
+ *   loop_run(loop, &err);                             // until loop_stop()
  *
  * A loop belongs to the thread that runs it; only loop_post() and loop_stop() may be called from
  * others. The structs io, timer, post and deferred are embedded in their owner's struct and stay

@@ -390,11 +390,9 @@ static void follow_plan(struct conn *c)
 		conn_go(c, CONN_FIRST_WORD);
 		race_start(c);
 		return;
-	case PLAN_REFUSE: {
-		bool nobody = plan_has_step(&c->plan, STEP_NO_ENDPOINTS);
-		conn_close(c, nobody ? END_NO_ENDPOINT : END_REFUSED_BY_PLAN, CLOSE_RESET);
+	case PLAN_REFUSE:
+		conn_close(c, end_of_refusal(&c->plan), CLOSE_RESET);
 		return;
-	}
 	case N_PLAN_ACTIONS:
 		return;
 	}

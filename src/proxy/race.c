@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/mem.h"
+#include "decide/learn.h"
 #include "net/sock.h"
 #include "proxy/dial.h"
 #include "proxy/worker.h"
@@ -15,6 +16,7 @@ struct race {
 	struct timer timer;
 	bool client_fin, server_fin; /* announced by the kernel; bytes may still stand before it */
 	bool place;                  /* holds a place in the budgets */
+	bool by_source;              /* counted there by the client's address too */
 	bool waiting;                /* in the worker's queue for one */
 	TAILQ_ENTRY(race) queue;
 };
@@ -30,10 +32,15 @@ static bool racing(const struct conn *c)
 
 /* By source only where sources differ, and not where the server is known to speak at once: such
  * an early connection holds its place for a round trip. */
+static bool counts_by_source(const struct conn *c)
+{
+	return c->plan.fw.side == FW_INBOUND &&
+	       learn_state(c->plan.live) != FW_LEARNED_SERVER_FIRST;
+}
+
 static const struct ip *budget_source(const struct conn *c)
 {
-	bool count = c->plan.fw.side == FW_INBOUND && c->plan.fw.learned != FW_LEARNED_SERVER_FIRST;
-	return count ? &c->record.client.ip : NULL;
+	return c->race->by_source ? &c->record.client.ip : NULL;
 }
 
 static void give_place_back(struct conn *c)
@@ -82,6 +89,7 @@ static bool open_early(struct conn *c)
 {
 	struct race *r = c->race;
 	struct worker *w = c->worker;
+	r->by_source = counts_by_source(c);
 	if (!early_take(&w->early, view_mesh(c->view), budget_source(c), c->plan.live)) {
 		if (!r->waiting) {
 			observe_early(w->metrics, EARLY_NO_BUDGET);

@@ -377,9 +377,9 @@ void worker_free(struct worker *w)
 {
 	if (!w)
 		return;
+	loop_free(w->loop); /* runs what was still posted */
 	for (unsigned i = 0; i < w->n_listeners; i++)
 		(void)close(w->listeners[i].io.fd); /* nothing is lost that was accepted */
-	loop_free(w->loop);
 	if (w->tick.fd >= 0)
 		(void)close(w->tick.fd); /* a timer */
 	if (w->reserve_fd >= 0)

@@ -1,0 +1,231 @@
+/* The endpoints: admin on loopback, metrics and health on all addresses. */
+#include "observe/admin.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json_out.h"
+#include "net/sock.h"
+#include "proxy/main_thread.h"
+
+enum { ANSWER_BYTES = 64 << 20 }; /* of one answer, at most */
+
+static const char json_type[] = "application/json";
+
+static void answer(struct rest_reply *reply, const char *type, struct buf *out, bool whole)
+{
+	if (whole)
+		rest_reply_full(reply, 200, type, buf_slice(out));
+	else
+		rest_reply_text(reply, 500, "longer than %d bytes", ANSWER_BYTES);
+	buf_fini(out);
+}
+
+static void get_ready(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+{
+	struct proxy *p = ctx;
+	(void)req; /* takes no parameters */
+	if (proxy_ready(p))
+		rest_reply_text(reply, 200, "ready");
+	else
+		rest_reply_text(reply, 503, p->draining ? "draining" : "no configuration yet");
+}
+
+static void get_metrics(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+{
+	struct proxy *p = ctx;
+	(void)req; /* takes no parameters */
+	struct metrics_facts facts = {
+		.version = HARK_VERSION,
+		.config_version = p->view ? view_version(p->view) : 0,
+		.api_connected = p->follow && follow_connected(p->follow),
+		.start_time_s = (double)p->started_wall_ns / (double)NS_PER_S,
+	};
+	struct buf out;
+	buf_init(&out, ANSWER_BYTES);
+	bool whole = metrics_render(p->metrics, &facts, &out);
+	answer(reply, METRICS_CONTENT_TYPE, &out, whole);
+}
+
+static void get_config(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+{
+	struct proxy *p = ctx;
+	(void)req; /* takes no parameters */
+	if (!p->view) {
+		rest_reply_text(reply, 503, "no configuration yet");
+		return;
+	}
+	struct buf out;
+	buf_init(&out, ANSWER_BYTES);
+	bool whole = admin_config_json(p->view, &out);
+	answer(reply, json_type, &out, whole);
+}
+
+static void get_learned(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+{
+	struct proxy *p = ctx;
+	(void)req; /* takes no parameters */
+	struct buf out;
+	buf_init(&out, ANSWER_BYTES);
+	bool whole = admin_learned_json(p->live, &out);
+	answer(reply, json_type, &out, whole);
+}
+
+static void quit(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+{
+	(void)req; /* takes no parameters */
+	rest_reply_text(reply, 200, "draining");
+	proxy_drain(ctx);
+}
+
+/* explain */
+
+/* HOST:PORT, where HOST is an address or a name of the mesh. False: REPLY is answered. */
+static bool find_dst(const struct view *v, struct slice dst, struct addr *out,
+		     struct rest_reply *reply)
+{
+	if (addr_parse(dst, out))
+		return true;
+	struct slice port = dst, host = slice_cut(&port, ':');
+	uint64_t n = 0;
+	if (!slice_to_u64(port, UINT16_MAX, &n) || n == 0) {
+		rest_reply_text(reply, 400, "\"%.*s\" has no port: expected HOST:PORT",
+				SLICE_FMT(dst));
+		return false;
+	}
+	out->port = (uint16_t)n;
+	if (view_resolve(v, host, &out->ip, 1) == 0) {
+		rest_reply_text(reply, 404, "no Service or Pod of the mesh is called \"%.*s\"",
+				SLICE_FMT(host));
+		return false;
+	}
+	return true;
+}
+
+static bool plan_inbound(const struct proxy *p, const struct rest_request *req, struct slice port,
+			 struct plan *plan, struct rest_reply *reply)
+{
+	struct inbound_facts facts = {0};
+	const struct workload *self = view_self(p->view);
+	struct slice src = rest_query(req, "src");
+	uint64_t n = 0;
+	if (!slice_to_u64(port, UINT16_MAX, &n) || n == 0) {
+		rest_reply_text(reply, 400, "inbound: expected a port number");
+		return false;
+	}
+	if (src.at && !ip_parse(src, &facts.src.ip)) {
+		rest_reply_text(reply, 400, "src: expected an IP address");
+		return false;
+	}
+	if (!self) {
+		rest_reply_text(reply, 503, "the own Pod is not known yet");
+		return false;
+	}
+	const struct pod *pod = self->pod->pod;
+	bool v6 = !pod->has_ip[IP_V4];
+	facts.dst = (struct addr){.ip = pod->ip[v6 ? IP_V6 : IP_V4], .port = (uint16_t)n};
+	facts.source_speaks_tls = tls_sources_has(p->tls_sources, &facts.src.ip);
+	decide_inbound(p->view, &facts, plan);
+	return true;
+}
+
+static void get_explain(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+{
+	struct proxy *p = ctx;
+	struct slice dst = rest_query(req, "dst"), port = rest_query(req, "inbound");
+	struct outbound_facts facts = {0};
+	struct plan plan;
+	if (!p->view) {
+		rest_reply_text(reply, 503, "no configuration yet");
+		return;
+	}
+	if (!dst.at == !port.at) {
+		rest_reply_text(reply, 400, "expected dst=HOST:PORT, or inbound=PORT with src=IP");
+		return;
+	}
+	if (port.at && !plan_inbound(p, req, port, &plan, reply))
+		return;
+	if (dst.at && !find_dst(p->view, dst, &facts.dst, reply))
+		return;
+	if (dst.at)
+		decide_outbound(p->view, &facts, &plan);
+	struct buf out;
+	struct json_out j;
+	buf_init(&out, ANSWER_BYTES);
+	if (slice_is(rest_query(req, "format"), "text")) {
+		bool whole = plan_explain_text(p->view, &plan, &out);
+		answer(reply, "text/plain", &out, whole);
+		return;
+	}
+	json_out_init(&j, &out);
+	plan_explain_json(p->view, &plan, &j);
+	answer(reply, json_type, &out, !out.full);
+}
+
+/* Which server has which endpoint. */
+
+enum { ON_ADMIN = 1, ON_METRICS = 2, ON_HEALTH = 4 };
+
+static const struct {
+	const char *method, *path;
+	rest_handler *handler;
+	unsigned on;
+} routes[] = {
+	{"GET", "/config", get_config, ON_ADMIN},
+	{"GET", "/connections", list_connections, ON_ADMIN},
+	{"GET", "/learned", get_learned, ON_ADMIN},
+	{"GET", "/explain", get_explain, ON_ADMIN},
+	{"GET", "/ready", get_ready, ON_ADMIN},
+	{"GET", "/healthz/ready", get_ready, ON_METRICS | ON_HEALTH},
+	{"GET", "/stats/prometheus", get_metrics, ON_ADMIN | ON_METRICS},
+	{"GET", "/metrics", get_metrics, ON_METRICS},
+	{"POST", "/quitquitquit", quit, ON_ADMIN | ON_METRICS},
+};
+
+static struct rest_server *serve(struct proxy *p, const char *name, unsigned which)
+{
+	/* Small: these are for people and probes. */
+	static const struct rest_limits limits = {.body_bytes = 64 * 1024, .connections = 64};
+	struct rest_server *s = rest_server_new(p->loop, name, &limits);
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+		if (routes[i].on & which)
+			rest_route(s, routes[i].method, routes[i].path, routes[i].handler, p);
+	return s;
+}
+
+static bool listen_on(struct rest_server *s, struct addr on, struct err *err)
+{
+	if (on.port == 0)
+		return true;
+	int fd = net_listen(&on, false, err);
+	if (fd < 0 && ip_is_any(&on.ip) && !ip_is_v4(&on.ip)) { /* a kernel without IPv6 */
+		on.ip = ip_v4(0);
+		fd = net_listen(&on, false, err);
+	}
+	return fd >= 0 && rest_server_listen_fd(s, fd, err);
+}
+
+bool admin_start(struct proxy *p, struct err *err)
+{
+	const struct proxy_config *cfg = p->cfg;
+	const struct ip loopback = ip_v4(0x7f000001), any = {0};
+	p->admin = serve(p, "admin", ON_ADMIN);
+	p->metrics_server = serve(p, "metrics", ON_METRICS);
+	p->health = serve(p, "health", ON_HEALTH);
+	return listen_on(p->admin, (struct addr){.ip = loopback, .port = cfg->admin_port}, err) &&
+	       listen_on(p->metrics_server, (struct addr){.ip = any, .port = cfg->metrics_port},
+			 err) &&
+	       listen_on(p->metrics_server, (struct addr){.ip = any, .port = cfg->prometheus_port},
+			 err) &&
+	       listen_on(p->health, (struct addr){.ip = any, .port = cfg->health_port}, err);
+}
+
+void admin_stop(struct proxy *p)
+{
+	if (p->admin)
+		rest_server_free(p->admin);
+	if (p->metrics_server)
+		rest_server_free(p->metrics_server);
+	if (p->health)
+		rest_server_free(p->health);
+}

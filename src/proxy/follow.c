@@ -1,0 +1,146 @@
+#include "proxy/follow.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/watch.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+/* Learnt cells that are kept at most, however many Services come and go. */
+enum { LIVE_MAX = 16384 };
+
+/* The order is that of `kinds` below. */
+static const struct api_resource resources[] = {
+	{"Namespace", "/api/v1/namespaces", NULL},
+	{"ConfigMap", "/api/v1/namespaces/istio-system/configmaps", NULL},
+	{"Service", "/api/v1/services", NULL},
+	{"EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", NULL},
+	{"Pod", "/api/v1/pods", NULL},
+};
+static const enum kind kinds[] = {KIND_NAMESPACE, KIND_CONFIG_MAP, KIND_SERVICE,
+				  KIND_ENDPOINT_SLICE, KIND_POD};
+_Static_assert(N_ELEMS(kinds) == N_ELEMS(resources), "a kind for each resource");
+
+struct follow {
+	struct loop *loop;
+	struct api_watch *watch;
+	struct view_builder *builder;
+	struct live *live;
+	struct timer build;
+	bool synced;
+	char *problem; /* the last one that was logged, or "" */
+	const struct follow_events *events;
+	void *ctx;
+};
+
+static void tell_problem(struct follow *f)
+{
+	const char *now = view_builder_problem(f->builder);
+	if (strcmp(now, f->problem) == 0)
+		return;
+	if (*now)
+		log_warn("proxy", "mesh configuration not taken, the last good one stays: %s", now);
+	else
+		log_info("proxy", "mesh configuration taken");
+	free(f->problem);
+	f->problem = mem_strdup(now);
+}
+
+static void build(struct timer *t)
+{
+	struct follow *f = CONTAINER_OF(t, struct follow, build);
+	struct view *view = view_build(f->builder, f->live);
+	tell_problem(f);
+	f->events->on_view(f->ctx, view);
+	view_put(view);
+	live_sweep(f->live, LIVE_MAX);
+}
+
+static void changed(struct follow *f)
+{
+	if (f->synced && !timer_is_set(&f->build))
+		timer_set(f->loop, &f->build, FOLLOW_BURST_MS * NS_PER_MS);
+}
+
+static void on_object(void *ctx, enum api_event event, const struct api_object *obj)
+{
+	struct follow *f = ctx;
+	enum kind kind = kinds[obj->resource];
+	struct err err = {0};
+	if (event == API_DELETED) {
+		char ns[256], name[256];
+		if (obj->ns.len >= sizeof(ns) || obj->name.len >= sizeof(name))
+			return; /* no resource has such a name: RFC 1123 2.1 */
+		memcpy(ns, obj->ns.at, obj->ns.len);
+		ns[obj->ns.len] = '\0';
+		memcpy(name, obj->name.at, obj->name.len);
+		name[obj->name.len] = '\0';
+		view_builder_remove(f->builder, kind, ns, name);
+		changed(f);
+		return;
+	}
+	struct object *o = object_from_json(kind, obj->json, false, &err);
+	if (!o) { /* what it replaces stays in force */
+		log_warn("proxy", "%s %.*s/%.*s is not understood: %s", obj->kind,
+			 SLICE_FMT(obj->ns), SLICE_FMT(obj->name), err.text);
+		return;
+	}
+	view_builder_set(f->builder, o);
+	object_put(o);
+	changed(f);
+}
+
+static void on_synced(void *ctx)
+{
+	struct follow *f = ctx;
+	f->synced = true;
+	timer_set(f->loop, &f->build, 0);
+}
+
+static void on_connected(void *ctx, bool connected)
+{
+	(void)ctx; /* follow_connected() asks */
+	if (connected)
+		log_info("proxy", "configuration is being watched");
+	else
+		log_warn("proxy",
+			 "configuration is not being watched, the last one stays in force");
+}
+
+struct follow *follow_new(struct loop *loop, const char *api, const char *ns, const char *pod,
+			  struct live *live, const struct follow_events *events, void *ctx,
+			  struct err *err)
+{
+	static const struct api_watch_events watch_events = {on_object, on_synced, on_connected};
+	struct follow *f = mem_new(sizeof(*f));
+	f->loop = loop;
+	f->live = live;
+	f->events = events;
+	f->ctx = ctx;
+	f->build.fire = build;
+	f->problem = mem_strdup("");
+	f->builder = view_builder_new(ns, pod);
+	f->watch = api_watch_new(loop, api, resources, N_ELEMS(resources), &watch_events, f, err);
+	if (!f->watch) {
+		follow_free(f);
+		return NULL;
+	}
+	return f;
+}
+
+void follow_free(struct follow *f)
+{
+	if (!f)
+		return;
+	api_watch_free(f->watch);
+	timer_cancel(f->loop, &f->build);
+	view_builder_free(f->builder);
+	free(f->problem);
+	free(f);
+}
+
+bool follow_connected(const struct follow *f)
+{
+	return api_watch_connected(f->watch);
+}

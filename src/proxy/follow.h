@@ -1,0 +1,29 @@
+/*
+ * Where the sidecar's configuration comes from: follows the resources of a Kubernetes-style API and
+ * builds a view of them.
+ *
+ *   static const struct follow_events events = {on_view};
+ *   struct follow *f = follow_new(loop, "unix:/run/hark/api.sock", "shop", "web-1", live, &events,
+ *                                 proxy, &err);
+ *
+ * The first view comes when everything has been listed once; after that a burst of changes makes one
+ * view, a few milliseconds after its first one. When the API goes away nothing happens: the last
+ * view stays in force while the watch reconnects. Main thread.
+ */
+#pragma once
+#include "loop/loop.h"
+#include "model/view.h"
+
+enum { FOLLOW_BURST_MS = 5 };
+
+struct follow_events {
+	void (*on_view)(void *ctx, struct view *view); /* borrowed: take a reference to keep it */
+};
+
+struct follow;
+/* NULL: API is no base (rest/client.h). EVENTS and LIVE must outlive it. */
+struct follow *follow_new(struct loop *loop, const char *api, const char *ns, const char *pod,
+			  struct live *live, const struct follow_events *events, void *ctx,
+			  struct err *err) MUST_CHECK;
+void follow_free(struct follow *f); /* NULL is fine */
+bool follow_connected(const struct follow *f);

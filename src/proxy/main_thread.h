@@ -1,0 +1,40 @@
+/*
+ * What the files of the main thread share: proxy.c (start, signals, end), admin.c (endpoints),
+ * list.c (connections of all workers).
+ */
+#pragma once
+#include "proxy/follow.h"
+#include "proxy/proxy.h"
+#include "proxy/worker.h"
+#include "rest/server.h"
+
+enum { MAX_WORKERS = 64 };
+
+struct proxy {
+	const struct proxy_config *cfg;
+	struct loop *loop;
+	struct follow *follow; /* NULL with one fixed destination */
+	struct live *live;
+	struct view *view; /* the newest; NULL: none yet */
+	struct metrics *metrics;
+	struct tls_sources *tls_sources;
+	struct worker_setup setup;
+	struct worker *workers[MAX_WORKERS];
+	struct rest_server *admin, *metrics_server, *health;
+	uint64_t started_wall_ns;
+
+	struct io signals; /* signalfd */
+	bool draining;
+	uint64_t drain_until_ns, quiet_since_ns; /* quiet: no connection lives */
+	struct timer drain_check;
+};
+
+void proxy_drain(struct proxy *p); /* as SIGTERM; again: ends now */
+unsigned proxy_n_conns(const struct proxy *p);
+bool proxy_ready(const struct proxy *p);
+
+bool admin_start(struct proxy *p, struct err *err) MUST_CHECK;
+void admin_stop(struct proxy *p);
+
+/* GET /connections: asks every worker by message, answers when all have. */
+void list_connections(void *ctx, const struct rest_request *req, struct rest_reply *reply);

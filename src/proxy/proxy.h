@@ -1,0 +1,38 @@
+/*
+ * The sidecar: `hark proxy`. Main thread: configuration, admin, signals; workers: connections.
+ *
+ *   struct proxy_config cfg;
+ *   proxy_config_default(&cfg);
+ *   cfg.pod = "web-1", cfg.ns = "shop";
+ *   return proxy_run(&cfg);               // until SIGTERM (drains), SIGINT, or /quitquitquit
+ *
+ * It listens at once and accepts when it has its first view: until then connections queue in the
+ * backlog. With `to` set there is no capture, no API and no view: everything that comes to `listen`
+ * goes to that address.
+ */
+#pragma once
+#include "net/addr.h"
+
+enum {
+	PORT_OUTBOUND = 15001,
+	PORT_INBOUND = 15006,
+	PORT_ADMIN = 15000,
+	PORT_METRICS = 15020,
+	PORT_HEALTH = 15021,
+	PORT_PROMETHEUS = 15090,
+};
+
+struct proxy_config {
+	const char *api;        /* base of the API that serves the configuration */
+	const char *ns, *pod;   /* whose sidecar this is */
+	struct addr listen, to; /* TO's port 0: not one fixed destination */
+	bool detect;            /* with TO: race for the first word */
+	unsigned workers;       /* 0: one per core that this process may use */
+	unsigned uid;           /* to become; 0: stay who we are */
+	uint16_t admin_port;    /* on loopback; 0: none */
+	uint16_t metrics_port, health_port, prometheus_port; /* on all addresses; 0: none */
+	unsigned drain_s;                                    /* UINT_MAX: as the mesh says */
+};
+
+void proxy_config_default(struct proxy_config *cfg);
+int proxy_run(const struct proxy_config *cfg); /* exit status */

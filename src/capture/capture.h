@@ -98,7 +98,8 @@ bool capture_rules(const struct capture_config *cfg, struct buf *out, struct err
 /* Also puts ::6/128 on lo, from which the proxy reaches its application over IPv6. */
 bool capture_apply(const struct capture_config *cfg, struct err *err) MUST_CHECK;
 bool capture_apply_in(int netns_fd, const struct capture_config *cfg, struct err *err) MUST_CHECK;
-/* Removes the rules and ::6; fine when there are none. */
+/* Removes the rules and ::6; fine when there are none. Redirected connections end with them: nobody
+ * translates their addresses any more. */
 bool capture_clean(struct err *err) MUST_CHECK;
 /* What is in force in this namespace now, with counters, as nft lists it; empty when nothing is. */
 bool capture_print(struct buf *out, struct err *err) MUST_CHECK;

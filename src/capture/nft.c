@@ -13,7 +13,8 @@ static bool fail(struct err *err, const char *message)
 	struct slice what = slice_trim(slice_cut(&rest, '\n'));
 	struct slice where = slice_trim(slice_cut(&rest, '\n'));
 	if (what.len == 0)
-		return err_set(err, ERR_NOT_NOW, "nftables refused the commands without saying why");
+		return err_set(err, ERR_NOT_NOW,
+			       "nftables refused the commands without saying why");
 	if (where.len == 0)
 		return err_set(err, ERR_NOT_NOW, "nftables: %.*s", SLICE_FMT(what));
 	return err_set(err, ERR_NOT_NOW, "nftables: %.*s: in `%.*s`", SLICE_FMT(what),

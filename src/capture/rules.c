@@ -109,10 +109,20 @@ static bool wants_loopback(const struct capture_cidrs *cidrs)
 	return false;
 }
 
+/*
+ * A connection that was open before the rules, in a namespace where nothing tracked connections, is
+ * new to the kernel at its next packet. Redirecting it in its middle would cut it off: the operator's
+ * ssh session on a virtual machine, say.
+ */
+static const char only_beginnings[] = "\t\ttcp flags & (fin | syn | rst | ack) != syn counter "
+				      "return comment \"S0: older than the "
+				      "rules\"\n";
+
 static void put_prerouting(struct buf *b, const struct capture_config *cfg)
 {
 	(void)buf_puts(b, "\tchain prerouting {\n"
 			  "\t\ttype nat hook prerouting priority -100; policy accept;\n");
+	(void)buf_puts(b, only_beginnings);
 	for (size_t i = 0; i < cfg->ifaces_reroute.n; i++) {
 		const char *name = cfg->ifaces_reroute.at[i];
 		char head[64];
@@ -195,6 +205,7 @@ static void put_output(struct buf *b, const struct capture_config *cfg)
 {
 	(void)buf_puts(b, "\tchain output {\n"
 			  "\t\ttype nat hook output priority -100; policy accept;\n");
+	(void)buf_puts(b, only_beginnings);
 	put_iface_rules(b, "oifname", &cfg->ifaces_exclude, "return comment \"U1\"");
 	put_port_rule(b, "tcp dport", &cfg->outbound_exclude,
 		      "return comment \"O1: excluded ports\"");

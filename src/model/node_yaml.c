@@ -428,11 +428,14 @@ static void syntax_error(struct yaml *y)
 	y->dead = true;
 	y->bad = false; /* this is worse than what came before */
 	unsigned line = p->error == YAML_READER_ERROR ? 0 : line_of(p->problem_mark);
-	if (p->context && p->context_mark.line != p->problem_mark.line)
-		bad(y, line, "%s (%s from line %u)", p->problem ? p->problem : "no YAML",
-		    p->context, line_of(p->context_mark));
+	const char *what = p->problem ? p->problem : "this is no YAML";
+	/* What libyaml says of a tab, or of a text that begins with @ or `. */
+	if (strstr(what, "cannot start any token"))
+		bad(y, line, "%s (YAML indents with spaces, not with tabs)", what);
+	else if (p->context && p->context_mark.line != p->problem_mark.line)
+		bad(y, line, "%s (%s from line %u)", what, p->context, line_of(p->context_mark));
 	else
-		bad(y, line, "%s", p->problem ? p->problem : "no YAML");
+		bad(y, line, "%s", what);
 }
 
 static void begin_document(struct yaml *y, struct arena *a, struct err *err, unsigned *line)

@@ -6,6 +6,7 @@
 #include "cli/args.h"
 
 #define COMMANDS(X)                                                                                \
+	X(proxy)                                                                                   \
 	X(capture)                                                                                 \
 	X(version)                                                                                 \
 	X(help)

@@ -18,12 +18,12 @@ enum {
 	KEEPALIVE_S = 30,
 };
 
-static void conn_process(struct conn *c);
+static void conn_process(struct rest_conn *c);
 static void at_end_of_turn(struct deferred *d);
 
 /* Ending. */
 
-void conn_flush_later(struct conn *c)
+void rest_conn_flush_later(struct rest_conn *c)
 {
 	if (c->queued)
 		return;
@@ -32,7 +32,7 @@ void conn_flush_later(struct conn *c)
 	loop_defer(c->loop, &c->end_of_turn);
 }
 
-void conn_close(struct conn *c)
+void rest_conn_close(struct rest_conn *c)
 {
 	if (c->state == CONN_CLOSED)
 		return;
@@ -43,12 +43,12 @@ void conn_close(struct conn *c)
 	(void)close(c->io.fd); /* whatever it has to say, we are done */
 	TAILQ_REMOVE(&c->server->conns, c, link);
 	c->server->stats.open--;
-	conn_flush_later(c);
+	rest_conn_flush_later(c);
 	if (was_kept && c->reply.gone)
 		c->reply.gone(c->reply.gone_ctx, &c->reply);
 }
 
-static void conn_free(struct conn *c)
+static void conn_free(struct rest_conn *c)
 {
 	buf_fini(&c->in);
 	buf_fini(&c->out);
@@ -60,7 +60,7 @@ static void conn_free(struct conn *c)
 
 /* What we wait for. */
 
-static uint32_t wanted(const struct conn *c)
+static uint32_t wanted(const struct rest_conn *c)
 {
 	uint32_t out = buf_len(&c->out) ? EPOLLOUT : 0;
 	switch (c->state) {
@@ -80,7 +80,7 @@ static uint32_t wanted(const struct conn *c)
 	return 0;
 }
 
-static void watch(struct conn *c)
+static void watch(struct rest_conn *c)
 {
 	struct err err;
 	uint32_t events = wanted(c);
@@ -89,18 +89,18 @@ static void watch(struct conn *c)
 	c->watched = events;
 	if (!loop_mod(c->loop, &c->io, events, &err)) {
 		log_warn(c->server->name, "connection dropped error=\"%s\"", err.text);
-		conn_close(c);
+		rest_conn_close(c);
 	}
 }
 
-static void wait_at_most(struct conn *c, unsigned ms)
+static void wait_at_most(struct rest_conn *c, unsigned ms)
 {
 	timer_set(c->loop, &c->timer, ms * NS_PER_MS);
 }
 
 /* Answers of our own. */
 
-static void shut(struct conn *c)
+static void shut(struct rest_conn *c)
 {
 	/* ENOTCONN: the peer is gone; reading tells. */
 	(void)shutdown(c->io.fd, SHUT_WR);
@@ -109,7 +109,7 @@ static void shut(struct conn *c)
 	wait_at_most(c, LINGER_MS);
 }
 
-static void refuse(struct conn *c, unsigned status, const char *text)
+static void refuse(struct rest_conn *c, unsigned status, const char *text)
 {
 	c->server->stats.bad_requests++;
 	log_debug(c->server->name, "request refused status=%u why=\"%s\"", status, text);
@@ -120,7 +120,7 @@ static void refuse(struct conn *c, unsigned status, const char *text)
 
 static void on_timer(struct timer *t)
 {
-	struct conn *c = CONTAINER_OF(t, struct conn, timer);
+	struct rest_conn *c = CONTAINER_OF(t, struct rest_conn, timer);
 	switch (c->state) {
 	case CONN_HEAD:
 	case CONN_BODY:
@@ -132,11 +132,11 @@ static void on_timer(struct timer *t)
 		c->server->stats.cut_off++;
 		log_warn(c->server->name, "peer takes nothing, cut off path=\"%.*s\" backlog=%zu",
 			 SLICE_FMT(c->request.req.path), buf_len(&c->out));
-		conn_close(c);
+		rest_conn_close(c);
 		return;
 	case CONN_IDLE:
 	case CONN_LINGER:
-		conn_close(c);
+		rest_conn_close(c);
 		return;
 	case CONN_CLOSED:
 		return;
@@ -146,7 +146,7 @@ static void on_timer(struct timer *t)
 /* Output. */
 
 /* False: the connection is closed. */
-static bool write_out(struct conn *c)
+static bool write_out(struct rest_conn *c)
 {
 	bool moved = false;
 	while (buf_len(&c->out)) {
@@ -158,7 +158,7 @@ static bool write_out(struct conn *c)
 			break;
 		if (n < 0) {
 			log_debug(c->server->name, "peer is gone error=\"%s\"", strerror(errno));
-			conn_close(c);
+			rest_conn_close(c);
 			return false;
 		}
 		buf_consume(&c->out, (size_t)n);
@@ -174,7 +174,7 @@ static bool write_out(struct conn *c)
 }
 
 /* The answer has left: the next request, or the end. */
-static void answered(struct conn *c)
+static void answered(struct rest_conn *c)
 {
 	if (c->last || c->server->draining) {
 		shut(c);
@@ -185,7 +185,7 @@ static void answered(struct conn *c)
 	conn_process(c);
 }
 
-static void flush(struct conn *c)
+static void flush(struct rest_conn *c)
 {
 	if (!write_out(c) || buf_len(&c->out))
 		return;
@@ -198,7 +198,7 @@ static void flush(struct conn *c)
 
 static void at_end_of_turn(struct deferred *d)
 {
-	struct conn *c = CONTAINER_OF(d, struct conn, end_of_turn);
+	struct rest_conn *c = CONTAINER_OF(d, struct rest_conn, end_of_turn);
 	c->queued = false;
 	if (c->state == CONN_CLOSED) {
 		conn_free(c);
@@ -208,7 +208,7 @@ static void at_end_of_turn(struct deferred *d)
 		c->server->stats.cut_off++;
 		log_warn(c->server->name, "peer fell behind, cut off path=\"%.*s\" backlog=%zu",
 			 SLICE_FMT(c->request.req.path), buf_len(&c->out));
-		conn_close(c);
+		rest_conn_close(c);
 		return;
 	}
 	flush(c);
@@ -217,7 +217,7 @@ static void at_end_of_turn(struct deferred *d)
 
 /* Requests. */
 
-static void dispatch(struct conn *c)
+static void dispatch(struct rest_conn *c)
 {
 	struct request *r = &c->request;
 	r->req.body = buf_slice(&r->body);
@@ -237,7 +237,7 @@ static void dispatch(struct conn *c)
 	MUST(c->state != CONN_REPLY || c->reply.gone);
 }
 
-static void begin_request(struct conn *c)
+static void begin_request(struct rest_conn *c)
 {
 	struct request *r = &c->request;
 	arena_free(r->arena);
@@ -255,7 +255,7 @@ static void begin_request(struct conn *c)
 }
 
 /* The head is whole: moves it to the request's arena, where it stays while the body comes. */
-static void head_done(struct conn *c)
+static void head_done(struct rest_conn *c)
 {
 	struct request *r = &c->request;
 	r->arena = arena_new();
@@ -276,12 +276,12 @@ static void head_done(struct conn *c)
 	} else if (r->head.expect_continue && c->body.framing != HTTP1_NO_BODY &&
 		   buf_len(&c->in) == 0) {
 		(void)buf_puts(&c->out, "HTTP/1.1 100 Continue\r\n\r\n"); /* out is unbounded */
-		conn_flush_later(c);
+		rest_conn_flush_later(c);
 	}
 }
 
 /* True: the state has changed. */
-static bool body_step(struct conn *c)
+static bool body_step(struct rest_conn *c)
 {
 	struct slice in = buf_slice(&c->in), piece;
 	enum http1_verdict v;
@@ -300,7 +300,7 @@ static bool body_step(struct conn *c)
 	return c->state != CONN_BODY;
 }
 
-static bool head_step(struct conn *c)
+static bool head_step(struct rest_conn *c)
 {
 	switch (http1_head_parse(&c->request.head, buf_slice(&c->in))) {
 	case HTTP1_MORE:
@@ -317,7 +317,7 @@ static bool head_step(struct conn *c)
 }
 
 /* Goes on with what has been read, up to one handed-out request. */
-static void conn_process(struct conn *c)
+static void conn_process(struct rest_conn *c)
 {
 	bool go_on = true;
 	while (go_on) {
@@ -345,10 +345,10 @@ static void conn_process(struct conn *c)
 		}
 	}
 	if (c->eof)
-		conn_close(c); /* between requests, or inside one that nobody can finish */
+		rest_conn_close(c); /* between requests, or inside one that nobody can finish */
 }
 
-static void read_in(struct conn *c)
+static void read_in(struct rest_conn *c)
 {
 	for (int i = 0; i < READS_PER_TURN && wanted(c) & EPOLLIN; i++) {
 		size_t room;
@@ -361,13 +361,13 @@ static void read_in(struct conn *c)
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n < 0) {
-			conn_close(c);
+			rest_conn_close(c);
 			return;
 		}
 		c->eof = n == 0;
 		if (c->state == CONN_LINGER) {
 			if (c->eof)
-				conn_close(c);
+				rest_conn_close(c);
 			continue;
 		}
 		buf_commit(&c->in, (size_t)n);
@@ -377,14 +377,14 @@ static void read_in(struct conn *c)
 
 static void on_ready(struct io *io, uint32_t events)
 {
-	struct conn *c = CONTAINER_OF(io, struct conn, io);
+	struct rest_conn *c = CONTAINER_OF(io, struct rest_conn, io);
 	if (c->state == CONN_REPLY || c->state == CONN_FLUSH) {
 		/* RDHUP alone may be a peer that is done asking and waits for its answer; but
 		 * nobody half-closes a stream that it wants to go on reading. */
 		if (events & EPOLLRDHUP)
 			c->half_closed = true;
 		if (events & (EPOLLHUP | EPOLLERR) || (c->half_closed && c->reply.streaming)) {
-			conn_close(c);
+			rest_conn_close(c);
 			return;
 		}
 	}
@@ -395,10 +395,10 @@ static void on_ready(struct io *io, uint32_t events)
 	watch(c);
 }
 
-void conn_start(struct rest_server *s, int fd)
+void rest_conn_start(struct rest_server *s, int fd)
 {
 	struct err err;
-	struct conn *c = mem_new(sizeof(*c));
+	struct rest_conn *c = mem_new(sizeof(*c));
 	c->server = s;
 	c->loop = s->loop;
 	c->io = (struct io){fd, on_ready};

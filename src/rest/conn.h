@@ -1,8 +1,8 @@
 /*
  * Inside rest only: one connection of the server, from accept to close.
  *
- *   conn_start(server, fd);                 // it lives on its own from here
- *   conn_close(c);                          // now; gone() is told, memory goes at the turn's end
+ *   rest_conn_start(server, fd);                 // it lives on its own from here
+ *   rest_conn_close(c);                          // now; gone() is told, memory goes at the turn's end
  *
  * States, in the order of a life: conn.c has the table. One timer and one deferred call per
  * connection; all output leaves from the deferred call or from EPOLLOUT, so that nothing calls back
@@ -19,7 +19,7 @@
 
 enum { REST_MAX_FIELDS = 64 };
 
-enum conn_state {
+enum rest_conn_state {
 	CONN_IDLE,   /* between requests, nothing of the next one is here */
 	CONN_HEAD,   /* a request has begun */
 	CONN_BODY,   /* its head is whole */
@@ -49,15 +49,15 @@ struct request {
 	struct buf body;
 };
 
-struct conn {
+struct rest_conn {
 	struct rest_server *server;
 	struct loop *loop;
-	TAILQ_ENTRY(conn) link;
+	TAILQ_ENTRY(rest_conn) link;
 	struct io io;
 	struct timer timer;
 	struct deferred end_of_turn; /* flushes; frees when CLOSED */
 	bool queued;                 /* end_of_turn is */
-	enum conn_state state;
+	enum rest_conn_state state;
 	uint32_t watched; /* events asked of the loop */
 	bool half_closed; /* the peer has shut its side; bytes may still be unread */
 	bool eof;         /* and none are */
@@ -92,14 +92,14 @@ struct rest_server {
 	struct listener *listeners;
 	struct route *routes;
 	size_t n_routes;
-	TAILQ_HEAD(, conn) conns;
+	TAILQ_HEAD(, rest_conn) conns;
 	bool draining;
 	struct deferred end_of_turn;
 };
 
-void conn_start(struct rest_server *s, int fd); /* owns FD */
-void conn_close(struct conn *c);
-void conn_flush_later(struct conn *c); /* at the end of this turn */
+void rest_conn_start(struct rest_server *s, int fd); /* owns FD */
+void rest_conn_close(struct rest_conn *c);
+void rest_conn_flush_later(struct rest_conn *c); /* at the end of this turn */
 
 /* NULL: no such path, *KNOWN false; or only for other methods, *KNOWN true. */
 const struct route *route_find(const struct rest_server *s, struct slice method, struct slice path,

@@ -8,9 +8,9 @@
 #include "http1/write.h"
 #include "rest/conn.h"
 
-static struct conn *conn_of(struct rest_reply *reply)
+static struct rest_conn *conn_of(struct rest_reply *reply)
 {
-	return CONTAINER_OF(reply, struct conn, reply);
+	return CONTAINER_OF(reply, struct rest_conn, reply);
 }
 
 void rest_reply_header(struct rest_reply *reply, const char *name, struct slice value)
@@ -20,7 +20,7 @@ void rest_reply_header(struct rest_reply *reply, const char *name, struct slice 
 }
 
 /* Up to the headers that tell the body's length. OUT is unbounded: the writes hold. */
-static void write_head(struct conn *c, unsigned status, const char *content_type)
+static void write_head(struct rest_conn *c, unsigned status, const char *content_type)
 {
 	struct rest_reply *reply = &c->reply;
 	MUST(http1_write_status(&c->out, status, NULL, 1));
@@ -32,7 +32,7 @@ static void write_head(struct conn *c, unsigned status, const char *content_type
 		reply->no_body = true;
 }
 
-static void write_end_of_head(struct conn *c)
+static void write_end_of_head(struct rest_conn *c)
 {
 	if (c->last)
 		MUST(http1_write_field(&c->out, SLICE("Connection"), SLICE("close")));
@@ -42,7 +42,7 @@ static void write_end_of_head(struct conn *c)
 void rest_reply_full(struct rest_reply *reply, unsigned status, const char *content_type,
 		     struct slice body)
 {
-	struct conn *c = conn_of(reply);
+	struct rest_conn *c = conn_of(reply);
 	if (c->state == CONN_CLOSED)
 		return;
 	MUST(c->state == CONN_REPLY && !reply->streaming); /* answered twice */
@@ -56,7 +56,7 @@ void rest_reply_full(struct rest_reply *reply, unsigned status, const char *cont
 	if (!reply->no_body)
 		MUST(buf_append(&c->out, body));
 	c->state = CONN_FLUSH;
-	conn_flush_later(c);
+	rest_conn_flush_later(c);
 }
 
 void rest_reply_text(struct rest_reply *reply, unsigned status, const char *fmt, ...)
@@ -73,7 +73,7 @@ void rest_reply_text(struct rest_reply *reply, unsigned status, const char *fmt,
 
 void rest_reply_begin_stream(struct rest_reply *reply, unsigned status, const char *content_type)
 {
-	struct conn *c = conn_of(reply);
+	struct rest_conn *c = conn_of(reply);
 	if (c->state == CONN_CLOSED)
 		return;
 	MUST(c->state == CONN_REPLY && !reply->streaming);
@@ -82,18 +82,18 @@ void rest_reply_begin_stream(struct rest_reply *reply, unsigned status, const ch
 		MUST(http1_write_field(&c->out, SLICE("Transfer-Encoding"), SLICE("chunked")));
 	write_end_of_head(c);
 	reply->streaming = true;
-	conn_flush_later(c);
+	rest_conn_flush_later(c);
 }
 
 bool rest_stream_write(struct rest_reply *reply, struct slice bytes)
 {
-	struct conn *c = conn_of(reply);
+	struct rest_conn *c = conn_of(reply);
 	if (c->state == CONN_CLOSED || c->too_slow)
 		return false;
 	MUST(c->state == CONN_REPLY && reply->streaming);
 	if (reply->no_body)
 		return true;
-	conn_flush_later(c);
+	rest_conn_flush_later(c);
 	if (buf_len(&c->out) + bytes.len > c->server->limits.backlog_bytes) {
 		c->too_slow = true;
 		return false;
@@ -107,19 +107,19 @@ bool rest_stream_write(struct rest_reply *reply, struct slice bytes)
 
 void rest_stream_end(struct rest_reply *reply)
 {
-	struct conn *c = conn_of(reply);
+	struct rest_conn *c = conn_of(reply);
 	if (c->state == CONN_CLOSED)
 		return;
 	MUST(c->state == CONN_REPLY && reply->streaming);
 	if (reply->chunked && !reply->no_body)
 		MUST(http1_write_last_chunk(&c->out));
 	c->state = CONN_FLUSH;
-	conn_flush_later(c);
+	rest_conn_flush_later(c);
 }
 
 size_t rest_stream_backlog(const struct rest_reply *reply)
 {
-	return buf_len(&CONTAINER_OF(reply, const struct conn, reply)->out);
+	return buf_len(&CONTAINER_OF(reply, const struct rest_conn, reply)->out);
 }
 
 void rest_reply_on_gone(struct rest_reply *reply, void (*gone)(void *ctx, struct rest_reply *reply),

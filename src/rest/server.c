@@ -46,7 +46,7 @@ static void accept_one(struct rest_server *s, int fd)
 		(void)close(fd); /* nothing was written to it */
 		return;
 	}
-	conn_start(s, fd);
+	rest_conn_start(s, fd);
 }
 
 static void on_retry(struct timer *t)
@@ -196,12 +196,12 @@ struct rest_server_stats rest_server_stats(const struct rest_server *s)
 
 void rest_server_drain(struct rest_server *s)
 {
-	struct conn *c, *next;
+	struct rest_conn *c, *next;
 	close_listeners(s);
 	s->draining = true;
 	TAILQ_FOREACH_SAFE (c, &s->conns, link, next)
 		if (c->state == CONN_IDLE)
-			conn_close(c);
+			rest_conn_close(c);
 }
 
 static void free_server(struct deferred *d)
@@ -223,7 +223,7 @@ void rest_server_free(struct rest_server *s)
 	close_listeners(s);
 	s->draining = true;
 	while (!TAILQ_EMPTY(&s->conns)) /* a gone callback may close others too */
-		conn_close(TAILQ_FIRST(&s->conns));
+		rest_conn_close(TAILQ_FIRST(&s->conns));
 	s->end_of_turn.run = free_server; /* the caller may be one of our handlers */
 	loop_defer(s->loop, &s->end_of_turn);
 }

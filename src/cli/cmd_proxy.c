@@ -1,0 +1,85 @@
+#include "base/log.h"
+#include "cli/commands.h"
+#include "proxy/proxy.h"
+
+static const char *api, *pod, *ns, *listen_on, *to, *level;
+static unsigned workers, uid, admin_port;
+static bool detect;
+
+static const struct arg_row rows[] = {
+	{0, "api", "BASE", "who serves the configuration (unix:/run/hark/api.sock)", ARG_TEXT,
+	 &api},
+	{0, "pod", "NAME", "whose sidecar this is ($POD_NAME)", ARG_TEXT, &pod},
+	{0, "namespace", "NAME", "and in which namespace ($POD_NAMESPACE)", ARG_TEXT, &ns},
+	{0, "workers", "N", "threads (one per core)", ARG_NUMBER, &workers},
+	{0, "uid", "UID", "user to become once the ports are open", ARG_NUMBER, &uid},
+	{0, "log-level", "LEVEL", "debug, info, warn or error (info)", ARG_TEXT, &level},
+	{0, "listen", "ADDR:PORT", "with --to: where to listen", ARG_TEXT, &listen_on},
+	{0, "to", "ADDR:PORT", "one fixed destination: no capture, no configuration", ARG_TEXT,
+	 &to},
+	{0, "detect", NULL, "with --to: listen to both ends for the first word", ARG_FLAG, &detect},
+	{0, "admin-port", "PORT", "with --to: admin endpoints on loopback (none)", ARG_NUMBER,
+	 &admin_port},
+};
+
+/* One fixed destination: for trying out and for measuring. */
+static int fixed(struct proxy_config *cfg)
+{
+	if (!listen_on || !to)
+		return args_bad(&cmd_proxy, "--listen and --to belong together");
+	if (!addr_parse(slice_of(listen_on), &cfg->listen) || cfg->listen.port == 0)
+		return args_bad(&cmd_proxy, "--listen: expected ADDRESS:PORT, got \"%s\"",
+				listen_on);
+	if (!addr_parse(slice_of(to), &cfg->to) || cfg->to.port == 0)
+		return args_bad(&cmd_proxy, "--to: expected ADDRESS:PORT, got \"%s\"", to);
+	if (admin_port > UINT16_MAX)
+		return args_bad(&cmd_proxy, "--admin-port: %u is no port", admin_port);
+	cfg->detect = detect;
+	cfg->admin_port = (uint16_t)admin_port;
+	cfg->metrics_port = cfg->health_port = cfg->prometheus_port = 0;
+	return 0;
+}
+
+static int run_proxy(char **operands, unsigned n)
+{
+	(void)operands; /* takes none */
+	(void)n;        /* as above */
+	struct proxy_config cfg;
+	enum log_level least;
+	proxy_config_default(&cfg);
+	if (level && !log_level_parse(level, &least))
+		return args_bad(&cmd_proxy, "--log-level: there is no level \"%s\"", level);
+	if (level)
+		log_set_level(least);
+	cfg.api = api ? api : cfg.api;
+	cfg.pod = pod ? pod : cfg.pod;
+	cfg.ns = ns ? ns : cfg.ns;
+	cfg.workers = workers;
+	cfg.uid = uid;
+	if (listen_on || to) {
+		int bad = fixed(&cfg);
+		if (bad)
+			return bad;
+	} else if (!*cfg.pod) {
+		return args_bad(&cmd_proxy,
+				"whose sidecar? --pod NAME, or POD_NAME in the environment");
+	}
+	return proxy_run(&cfg);
+}
+
+const struct command cmd_proxy = {
+	.name = "proxy",
+	.operands = "",
+	.summary = "the sidecar: takes captured connections and relays them",
+	.detail =
+		"The sidecar of a Pod. It takes what capture redirects to ports 15001 (outbound) "
+		"and "
+		"15006 (inbound),\nfinds out what each connection speaks and passes it on; its "
+		"configuration comes from the API at --api.\nSIGTERM drains it: it goes on serving "
+		"until the last connection has ended or the mesh's\nterminationDrain is over.\n\n"
+		"With --listen and --to it relays to one address, without capture or "
+		"configuration.",
+	.rows = rows,
+	.n_rows = sizeof(rows) / sizeof(rows[0]),
+	.run = run_proxy,
+};

@@ -38,11 +38,14 @@ def run_work(work, rounds, scratch):
         for name, how in work.table.items():
             running[name] = peers.start(name, how, scratch, to)
             samples[name] = {metric: [] for metric in work.units} if running[name] else None
-        for _ in range(rounds):
+        for turn in range(rounds):
             busy = {}
             for name, peer in running.items():  # A B C A B C: what drifts, drifts for all
                 if not peer:
                     continue
+                if work.fresh and turn:
+                    peer.stop()
+                    peer = running[name] = peers.start(name, work.table[name], scratch, to)
                 for metric, value in work.measure(peer).items():
                     if metric.startswith("busy_"):
                         busy[metric] = busy.get(metric, value if name == "direct" else 0.0)

@@ -240,11 +240,35 @@ static void run_exchange(size_t conns, struct exchange x, double seconds)
 	free(peers);
 }
 
+/* A few bytes first, as a proxy that waits for the client's needs them before it connects onward. */
+static void ask(size_t n)
+{
+	struct epoll_event events[EVENTS];
+	for (size_t asked = 0; asked + errors < n;) {
+		int ready = epoll_wait(poll_fd, events, EVENTS, 1000);
+		for (int i = 0; i < ready; i++) {
+			struct peer *p = events[i].data.ptr;
+			if (p->fd < 0 || p->connected)
+				continue;
+			p->connected = true;
+			if (net_connect_result(p->fd) == 0 &&
+			    send(p->fd, "give me\n", 8, MSG_NOSIGNAL) == 8) {
+				asked++;
+			} else {
+				errors++;
+				hang_up(p);
+			}
+		}
+	}
+}
+
 static void run_bulk(size_t streams, double seconds, bool push)
 {
 	struct peer *peers = mem_array(streams, sizeof(*peers));
 	for (size_t i = 0; i < streams; i++)
 		(void)dial(&peers[i]); /* counted as an error when it fails */
+	if (!push)
+		ask(streams);
 	started = clock_ns();
 	uint64_t stop = started + (uint64_t)(seconds * (double)NS_PER_S);
 	struct epoll_event events[EVENTS];

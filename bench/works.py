@@ -63,6 +63,7 @@ class Work:
     table = peers.TCP
     units = {}
     main = None  # the metric that the ratio is about
+    fresh = False  # peers are started anew for each round
 
     def start(self):
         raise NotImplementedError
@@ -176,6 +177,7 @@ class IdleMemory(Work):
     name = "mem-idle"
     units = {"rss_kib": "KiB", "private_kib": "KiB", "bytes_per_conn": "B"}
     main = "bytes_per_conn"
+    fresh = True
 
     def __init__(self):
         self.about = f"memory with no connection, and with {peers.MAX_CONNS} idle ones: what each costs the process"

@@ -69,7 +69,9 @@ void decide_inbound(const struct view *v, const struct inbound_facts *facts, str
 	out->fw.tls_possible = true;
 	out->fw.source = source;
 	out->fw.window_us = mesh->tls_window_max_us;
-	if (declared && protocol_class(out->protocol) == CLASS_TCP)
-		out->fw.head_start_us =
-			0; /* only a ClientHello is waited for, not the app's client */
+	if (declared && protocol_class(out->protocol) == CLASS_TCP) {
+		/* Only a ClientHello is waited for, not the app's client. */
+		out->fw.tls_only = true;
+		out->fw.head_start_us = 0;
+	}
 }

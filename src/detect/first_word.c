@@ -227,6 +227,15 @@ static bool istio_still_waits(const struct fw_config *cfg, struct slice bytes)
 	       bytes.len < RECORD_HEADER;
 }
 
+static enum word look_at(const struct fw_config *cfg, struct slice bytes, struct classify *c)
+{
+	*c = (struct classify){.word = WORD_MORE};
+	if (bytes.len == 0 || istio_still_waits(cfg, bytes))
+		return WORD_MORE;
+	enum word word = classify_client(bytes, c);
+	return cfg->tls_only && word != WORD_TLS && !c->may_be_hello ? WORD_OPAQUE : word;
+}
+
 static struct fw_answer client_said(struct first_word *fw, enum word word)
 {
 	/* Where a mesh ClientHello may come, TLS says who the client is and nothing about the app:
@@ -263,11 +272,12 @@ static struct fw_answer on_client_end(struct first_word *fw, struct slice bytes)
 static struct fw_answer on_client_bytes(struct first_word *fw, const struct fw_input *in)
 {
 	bool ended = in->fin || in->event == FW_CLIENT_END;
-	struct classify c = {.word = WORD_MORE};
+	struct classify c;
 	if (in->bytes.len && fw->first == FW_NOBODY)
 		fw->first = FW_CLIENT;
-	if (!istio_still_waits(&fw->cfg, in->bytes) && classify_client(in->bytes, &c) != WORD_MORE)
-		return client_said(fw, c.word);
+	enum word word = look_at(&fw->cfg, in->bytes, &c);
+	if (word != WORD_MORE)
+		return client_said(fw, word);
 	if (ended)
 		return on_client_end(fw, in->bytes);
 	if (in->bytes.len > fw->client_len) { /* it stalls from its last byte, not from its first */

@@ -60,7 +60,8 @@ struct fw_config {
 	enum fw_mode mode;
 	enum fw_source source; /* looked at only with tls_possible */
 	enum fw_learned learned;
-	bool tls_possible;      /* inbound PERMISSIVE: a mesh ClientHello may come */
+	bool tls_possible; /* inbound PERMISSIVE: a mesh ClientHello may come */
+	bool tls_only;     /* the protocol is declared: but for a ClientHello, any word is opaque */
 	bool early_allowed;     /* policy and budget let us connect before the client spoke */
 	uint32_t head_start_us; /* for the client, before the early connection is opened */
 	uint32_t window_us;     /* FW_SOURCE_UNKNOWN; measured from accept */

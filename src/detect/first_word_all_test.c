@@ -109,6 +109,7 @@ static void explore(struct search *s, const struct world *w)
 static void explore_all(struct search *s)
 {
 	enum {
+		ONLY = 2,
 		SIDES = 2,
 		MODES = 2,
 		TLS = 2,
@@ -117,12 +118,14 @@ static void explore_all(struct search *s)
 		EARLY_ALLOWED = 2,
 		TIMEOUTS = 2
 	};
-	unsigned n = SIDES * MODES * TLS * SOURCES * LEARNED * EARLY_ALLOWED * TIMEOUTS;
+	unsigned n = ONLY * SIDES * MODES * TLS * SOURCES * LEARNED * EARLY_ALLOWED * TIMEOUTS;
 	for (unsigned i = 0; i < n; i++) {
 		unsigned rest = i;
 		struct fw_config cfg = {.head_start_us = FW_HEAD_START_US,
 					.window_us = WINDOW_US,
 					.partial_ms = FW_PARTIAL_MS};
+		cfg.tls_only = rest % ONLY;
+		rest /= ONLY;
 		cfg.side = (enum fw_side)(rest % SIDES);
 		rest /= SIDES;
 		cfg.mode = (enum fw_mode)(rest % MODES);
@@ -138,7 +141,7 @@ static void explore_all(struct search *s)
 		cfg.detection_timeout_ms = rest ? TIMEOUT_MS : 0;
 		/* What the configuration cannot look at is not varied. */
 		if ((cfg.side == FW_OUTBOUND && cfg.tls_possible) ||
-		    (!cfg.tls_possible && cfg.source != FW_SOURCE_PLAIN) ||
+		    (!cfg.tls_possible && (cfg.tls_only || cfg.source != FW_SOURCE_PLAIN)) ||
 		    (cfg.mode == FW_BOTH_ENDS && cfg.detection_timeout_ms) ||
 		    (cfg.mode == FW_CLIENT_FIRST && cfg.learned != FW_LEARNED_NOTHING))
 			continue;

@@ -39,6 +39,7 @@ static struct fw_config read_config(struct reader *r)
 		.mode = bits & 2 ? FW_CLIENT_FIRST : FW_BOTH_ENDS,
 		.tls_possible = bits & 4,
 		.early_allowed = bits & 8,
+		.tls_only = bits & 16,
 		.source = (enum fw_source)(more % 3),
 		.learned = (enum fw_learned)(more / 3 % 3),
 		.head_start_us = FW_HEAD_START_US,

@@ -98,9 +98,10 @@ static struct finding judge_verdict(const struct world *w, enum rule r)
 	case RULE_a_whole_word_decides_at_once:
 		return (struct finding){whole && w->n_path > 0, decided(w)};
 	case RULE_the_clients_word_is_the_verdict:
-		return (struct finding){whole && w->n_path > 0 && decided(w) &&
-						w->before.what != FW_DECIDED,
-					a->verdict == verdicts[w->word]};
+		return (struct finding){
+			whole && w->n_path > 0 && decided(w) && w->before.what != FW_DECIDED,
+			a->verdict == (w->cfg.tls_only && w->word != WORD_TLS ? FW_OPAQUE
+									      : verdicts[w->word])};
 	case RULE_a_greeting_decides_at_once:
 		return (struct finding){w->up_whole && both && !mesh(w) && !unknown(w), decided(w)};
 	case RULE_the_servers_verdicts_need_the_server:

@@ -16,7 +16,7 @@
 
 enum { MAX_STEPS = 7, WINDOW_US = 4000, TIMEOUT_MS = 5000 };
 
-enum place { OUT, IN_PLAIN, IN_MESH, IN_UNKNOWN, IN_DISABLE };
+enum place { OUT, IN_PLAIN, IN_MESH, IN_UNKNOWN, IN_DECLARED, IN_DISABLE };
 
 struct step {
 	uint64_t at_us;
@@ -214,6 +214,17 @@ static const struct {
 		{OPENED, {2200, FW_UPSTREAM_BYTES, "220 a\r\n", false}, {2300, FW_CLIENT_END, NULL, false}},
 		1, FW_DECIDED, FW_SERVER_FIRST, R(SERVER_WINDOW), FW_TEACH_SERVER_FIRST, FW_SERVER},
 
+	/* inbound, declared: only a ClientHello is looked for */
+	{"declared: what could become HTTP is opaque at once", IN_DECLARED, 0, false, false, 0,
+		{{100, FW_CLIENT_BYTES, "G", false}},
+		0, FW_DECIDED, FW_OPAQUE, R(CLIENT_OPAQUE), FW_TEACH_CLIENT_OPAQUE, FW_CLIENT},
+	{"declared: so is what is HTTP", IN_DECLARED, 0, false, false, 0,
+		{{100, FW_CLIENT_BYTES, HTTP, false}},
+		0, FW_DECIDED, FW_OPAQUE, R(CLIENT_OPAQUE), FW_TEACH_CLIENT_OPAQUE, FW_CLIENT},
+	{"declared: a ClientHello begun is waited for", IN_DECLARED, 0, false, false, 0,
+		{{100, FW_CLIENT_BYTES, HELLO_BEGUN, false}, {1000, FW_TIMER, NULL, false}},
+		0, FW_WAIT, FW_UNDECIDED, R(WAIT_REST), FW_TEACH_NOTHING, FW_NOBODY},
+
 	/* as Istio does it */
 	{"client-first: silence is waited for", OUT, 0, false, true, 0,
 		{{3600000000, FW_TIMER, NULL, false}},
@@ -250,15 +261,17 @@ static struct fw_config config_of(size_t i)
 		.mode = cases[i].client_first ? FW_CLIENT_FIRST : FW_BOTH_ENDS,
 		.learned = cases[i].learned,
 		.tls_possible = cases[i].place != OUT && cases[i].place != IN_DISABLE,
+		.tls_only = cases[i].place == IN_DECLARED,
 		.early_allowed = !cases[i].early_denied,
 		.head_start_us = FW_HEAD_START_US,
 		.window_us = WINDOW_US,
 		.partial_ms = FW_PARTIAL_MS,
 		.detection_timeout_ms = cases[i].timeout_ms,
 	};
-	cfg.source = cases[i].place == IN_MESH      ? FW_SOURCE_MESH
-		     : cases[i].place == IN_UNKNOWN ? FW_SOURCE_UNKNOWN
-						    : FW_SOURCE_PLAIN;
+	cfg.source = cases[i].place == IN_MESH ? FW_SOURCE_MESH
+		     : cases[i].place == IN_UNKNOWN || cases[i].place == IN_DECLARED
+			     ? FW_SOURCE_UNKNOWN
+			     : FW_SOURCE_PLAIN;
 	return cfg;
 }
 

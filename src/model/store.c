@@ -37,10 +37,10 @@ struct store {
 struct store *store_new(void)
 {
 	struct store *s = mem_new(sizeof(*s));
-	/* Milliseconds since 1970: a store that takes the place of an earlier one begins above all
-	 * versions that the earlier one gave, so that a client which still has one of those lists
-	 * anew (410) instead of missing what happened between. */
-	s->version = s->log_after = clock_wall_ns() / NS_PER_MS;
+	/* Microseconds since 1970: a store that takes the place of an earlier one begins above all
+	 * versions that the earlier one gave (no store makes a change in less), so that a client
+	 * which still has one of those lists anew (410) instead of missing what happened between. */
+	s->version = s->log_after = clock_wall_ns() / NS_PER_US;
 	TAILQ_INIT(&s->watches);
 	STAILQ_INIT(&s->pending);
 	return s;

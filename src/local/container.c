@@ -245,7 +245,7 @@ static bool watch(struct container_proc *c, struct err *err)
 
 static bool launch(struct container_proc *c, struct container_init *init, struct err *err)
 {
-	int output[2], report[2];
+	int output[2] = {-1, -1}, report[2] = {-1, -1};
 	if (!make_pipes(output, report, err))
 		return false;
 	init->output_fd = output[1];

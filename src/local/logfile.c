@@ -164,7 +164,7 @@ static bool is_other(const char *path, int fd)
 
 bool logfile_follow(const char *path, size_t n_lines, bool follow, int out_fd, struct err *err)
 {
-	const struct timespec nap = {.tv_nsec = 50 * 1000 * 1000};
+	const struct timespec nap = {.tv_nsec = 50L * 1000 * 1000};
 	struct part parts[2];
 	open_tail(path, n_lines, parts);
 	if (parts[1].fd < 0 && !follow)

@@ -83,22 +83,21 @@ static void unlock_meshes(int fd)
 	(void)close(fd);      /* a folder */
 }
 
-/* Field 22 of /proc/PID/stat: when the process started. Tells it from a later one of that number.
- */
-static bool start_time(pid_t pid, unsigned long long *out)
+/* Field 22 of /proc/PID/stat: when the process started. Tells it from a later one of that number. */
+static bool start_time(pid_t pid, uint64_t *out)
 {
 	char path[64];
 	struct buf stat;
 	buf_init(&stat, 8192);
 	MUST(snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid) < (int)sizeof(path));
 	bool ok = file_read(path, &stat, NULL);
-	const char *text = ok ? buf_cstr(&stat) : NULL;
-	const char *after_name = text ? strrchr(text, ')') : NULL;
-	ok = after_name &&
-	     sscanf(after_name,
-		    ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
-		    "%llu",
-		    out) == 1;
+	struct slice rest = buf_slice(&stat);
+	/* Field 2, the name, may hold anything, and ends with the last bracket of the line. */
+	while (slice_find(rest, ')') < rest.len)
+		(void)slice_cut(&rest, ')'); /* what stands before it */
+	for (int field = 2; field < 22; field++)
+		(void)slice_cut(&rest, ' '); /* as above */
+	ok = ok && slice_to_u64(slice_cut(&rest, ' '), UINT64_MAX, out);
 	buf_fini(&stat);
 	return ok;
 }
@@ -106,10 +105,11 @@ static bool start_time(pid_t pid, unsigned long long *out)
 static bool pid_file_write(const char *run_dir, pid_t pid, struct err *err)
 {
 	char path[NODE_PATH_LEN], text[64];
-	unsigned long long started = 0;
+	uint64_t started = 0;
 	if (!start_time(pid, &started))
 		return err_set(err, ERR_NOT_NOW, "the node ended at once");
-	MUST(snprintf(text, sizeof(text), "%d %llu\n", (int)pid, started) < (int)sizeof(text));
+	MUST(snprintf(text, sizeof(text), "%d %llu\n", (int)pid, (unsigned long long)started) <
+	     (int)sizeof(text));
 	return path_make(path, err, "%s/pid", run_dir) &&
 	       file_write(path, slice_of(text), 0644, err);
 }
@@ -119,15 +119,16 @@ static bool find_node(const char *run_dir, struct node_handle *out)
 {
 	char path[NODE_PATH_LEN];
 	struct buf text;
-	int pid = 0;
-	unsigned long long started = 0, now_started = 0;
+	uint64_t number = 0, started = 0, now_started = 0;
 	buf_init(&text, 256);
-	bool ok = path_make(path, NULL, "%s/pid", run_dir) && file_read(path, &text, NULL) &&
-		  buf_cstr(&text) && sscanf(buf_cstr(&text), "%d %llu", &pid, &started) == 2 &&
-		  pid > 0;
+	bool ok = path_make(path, NULL, "%s/pid", run_dir) && file_read(path, &text, NULL);
+	struct slice rest = slice_trim(buf_slice(&text));
+	ok = ok && slice_to_u64(slice_cut(&rest, ' '), INT_MAX, &number) && number > 0 &&
+	     slice_to_u64(rest, UINT64_MAX, &started);
 	buf_fini(&text);
 	if (!ok)
 		return false;
+	pid_t pid = (pid_t)number;
 	int fd = pidfd_open(pid, 0);
 	if (fd < 0)
 		return false;

@@ -15,7 +15,10 @@
 #include "net/addr.h"
 #include "net/sock.h"
 
-enum { ANSWER_MAX = 16 * 1024 }; /* of an HTTP answer only the first line counts */
+enum {
+	ANSWER_MAX = 16 * 1024, /* of an HTTP answer only the first line counts */
+	PROBE_FIRST_MS = 10,
+};
 
 enum attempt {
 	ATTEMPT_NONE,    /* waiting for the timer */
@@ -41,6 +44,7 @@ struct prober {
 
 	bool ready, was_ready;
 	unsigned successes, failures; /* in a row */
+	unsigned pause_ms;            /* of the startup */
 	char why[256];
 	probe_change_fn *change;
 	void *ctx;
@@ -60,6 +64,16 @@ static void end_attempt(struct prober *p)
 	p->attempt = ATTEMPT_NONE;
 }
 
+/* Short pauses at first, since many a server is there within a few milliseconds; a command costs too
+ * much for that. */
+static uint64_t startup_pause(struct prober *p)
+{
+	p->pause_ms = p->pause_ms ? 2 * p->pause_ms : PROBE_FIRST_MS;
+	if (p->pause_ms > PROBE_STARTUP_MS || p->spec.kind == PROBE_EXEC)
+		p->pause_ms = PROBE_STARTUP_MS;
+	return p->pause_ms * NS_PER_MS;
+}
+
 /* WHY NULL: success. The last thing that an event does: the callback may free P. */
 static void conclude(struct prober *p, const char *why)
 {
@@ -77,7 +91,7 @@ static void conclude(struct prober *p, const char *why)
 			p->ready = p->was_ready = true;
 	}
 	timer_set(p->node->loop, &p->next,
-		  p->was_ready ? p->spec.period_s * NS_PER_S : PROBE_STARTUP_MS * NS_PER_MS);
+		  p->was_ready ? p->spec.period_s * NS_PER_S : startup_pause(p));
 	if (p->ready != before)
 		p->change(p->ctx, p->ready, p->ready ? "" : p->why);
 }

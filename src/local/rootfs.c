@@ -55,14 +55,18 @@ static bool is_skipped(const char *at, const char *type)
 	return strcmp(at, "/") == 0;
 }
 
+static bool is_octal(char c)
+{
+	return c >= '0' && c <= '7';
+}
+
 /* proc_pid_mountinfo(5): blanks and the like stand as \ooo. */
 static void unescape(char *s)
 {
 	char *to = s;
 	for (const char *at = s; *at; at++) {
-		unsigned octal = 0;
-		if (at[0] == '\\' && sscanf(at + 1, "%3o", &octal) == 1) {
-			*to++ = (char)octal;
+		if (at[0] == '\\' && is_octal(at[1]) && is_octal(at[2]) && is_octal(at[3])) {
+			*to++ = (char)((at[1] - '0') * 64 + (at[2] - '0') * 8 + (at[3] - '0'));
 			at += 3;
 		} else {
 			*to++ = *at;

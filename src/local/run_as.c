@@ -3,6 +3,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -162,7 +163,7 @@ bool run_as_save(const struct run_as *as, const char *path, struct err *err)
 {
 	struct buf out;
 	buf_init(&out, STATE_MAX);
-	(void)buf_printf(&out, "%d %u %u %llx %d %d %zu", (int)as->pid, as->user, as->group,
+	(void)buf_printf(&out, "%d %u %u %llu %d %d %zu", (int)as->pid, as->user, as->group,
 			 (unsigned long long)as->caps, as->no_new_privs, as->raise_nofile,
 			 as->n_groups); /* full: seen last */
 	for (size_t i = 0; i < as->n_groups; i++)
@@ -184,26 +185,28 @@ bool run_as_save(const struct run_as *as, const char *path, struct err *err)
 	return ok;
 }
 
-static bool parse_numbers(struct run_as *as, const char *line)
+static bool next_number(struct slice *rest, uint64_t max, uint64_t *out)
 {
-	unsigned long long caps = 0;
-	int pid = 0, nnp = 0, nofile = 0, used = 0;
-	if (sscanf(line, "%d %u %u %llx %d %d %zu%n", &pid, &as->user, &as->group, &caps, &nnp,
-		   &nofile, &as->n_groups, &used) != 7 ||
-	    pid <= 0 || as->n_groups > RUN_AS_GROUPS)
+	return slice_to_u64(slice_cut(rest, ' '), max, out);
+}
+
+static bool parse_numbers(struct run_as *as, struct slice line)
+{
+	uint64_t pid = 0, user = 0, group = 0, nnp = 0, nofile = 0, n_groups = 0, gid = 0;
+	if (!next_number(&line, INT_MAX, &pid) || !next_number(&line, UINT32_MAX, &user) ||
+	    !next_number(&line, UINT32_MAX, &group) || !next_number(&line, UINT64_MAX, &as->caps) ||
+	    !next_number(&line, 1, &nnp) || !next_number(&line, 1, &nofile) ||
+	    !next_number(&line, RUN_AS_GROUPS, &n_groups) || pid == 0)
 		return false;
-	as->pid = pid;
-	as->caps = caps;
+	as->pid = (pid_t)pid;
+	as->user = (uid_t)user;
+	as->group = (gid_t)group;
 	as->no_new_privs = nnp != 0;
 	as->raise_nofile = nofile != 0;
-	struct slice rest = slice_of(line + used);
-	for (size_t i = 0; i < as->n_groups; i++) {
-		uint64_t gid = 0;
-		(void)slice_cut(&rest, ' '); /* what stands before the number: nothing */
-		struct slice at = rest;
-		if (!slice_to_u64(slice_cut(&at, ' '), UINT32_MAX, &gid))
+	for (; as->n_groups < n_groups; as->n_groups++) {
+		if (!next_number(&line, UINT32_MAX, &gid))
 			return false;
-		as->groups[i] = (gid_t)gid;
+		as->groups[as->n_groups] = (gid_t)gid;
 	}
 	return true;
 }
@@ -217,7 +220,7 @@ bool run_as_load(struct run_as *as, const char *path, struct err *err)
 	if (ok && !buf_cstr(&in))
 		ok = err_set(err, ERR_LIMIT, "%s: too large", path);
 	struct slice rest = buf_slice(&in);
-	if (ok && !parse_numbers(as, slice_cut(&rest, '\0').at))
+	if (ok && !parse_numbers(as, slice_cut(&rest, '\0')))
 		ok = err_set(err, ERR_NOT_NOW, "%s: the container is being made", path);
 	if (ok) {
 		as->cwd = mem_strdup(slice_cut(&rest, '\0').at);

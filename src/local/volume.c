@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "local/files.h"
+#include "local/job.h"
 
 static bool volume_path(const struct node *node, const char *pod, const char *name,
 			char path[NODE_PATH_LEN], struct err *err)
@@ -87,7 +88,9 @@ static bool remove_stale(const char *volume, const char *set, const struct volum
 			 size_t n, struct err *err)
 {
 	DIR *dir = opendir(volume);
-	bool ok = dir || err_sys(err, "%s", volume);
+	bool ok = true;
+	if (!dir)
+		return err_sys(err, "%s", volume);
 	for (struct dirent *e; ok && (e = readdir(dir));) {
 		char path[NODE_PATH_LEN];
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
@@ -96,8 +99,7 @@ static bool remove_stale(const char *volume, const char *set, const struct volum
 			continue;
 		ok = path_make(path, err, "%s/%s", volume, e->d_name) && tree_remove(path, err);
 	}
-	if (dir)
-		(void)closedir(dir); /* only read */
+	(void)closedir(dir); /* only read */
 	return ok;
 }
 
@@ -130,11 +132,31 @@ bool volume_config(struct node *node, const char *pod, const char *name,
 	return remove_stale(path, set, files, n, err);
 }
 
+static bool remove_job(void *arg, struct err *err)
+{
+	return tree_remove(arg, err);
+}
+
+static void on_removed(void *ctx, const struct err *err)
+{
+	(void)ctx; /* nobody waits */
+	if (err)
+		log_warn("local", "volumes stay until the mesh ends: %s", err->text);
+}
+
 void volume_remove_pod(struct node *node, const char *pod)
 {
-	char path[NODE_PATH_LEN];
+	char path[NODE_PATH_LEN], gone[NODE_PATH_LEN];
 	struct err err = {0};
-	if (!id_ok(pod) || !path_make(path, &err, "%s/pods/%s", node->dir, pod) ||
-	    !tree_remove(path, &err))
+	/* Out of the way at once, since the next Pod of that name may come at once; a database's
+	 * files take longer than the loop should stand still. */
+	bool ok = id_ok(pod) && path_make(path, &err, "%s/pods/%s", node->dir, pod) &&
+		  path_make(gone, &err, "%s/pods/.gone-%u", node->dir, ++node->next_link);
+	if (ok && rename(path, gone) < 0) {
+		if (errno == ENOENT)
+			return; /* it had none */
+		ok = err_sys(&err, "%s", path);
+	}
+	if (!ok || !job_start(node->loop, remove_job, gone, on_removed, NULL, &err))
 		log_warn("local", "volumes of %s stay until the mesh ends: %s", pod, err.text);
 }

@@ -28,8 +28,8 @@ static inline void world_init(struct world *w, const char *ns, const char *pod, 
 	if (m.n_errors) {
 		struct buf text;
 		buf_init(&text, 65536);
-		(void)manifest_print(&m, &text);
-		(void)fprintf(stderr, "%s\n", buf_cstr(&text));
+		if (manifest_print(&m, &text))
+			(void)fprintf(stderr, "%s\n", buf_cstr(&text));
 		fail_msg("the test's YAML is wrong");
 	}
 	struct view_builder *b = view_builder_new(ns, pod);

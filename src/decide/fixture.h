@@ -12,7 +12,7 @@
 #pragma once
 #include <stdio.h>
 
-#include "model/manifest.h"
+#include "model/node_yaml.h"
 #include "model/view.h"
 
 struct world {
@@ -20,26 +20,46 @@ struct world {
 	struct view *view;
 };
 
+/* As the API would tell it: a manifest's reader would leave the status out. */
+static inline struct object *test_object(struct node *root)
+{
+	struct buf json;
+	struct err err = {0};
+	const struct node *version = node_get(root, "apiVersion"), *kind = node_get(root, "kind");
+	assert_true(version && kind);
+	const struct kind_info *info = kind_by_gvk(version->text, kind->text);
+	assert_non_null(info);
+	buf_init(&json, 1 << 20);
+	assert_true(node_write_json(root, &json));
+	struct object *o = object_from_json(info->kind, buf_slice(&json), true, &err);
+	if (!o)
+		fail_msg("%s: %s", err.text, buf_cstr(&json));
+	buf_fini(&json);
+	return o;
+}
+
 static inline void world_init(struct world *w, const char *ns, const char *pod, const char *yaml)
 {
-	struct manifest m;
-	manifest_init(&m);
-	manifest_read(&m, "test.yaml", slice_of(yaml));
-	if (m.n_errors) {
-		struct buf text;
-		buf_init(&text, 65536);
-		if (manifest_print(&m, &text))
-			(void)fprintf(stderr, "%s\n", buf_cstr(&text));
-		fail_msg("the test's YAML is wrong");
-	}
 	struct view_builder *b = view_builder_new(ns, pod);
-	for (size_t i = 0; i < m.n_objects; i++)
-		view_builder_set(b, m.objects[i]);
+	struct arena *a = arena_new();
+	struct yaml *y = yaml_open(slice_of(yaml));
+	struct node *root = NULL;
+	struct err err = {0};
+	unsigned line = 0;
+	enum yaml_result got;
+	while ((got = yaml_next(y, a, &root, &err, &line)) != YAML_END) {
+		if (got == YAML_BAD)
+			fail_msg("line %u: %s", line, err.text);
+		struct object *o = test_object(root);
+		view_builder_set(b, o);
+		object_put(o);
+	}
 	assert_string_equal(view_builder_problem(b), "");
 	w->live = live_new();
 	w->view = view_build(b, w->live);
 	view_builder_free(b);
-	manifest_fini(&m);
+	yaml_close(y);
+	arena_free(a);
 }
 
 static inline void world_fini(struct world *w)

@@ -9,13 +9,17 @@
 /* Field N (from 0) of /proc/self/statm, in bytes; 0 when it cannot be read. proc(5). */
 static uint64_t statm_bytes(unsigned n)
 {
+	char text[256];
 	FILE *f = fopen("/proc/self/statm", "re");
 	if (!f)
 		return 0;
-	unsigned long long pages[2] = {0};
-	int got = fscanf(f, "%llu %llu", &pages[0], &pages[1]);
+	struct slice rest = {text, fread(text, 1, sizeof(text), f)};
 	(void)fclose(f); /* only read from */
-	return got == 2 ? pages[n] * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+	uint64_t pages = 0;
+	for (unsigned i = 0; i <= n; i++)
+		if (!slice_to_u64(slice_cut(&rest, ' '), UINT64_MAX / 65536, &pages))
+			return 0;
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static unsigned open_fds(void)

@@ -74,10 +74,12 @@ static int by_key(const struct merged *a, const struct merged *b)
 
 static void merged_free(struct merged *all)
 {
-	struct merged *m = NULL, *next = NULL;
-	HASH_ITER (hh, all, m, next) {
-		HASH_DEL(all, m);
+	struct merged *m = all;
+	HASH_CLEAR(hh, all); /* the table; the rows hang on each other still */
+	while (m) {
+		struct merged *next = m->hh.next;
 		free(m);
+		m = next;
 	}
 }
 

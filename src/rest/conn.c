@@ -412,7 +412,7 @@ void rest_conn_start(struct rest_server *s, int fd)
 		return;
 	}
 	(void)net_tune(fd, KEEPALIVE_S); /* fails on a Unix socket, which needs none of it */
-	buf_init(&c->in, s->limits.head_bytes + (READ_BYTES * 2));
+	buf_init(&c->in, s->limits.head_bytes + (size_t)READ_BYTES * 2);
 	buf_init(&c->out, SIZE_MAX / 4); /* bounded by rest_stream_write() and by the handlers */
 	TAILQ_INSERT_TAIL(&s->conns, c, link);
 	s->stats.connections++;

@@ -16,6 +16,7 @@ FLOORS = [
 # Rooms of one floor that may use a neighbour; each needs a reason.
 NEIGHBOURS = {
     ("observe", "decide"): "telemetry prints the plan's own reason",
+    ("dns", "net"): "answers carry addresses: net/addr.h, which knows no sockets",
     ("local", "control"): "the single-machine runtime serves its store through the API server",
 }
 floor = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}

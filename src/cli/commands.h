@@ -5,11 +5,20 @@
 #pragma once
 #include "cli/args.h"
 
-#define COMMANDS(X)                                                                                \
-	X(proxy)                                                                                   \
-	X(capture)                                                                                 \
-	X(version)                                                                                 \
+/* clang-format off */
+#define COMMANDS(X) \
+	X(up) \
+	X(down) \
+	X(ps) \
+	X(exec) \
+	X(logs) \
+	X(apply) \
+	X(delete) \
+	X(get) \
+	X(capture) \
+	X(version) \
 	X(help)
+/* clang-format on */
 
 #define X(name) extern const struct command cmd_##name;
 COMMANDS(X)

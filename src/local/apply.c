@@ -23,8 +23,10 @@ struct check {
 static void on_command(void *ctx, const struct container *c, const char *path, const char *text)
 {
 	struct check *check = ctx;
+	char name[400];
 	(void)c; /* the manifest knows the line of a path */
-	manifest_problem(check->m, PROBLEM_ERROR, check->o, path, "%s", text);
+	manifest_problem(check->m, PROBLEM_ERROR, check->o, path, "%s (%s)", text,
+			 object_text(check->o, name, sizeof(name)));
 }
 
 static void read_all(struct manifest *m, const struct store *store, const struct apply_file *files,

@@ -234,6 +234,23 @@ void deployments_reconcile(struct deployments *d)
 	remove_orphans(store);
 }
 
+bool deployments_settled(const struct store *store)
+{
+	const struct object *o = NULL;
+	while ((o = store_next(store, KIND_DEPLOYMENT, NULL, o))) {
+		struct pods list = pods_of(store, o);
+		char hash[16];
+		bool settled = list.n == o->deployment->replicas;
+		template_hash(o->deployment, hash);
+		for (size_t i = 0; i < list.n; i++)
+			settled = settled && is_new(list.at[i], hash) && list.at[i]->pod->ready;
+		pods_free(&list);
+		if (!settled)
+			return false;
+	}
+	return true;
+}
+
 static void run(struct reconciler *r)
 {
 	deployments_reconcile(CONTAINER_OF(r, struct deployments, r));

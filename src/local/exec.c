@@ -28,10 +28,10 @@ static bool open_from_host(struct enter *e, const struct node_handle *node, cons
 			   char proc[NODE_PATH_LEN], struct err *err)
 {
 	char dir[NODE_PATH_LEN], inside[NODE_PATH_LEN];
-	node_path(node, "/proc", proc);
+	node_host_path(node, "/proc", proc);
 	if (!path_make(inside, err, "%s/mesh", node->run_dir))
 		return false;
-	node_path(node, inside, dir);
+	node_host_path(node, inside, dir);
 	return enter_open(e, proc, dir, id, err);
 }
 

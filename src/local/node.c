@@ -351,7 +351,7 @@ int node_wait(struct node_handle *node)
 	return how.si_code == CLD_EXITED ? how.si_status : 128 + how.si_status;
 }
 
-void node_path(const struct node_handle *node, const char *path, char out[NODE_PATH_LEN])
+void node_host_path(const struct node_handle *node, const char *path, char out[NODE_PATH_LEN])
 {
 	MUST(snprintf(out, NODE_PATH_LEN, "/proc/%d/root%s", (int)node->pid, path) < NODE_PATH_LEN);
 }

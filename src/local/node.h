@@ -76,4 +76,4 @@ bool node_kill(struct node_handle *node, struct err *err) MUST_CHECK;
 /* Exit status of a node that this process spawned (128 + N: signal N), waiting for its end. */
 int node_wait(struct node_handle *node);
 /* PATH of the node's own files as seen from the host: "/proc/PID/root/PATH". */
-void node_path(const struct node_handle *node, const char *path, char out[NODE_PATH_LEN]);
+void node_host_path(const struct node_handle *node, const char *path, char out[NODE_PATH_LEN]);

@@ -67,6 +67,11 @@ static void write_state(struct json_out *j, const struct container_life *c)
 static void write_containers(struct json_out *j, const struct pod_run *run, const char *key,
 			     bool app)
 {
+	size_t n = 0;
+	for (size_t i = 0; i < run->n_containers; i++)
+		n += (run->containers[i].role == ROLE_APP) == app;
+	if (n == 0)
+		return;
 	json_open_array(j, key);
 	for (size_t i = 0; i < run->n_containers; i++) {
 		const struct container_life *c = &run->containers[i];

@@ -28,11 +28,11 @@ static const struct {
  * moment would let packets of open connections through untranslated. */
 static const char frame[] =
 	"add table inet hark-vips\n"
-	"add chain inet hark-vips nat { type nat hook prerouting priority dstnat; }\n"
-	"add chain inet hark-vips own-nat { type nat hook output priority dstnat; }\n"
+	"add chain inet hark-vips nat { type nat hook prerouting priority -100; }\n"
+	"add chain inet hark-vips own-nat { type nat hook output priority -100; }\n"
 	"add chain inet hark-vips services\n"
-	"add chain inet hark-vips back { type nat hook postrouting priority srcnat; }\n"
-	"add chain inet hark-vips refuse { type filter hook prerouting priority dstnat + 10; }\n"
+	"add chain inet hark-vips back { type nat hook postrouting priority 100; }\n"
+	"add chain inet hark-vips refuse { type filter hook prerouting priority -90; }\n"
 	"flush table inet hark-vips\n"
 	"add rule inet hark-vips nat jump services\n"
 	"add rule inet hark-vips own-nat jump services\n";

@@ -1,0 +1,264 @@
+#include "local/mesh.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "local/cluster_dns.h"
+#include "local/deployments.h"
+#include "local/endpoints.h"
+#include "local/mesh_inside.h"
+#include "local/service_ips.h"
+#include "local/services.h"
+#include "local/vips.h"
+#include "net/sock.h"
+
+enum {
+	DNS_PORT = 53,
+	DNS_NUMBER = 10, /* of its address in the range of virtual IPs, as Kubernetes' is */
+	STOP_GRACE_S = 10,
+	BODY_MAX = 64 * 1024 * 1024,
+};
+
+static void all_gone(void *ctx)
+{
+	struct mesh *m = ctx;
+	loop_stop(m->loop);
+}
+
+static void on_signal(struct io *io, uint32_t events)
+{
+	struct mesh *m = CONTAINER_OF(io, struct mesh, signals);
+	struct signalfd_siginfo info;
+	(void)events; /* only EPOLLIN is asked for */
+
+	while (read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (m->stopping) {
+			loop_stop(m->loop);
+			continue;
+		}
+		log_info("local", "mesh stops name=%s signal=%u", m->node->cfg.name,
+			 info.ssi_signo);
+		m->stopping = true;
+		pods_stop_all(m->pods, STOP_GRACE_S, all_gone, m);
+	}
+}
+
+static bool watch_signals(struct mesh *m, struct err *err)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return err_sys(err, "sigprocmask");
+	m->signals.on_ready = on_signal;
+	m->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (m->signals.fd < 0)
+		return err_sys(err, "signalfd");
+	return loop_add(m->loop, &m->signals, EPOLLIN, err);
+}
+
+static bool write_json(struct store *store, enum kind kind, json_t *root, struct err *err)
+{
+	char *text = json_dumps(root, JSON_COMPACT);
+	struct object *o = object_from_json(kind, slice_of(text), false, err);
+	bool ok = o && store_apply(store, o, STORE_CREATE_OR_REPLACE, 0, NULL, err);
+	object_put(o);
+	free(text);
+	json_decref(root);
+	return ok;
+}
+
+static json_t *dns_ports(void)
+{
+	return json_pack("[{s:s, s:s, s:i, s:s}, {s:s, s:s, s:i}]", "name", "dns-tcp", "protocol",
+			 "TCP", "port", DNS_PORT, "appProtocol", "tcp", "name", "dns", "protocol",
+			 "UDP", "port", DNS_PORT);
+}
+
+static bool write_dns_slice(struct mesh *m, enum ip_family f, struct err *err)
+{
+	const struct ip *ip = f == IP_V4 ? &m->node->gateway_v4 : &m->node->gateway_v6;
+	char text[ADDR_TEXT];
+	return write_json(
+		m->store, KIND_ENDPOINT_SLICE,
+		json_pack("{s:s, s:s, s:{s:s, s:s, s:{s:s}}, s:s, s:[{s:[s]}], s:o}", "apiVersion",
+			  "discovery.k8s.io/v1", "kind", "EndpointSlice", "metadata", "name",
+			  f == IP_V4 ? "kube-dns-ipv4" : "kube-dns-ipv6", "namespace",
+			  "kube-system", "labels", "kubernetes.io/service-name", "kube-dns",
+			  "addressType", f == IP_V4 ? "IPv4" : "IPv6", "endpoints", "addresses",
+			  ip_text(ip, text), "ports", dns_ports()),
+		err);
+}
+
+static struct ip dns_ip(const struct node *node, enum ip_family f)
+{
+	return cidr_nth(f == IP_V4 ? &node->cfg.services_v4 : &node->cfg.services_v6, DNS_NUMBER);
+}
+
+/* The DNS server is a Service like any other, so that sidecars and virtual IPs treat it as one. */
+static bool write_dns_service(struct mesh *m, struct err *err)
+{
+	struct ip v4 = dns_ip(m->node, IP_V4), v6 = dns_ip(m->node, IP_V6);
+	char v4_text[ADDR_TEXT], v6_text[ADDR_TEXT];
+	json_t *ips = json_array(), *families = json_array();
+
+	json_array_append_new(ips, json_string(ip_text(&v4, v4_text)));
+	json_array_append_new(families, json_string("IPv4"));
+	if (m->node->ipv6) {
+		json_array_append_new(ips, json_string(ip_text(&v6, v6_text)));
+		json_array_append_new(families, json_string("IPv6"));
+	}
+	if (!write_json(m->store, KIND_NAMESPACE,
+			json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Namespace",
+				  "metadata", "name", "kube-system"),
+			err) ||
+	    !write_json(m->store, KIND_SERVICE,
+			json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:o, s:o, s:o}}", "apiVersion",
+				  "v1", "kind", "Service", "metadata", "name", "kube-dns",
+				  "namespace", "kube-system", "spec", "clusterIP", v4_text,
+				  "clusterIPs", ips, "ipFamilies", families, "ports", dns_ports()),
+			err))
+		return false;
+	return write_dns_slice(m, IP_V4, err) && (!m->node->ipv6 || write_dns_slice(m, IP_V6, err));
+}
+
+static bool start_dns(struct mesh *m, struct err *err)
+{
+	struct addr v4 = {.ip = m->node->gateway_v4, .port = DNS_PORT};
+	struct addr v6 = {.ip = m->node->gateway_v6, .port = DNS_PORT};
+
+	m->dns = cluster_dns_new(m->loop, m->store, MESH_ZONE);
+	return write_dns_service(m, err) && cluster_dns_listen(m->dns, &v4, err) &&
+	       (!m->node->ipv6 || cluster_dns_listen(m->dns, &v6, err));
+}
+
+/* What `hark apply` checks for a batch, for one Service written through the API. */
+static bool admit(void *ctx, const struct object *o, const struct object *old, struct err *err)
+{
+	struct mesh *m = ctx;
+	struct service_ips ips;
+	(void)old; /* the store is asked */
+
+	if (o->kind != KIND_SERVICE)
+		return true;
+	service_ips_init(&ips, &m->node->cfg, m->node->ipv6, m->store);
+	bool ok = service_ips_claim(&ips, o, err);
+	service_ips_fini(&ips);
+	return ok;
+}
+
+static bool delete_object(void *ctx, const struct object *o, struct err *err)
+{
+	struct mesh *m = ctx;
+	(void)err; /* O is there, and all that can be done to it is to note that it shall go */
+	apply_delete(m->store, o);
+	return true;
+}
+
+static bool listen_at(struct api_server *api, const char *path, unsigned mode, struct err *err)
+{
+	int fd = net_listen_unix(path, mode, err);
+	return fd >= 0 && rest_server_listen_fd(api_server_http(api), fd, err);
+}
+
+static bool start_apis(struct mesh *m, char sidecar_socket[NODE_PATH_LEN + 16], struct err *err)
+{
+	struct api_options writable = {.writable = true,
+				       .limits = {.body_bytes = BODY_MAX},
+				       .admit = admit,
+				       .remove = delete_object,
+				       .ctx = m};
+	struct api_options reading = {.writable = false};
+	char path[NODE_PATH_LEN + 16];
+
+	m->admin = api_server_new(m->loop, "admin", m->store, &writable);
+	m->sidecars = api_server_new(m->loop, "sidecars", m->store, &reading);
+	mesh_routes(m);
+	snprintf(path, sizeof(path), "%s/" MESH_ADMIN_SOCKET, m->node->cfg.run_dir);
+	snprintf(sidecar_socket, NODE_PATH_LEN + 16, "%s/api.sock", m->node->dir);
+	return listen_at(m->admin, path, 0600, err) &&
+	       listen_at(m->sidecars, sidecar_socket, 0666, err);
+}
+
+static void start_controllers(struct mesh *m, const char *sidecar_socket)
+{
+	const struct pods_config cfg = {
+		.zone = MESH_ZONE, .api_socket = sidecar_socket, .dns = dns_ip(m->node, IP_V4)};
+	m->services = services_start(m->node, m->store);
+	m->deployments = deployments_start(m->loop, m->store);
+	m->endpoints = endpoints_start(m->loop, m->store);
+	m->vips = vips_start(m->node, m->store);
+	m->pods = pods_start(m->node, m->store, &cfg);
+}
+
+static void stop(struct mesh *m)
+{
+	if (m->admin)
+		api_server_free(m->admin);
+	if (m->sidecars)
+		api_server_free(m->sidecars);
+	pods_free(m->pods);
+	vips_stop(m->vips);
+	endpoints_stop(m->endpoints);
+	deployments_stop(m->deployments);
+	services_stop(m->services);
+	cluster_dns_free(m->dns);
+	loop_del(m->loop, &m->signals);
+	(void)close(m->signals.fd); /* nothing was written to it */
+}
+
+static bool apply_first(struct mesh *m, const struct mesh_options *opt, struct err *err)
+{
+	struct buf report;
+	struct json_out j;
+
+	buf_init(&report, BODY_MAX);
+	json_out_init(&j, &report);
+	bool ok = apply_files(m->store, m->node, opt->files, opt->n_files, &j);
+	if (!ok) {
+		json_t *root = json_loadb(buf_slice(&report).at, buf_len(&report), 0, NULL);
+		const char *messages = json_string_value(json_object_get(root, "messages"));
+		ok = err_set(err, ERR_BAD_INPUT, "%s", messages ? messages : "no report");
+		json_decref(root);
+	}
+	buf_fini(&report);
+	return ok;
+}
+
+int mesh_main(struct node *node, void *arg)
+{
+	const struct mesh_options *opt = arg;
+	struct mesh m = {.node = node};
+	struct err err = {0};
+	char sidecar_socket[NODE_PATH_LEN + 16];
+
+	m.loop = node->loop = loop_new(&err);
+	m.store = store_new();
+	bool ok = m.loop && watch_signals(&m, &err) && start_dns(&m, &err) &&
+		  start_apis(&m, sidecar_socket, &err) && apply_first(&m, opt, &err);
+	if (!ok) {
+		fprintf(stderr, "hark up: %s\n", err.text);
+		return 1; /* the end of this process is the end of all of it */
+	}
+	start_controllers(&m, sidecar_socket);
+	if (write(opt->ready_fd, "1", 1) != 1)
+		log_warn("local", "nobody waits for the mesh to start");
+	(void)close(opt->ready_fd); /* one byte has gone through it */
+	log_info("local", "mesh runs name=%s", node->cfg.name);
+	ok = loop_run(m.loop, &err);
+	if (!ok)
+		log_error("local", "loop ended error=\"%s\"", err.text);
+	stop(&m);
+	loop_free(m.loop);
+	store_free(m.store);
+	return ok ? 0 : 1;
+}

@@ -131,6 +131,8 @@ bool plan_explain_text(const struct view *v, const struct plan *p, struct buf *o
 	char text[ADDR_TEXT];
 	if (p->side == LIVE_OUTBOUND)
 		(void)buf_printf(out, "outbound to %s\n", addr_text(&p->to, text));
+	else if (ip_is_any(&p->from.ip))
+		(void)buf_printf(out, "inbound to port %u\n", p->to.port);
 	else
 		(void)buf_printf(out, "inbound to port %u from %s\n", p->to.port,
 				 ip_text(&p->from.ip, text));
@@ -236,7 +238,8 @@ void plan_explain_json(const struct view *v, const struct plan *p, struct json_o
 	json_open_object(out, NULL);
 	json_cstr(out, "side", p->side == LIVE_OUTBOUND ? "outbound" : "inbound");
 	if (p->side == LIVE_INBOUND)
-		json_cstr(out, "source", ip_text(&p->from.ip, text));
+		json_cstr(out, "source",
+			  ip_is_any(&p->from.ip) ? NULL : ip_text(&p->from.ip, text));
 	json_open_array(out, "steps");
 	for (unsigned i = 0; i < p->n_steps; i++)
 		json_step(p, &p->steps[i], out);

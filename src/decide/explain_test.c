@@ -137,6 +137,23 @@ static void as_text(void **state)
 		"waits for a ClientHello that a plaintext client never sends, even on a port "
 		"declared "
 		"TCP\n");
+	facts.src = (struct addr){.port = 0}; /* explain, where nobody said which */
+	decide_inbound(w.view, &facts, &p);
+	text_is(&w, &p,
+		"inbound to port 3308\n"
+		"  1. port 3308 is a target of Service shop/db port 3308  [Service shop/db "
+		"spec.ports[].targetPort]\n"
+		"  2. its name \"tcp-x\" declares tcp  [Service shop/db spec.ports[].name]\n"
+		"  3. a source outside the mesh is not known, so a greeting is held back for a "
+		"ClientHello\n"
+		"  4. both ends are listened to\n"
+		"plan:       listen, then relay to the application at 198.18.0.1:3308\n"
+		"learnt:     nothing yet\n"
+		"elsewhere:  stall if the server speaks first (D1): PERMISSIVE: the server's "
+		"sidecar "
+		"waits for a ClientHello that a plaintext client never sends, even on a port "
+		"declared "
+		"TCP\n");
 	world_fini(&w);
 }
 

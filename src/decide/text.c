@@ -81,6 +81,10 @@ static void declaration(const struct plan *p, const struct step *s, struct buf *
 
 static void source(const struct plan *p, const struct step *s, const char *what, struct buf *out)
 {
+	if (ip_is_any(&p->from.ip)) { /* explain, where nobody said which */
+		(void)buf_printf(out, "a source outside the mesh %s", what);
+		return;
+	}
 	(void)buf_puts(out, "source ");
 	ip_of(&p->from, out);
 	if (s->resource) {

@@ -30,13 +30,31 @@ struct chunk {
 struct arena {
 	struct chunk *chunks; /* the one being filled first */
 	size_t next_size;
-	size_t total;
+	size_t total, used;
 };
+
+static struct chunk *chunk_add(struct arena *a, size_t size)
+{
+	struct chunk *c = mem_new(sizeof(*c) + size);
+	c->size = size;
+	c->next = a->chunks;
+	a->chunks = c;
+	a->total += sizeof(*c) + size;
+	return c;
+}
 
 struct arena *arena_new(void)
 {
 	struct arena *a = mem_new(sizeof(*a));
 	a->next_size = FIRST_CHUNK;
+	return a;
+}
+
+struct arena *arena_new_sized(size_t first)
+{
+	struct arena *a = arena_new();
+	if (!ONE_EACH)
+		(void)chunk_add(a, first); /* alloc_aligned() finds it */
 	return a;
 }
 
@@ -51,31 +69,27 @@ void arena_free(struct arena *a)
 	free(a);
 }
 
-static struct chunk *chunk_add(struct arena *a, size_t size)
+static void *alloc_aligned(struct arena *a, size_t len, size_t align)
 {
-	struct chunk *c = mem_new(sizeof(*c) + size);
-	c->size = size;
-	c->next = a->chunks;
-	a->chunks = c;
-	a->total += sizeof(*c) + size;
-	return c;
+	MUST(len < SIZE_MAX / 2);
+	struct chunk *c = a->chunks;
+	size_t pad = c ? (align - c->used % align) % align : 0;
+	if (ONE_EACH || !c || c->size - c->used < pad || c->size - c->used - pad < len) {
+		size_t size = ONE_EACH || len > a->next_size ? len : a->next_size;
+		if (!ONE_EACH && a->next_size < MAX_CHUNK)
+			a->next_size *= 2;
+		c = chunk_add(a, size);
+		pad = 0;
+	}
+	void *at = c->bytes + c->used + pad;
+	c->used += pad + len;
+	a->used += pad + len;
+	return at;
 }
 
 void *arena_alloc(struct arena *a, size_t len)
 {
-	const size_t align = alignof(max_align_t);
-	MUST(len < SIZE_MAX / 2);
-	size_t need = ONE_EACH ? len : (len + align - 1) / align * align;
-	struct chunk *c = a->chunks;
-	if (ONE_EACH || !c || c->size - c->used < need) {
-		size_t size = ONE_EACH || need > a->next_size ? need : a->next_size;
-		if (!ONE_EACH && a->next_size < MAX_CHUNK)
-			a->next_size *= 2;
-		c = chunk_add(a, size);
-	}
-	void *at = c->bytes + c->used;
-	c->used += need;
-	return at;
+	return alloc_aligned(a, len, alignof(max_align_t));
 }
 
 void *arena_array(struct arena *a, size_t n, size_t size)
@@ -87,7 +101,7 @@ void *arena_array(struct arena *a, size_t n, size_t size)
 
 char *arena_dup(struct arena *a, struct slice s)
 {
-	char *copy = arena_alloc(a, s.len + 1);
+	char *copy = alloc_aligned(a, s.len + 1, 1); /* texts stand close together */
 	if (s.len)
 		memcpy(copy, s.at, s.len);
 	return copy;
@@ -107,10 +121,15 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
 	int len = vsnprintf(NULL, 0, fmt, args);
 	va_end(args);
 	MUST(len >= 0);
-	char *text = arena_alloc(a, (size_t)len + 1);
+	char *text = alloc_aligned(a, (size_t)len + 1, 1);
 	MUST(vsnprintf(text, (size_t)len + 1, fmt, again) == len);
 	va_end(again);
 	return text;
+}
+
+size_t arena_used(const struct arena *a)
+{
+	return a->used;
 }
 
 size_t arena_bytes(const struct arena *a)

@@ -73,6 +73,23 @@ static void arenas_give_zeroed_aligned_memory(void **state)
 	arena_free(NULL);
 }
 
+static void arenas_fit_what_is_known(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(), *b = NULL;
+	for (int pass = 0; pass < 2; pass++) {
+		b = pass ? arena_new_sized(arena_used(a)) : a;
+		(void)arena_alloc(b, 3);
+		(void)arena_dup(b, SLICE("text"));
+		(void)arena_alloc(b, 40);
+	}
+	assert_int_equal(arena_used(a), arena_used(b));
+	assert_true(arena_used(a) < 80);
+	assert_true(arena_bytes(b) <= arena_bytes(a));
+	arena_free(a);
+	arena_free(b);
+}
+
 static void arenas_copy_text(void **state)
 {
 	(void)state; /* none */
@@ -337,6 +354,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(arenas_give_zeroed_aligned_memory),
+		cmocka_unit_test(arenas_fit_what_is_known),
 		cmocka_unit_test(arenas_copy_text),
 		cmocka_unit_test(arenas_abort_on_overflow),
 		cmocka_unit_test(errors_are_filled_and_wrapped),

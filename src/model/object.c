@@ -83,13 +83,14 @@ static void write_json(struct object *o, const struct node *root)
 	buf_fini(&json);
 }
 
-struct object *object_from_node(enum kind kind, struct node *root, struct arena *a,
-				const struct object_source *source)
+/* Everything of the object comes from ARENA, which then is the object's. NULL: there were problems. */
+static struct object *build(enum kind kind, struct node *root, struct arena *a,
+			    const struct object_source *source, struct arena *arena)
 {
 	const struct kind_info *info = kind_info(kind);
 	const struct schema *schema = kind_schema(kind);
-	struct arena *arena = arena_new();
 	struct object *o = arena_alloc(arena, sizeof(*o));
+	void *body = arena_alloc(arena, schema->size);
 	struct decoder d = {
 		.arena = arena,
 		.strict = source->options.strict,
@@ -97,7 +98,6 @@ struct object *object_from_node(enum kind kind, struct node *root, struct arena 
 		.problem = source->problem,
 		.ctx = source->ctx,
 	};
-	void *body = arena_alloc(arena, schema->size);
 	o->kind = kind;
 	o->arena = arena;
 	o->body = body;
@@ -111,16 +111,34 @@ struct object *object_from_node(enum kind kind, struct node *root, struct arena 
 		read_meta(&d, o, root, a, source->options.ns);
 	}
 	decode(&d, schema, root, body);
-	if (d.n_problems) {
-		arena_free(arena);
+	if (d.n_problems)
 		return NULL;
-	}
 	if (kind == KIND_ENDPOINT_SLICE) {
 		const char *service = pairs_get(&o->meta.labels, LABEL_SERVICE_NAME);
 		((struct endpoint_slice *)body)->service = service ? service : "";
 	}
 	if (!source->options.lean)
 		write_json(o, root);
+	return o;
+}
+
+struct object *object_from_node(enum kind kind, struct node *root, struct arena *a,
+				const struct object_source *source)
+{
+	enum { SCRATCH = 16384 };
+	struct arena *arena = source->options.lean ? arena_new_sized(SCRATCH) : arena_new();
+	struct object *o = build(kind, root, a, source, arena);
+	if (!o) {
+		arena_free(arena);
+		return NULL;
+	}
+	if (!source->options.lean)
+		return o;
+	/* A sidecar holds many of these: once more, into memory of exactly the size it took. */
+	struct arena *exact = arena_new_sized(arena_used(arena));
+	arena_free(arena);
+	o = build(kind, root, a, source, exact);
+	MUST(o); /* nothing has changed */
 	return o;
 }
 

@@ -39,8 +39,8 @@ struct object_options {
 	/* Unknown fields, and fields that hark up cannot honour, are errors (what people write);
 	 * otherwise ignored (a newer server). */
 	bool strict;
-	/* For a sidecar's view: no JSON, and only the fields that decisions need (no commands,
-	 * environment, probes, volumes, foreign annotations). */
+	/* For a sidecar's view: no JSON, and only the fields that decisions need (no containers,
+	 * volumes, foreign annotations). See view_builder_set_json(). */
 	bool lean;
 	const char *ns; /* of an object that names none; NULL: "default" */
 };

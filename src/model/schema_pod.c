@@ -162,7 +162,7 @@ static void check_containers(struct decoder *d, const struct node *n, const stru
 static void check_pod_spec(struct decoder *d, const struct node *n, void *out)
 {
 	const struct pod_spec *spec = out;
-	if (spec->n_containers == 0)
+	if (spec->n_containers == 0 && !d->lean)
 		decode_problem(d, n, "containers", "a Pod needs at least one container");
 	for (size_t i = 0; i < spec->n_volumes; i++)
 		for (size_t j = 0; j < i; j++)
@@ -196,7 +196,7 @@ static const struct field pod_spec_fields[] = {
 	FIELD_LIST(struct pod_spec, "initContainers", init_containers, n_init_containers,
 		   &container_schema, .flags = FIELD_SKIP_LEAN),
 	FIELD_LIST(struct pod_spec, "containers", containers, n_containers, &container_schema,
-		   .flags = FIELD_REQUIRED),
+		   .flags = FIELD_REQUIRED | FIELD_SKIP_LEAN),
 	FIELD_LIST(struct pod_spec, "volumes", volumes, n_volumes, &volume_schema,
 		   .flags = FIELD_SKIP_LEAN),
 	FIELD_STRING(struct pod_spec, "serviceAccountName", service_account),

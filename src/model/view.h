@@ -80,6 +80,10 @@ struct view_builder *view_builder_new(const char *self_ns, const char *self_pod)
 void view_builder_free(struct view_builder *b);
 void view_builder_set(struct view_builder *b,
 		      struct object *o); /* keeps a reference of its own; O stays the caller's */
+/* The same from the API's text: other Pods than the own one, and all other kinds, are kept lean. False:
+ * it does not decode, and what it would have replaced stays. */
+bool view_builder_set_json(struct view_builder *b, enum kind kind, struct slice json,
+			   struct err *err) MUST_CHECK;
 void view_builder_remove(struct view_builder *b, enum kind kind, const char *ns, const char *name);
 const char *view_builder_problem(
 	const struct view_builder *b); /* "" or why the mesh configuration was not taken */

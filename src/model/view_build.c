@@ -45,6 +45,29 @@ void view_builder_set(struct view_builder *b, struct object *o)
 	object_set_put(&b->sets[o->kind], o);
 }
 
+static bool is_self(const struct view_builder *b, const struct object *o)
+{
+	return o->kind == KIND_POD && strcmp(o->meta.name, b->self_pod) == 0 &&
+	       strcmp(o->meta.ns, b->self_ns) == 0;
+}
+
+bool view_builder_set_json(struct view_builder *b, enum kind kind, struct slice json,
+			   struct err *err)
+{
+	struct object_options options = {.lean = true};
+	struct object *o = object_decode(kind, json, &options, err);
+	if (o && is_self(b, o)) { /* its containers say what its ports are called */
+		object_put(o);
+		options.lean = false;
+		o = object_decode(kind, json, &options, err);
+	}
+	if (!o)
+		return false;
+	view_builder_set(b, o);
+	object_put(o);
+	return true;
+}
+
 void view_builder_remove(struct view_builder *b, enum kind kind, const char *ns, const char *name)
 {
 	size_t at = 0;
@@ -171,8 +194,7 @@ static void build_workloads(struct view *v, const struct view_builder *b)
 	index_init(&v->by_ip, v->arena, pods->n * N_IP_FAMILIES);
 	for (size_t i = 0; i < pods->n; i++) {
 		const struct object *o = pods->at[i];
-		bool self = strcmp(o->meta.name, b->self_pod) == 0 &&
-			    strcmp(o->meta.ns, b->self_ns) == 0;
+		bool self = is_self(b, o);
 		bool addressed = is_addressed(o->pod);
 		if (!self && !addressed)
 			continue;

@@ -80,14 +80,12 @@ static void on_object(void *ctx, enum api_event event, const struct api_object *
 		changed(f);
 		return;
 	}
-	struct object *o = object_from_json(kind, obj->json, false, &err);
-	if (!o) { /* what it replaces stays in force */
+	if (!view_builder_set_json(f->builder, kind, obj->json,
+				   &err)) { /* what it replaces stays in force */
 		log_warn("proxy", "%s %.*s/%.*s is not understood: %s", obj->kind,
 			 SLICE_FMT(obj->ns), SLICE_FMT(obj->name), err.text);
 		return;
 	}
-	view_builder_set(f->builder, o);
-	object_put(o);
 	changed(f);
 }
 

@@ -47,12 +47,15 @@ struct deferred {
 
 struct loop *loop_new(struct err *err) MUST_CHECK; /* NULL on failure */
 void loop_free(struct loop *loop); /* drops timers; runs what was posted or deferred */
+/* The loop's own descriptors into OUT, which has room for two; returns two. For a thread that takes
+ * a descriptor table of its own. */
+unsigned loop_fds(const struct loop *loop, int *out);
 bool loop_run(struct loop *loop, struct err *err) MUST_CHECK;
 /* One turn: waits at most WAIT_MS (negative: as long as it takes), then runs what is due. For tests
  * and nested owners. */
 bool loop_turn(struct loop *loop, int wait_ms, struct err *err) MUST_CHECK;
-void loop_stop(struct loop *loop);          /* any thread */
-uint64_t loop_now(const struct loop *loop); /* clock_ns() at the start of this turn */
+void loop_stop(struct loop *loop);    /* any thread */
+uint64_t loop_now(struct loop *loop); /* clock_ns() when it was first asked for in this turn */
 
 bool loop_add(struct loop *loop, struct io *io, uint32_t events, struct err *err) MUST_CHECK;
 bool loop_mod(struct loop *loop, struct io *io, uint32_t events, struct err *err) MUST_CHECK;

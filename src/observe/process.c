@@ -22,16 +22,33 @@ static uint64_t statm_bytes(unsigned n)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static unsigned open_fds(void)
+static unsigned entries(const char *path)
 {
-	DIR *d = opendir("/proc/self/fd");
+	DIR *d = opendir(path);
 	unsigned n = 0;
 	if (!d)
 		return 0;
 	while (readdir(d))
 		n++;
 	(void)closedir(d);        /* only read from */
-	return n > 3 ? n - 3 : 0; /* ".", ".." and the directory itself */
+	return n > 2 ? n - 2 : 0; /* "." and ".." */
+}
+
+/* Workers have descriptor tables of their own, and the limit holds for each: the fullest one counts. */
+static unsigned open_fds(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	unsigned most = 0;
+	if (!tasks)
+		return 0;
+	for (struct dirent *t; (t = readdir(tasks));) {
+		char path[sizeof("/proc/self/task//fd") + sizeof(t->d_name)];
+		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/fd", t->d_name); /* fits */
+		unsigned n = entries(path);
+		most = n > most ? n : most;
+	}
+	(void)closedir(tasks); /* only read from */
+	return most;
 }
 
 static double seconds(struct timeval t)
@@ -57,7 +74,8 @@ void render_process(const struct metrics_facts *facts, struct buf *out)
 	    (double)statm_bytes(1));
 	one(out, "process_virtual_memory_bytes", "gauge", "Virtual memory.",
 	    (double)statm_bytes(0));
-	one(out, "process_open_fds", "gauge", "Open file descriptors.", open_fds());
+	one(out, "process_open_fds", "gauge", "Open file descriptors of the thread that has most.",
+	    open_fds());
 	one(out, "process_max_fds", "gauge", "Most file descriptors that may be open.",
 	    (double)fds.rlim_cur);
 	one(out, "process_start_time_seconds", "gauge", "Start of the process, since 1970.",

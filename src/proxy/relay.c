@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/mem.h"
+#include "net/sock.h"
 
 struct flow_rest {
 	size_t at, len;
@@ -64,7 +65,7 @@ static void set_aside(struct flow *f, const char *bytes, size_t len)
 static enum flow_result send_rest(struct flow *f, int to, struct relay_tools *t)
 {
 	struct flow_rest *r = f->rest;
-	ssize_t n = send(to, &r->bytes[r->at], r->len - r->at, MSG_NOSIGNAL);
+	ssize_t n = net_send(to, &r->bytes[r->at], r->len - r->at, MSG_NOSIGNAL);
 	if (n < 0)
 		return write_failed(f);
 	handed_on(f, t, n);
@@ -87,12 +88,12 @@ static void count_full(struct flow *f, struct relay_tools *t, bool full)
 
 static enum flow_result copy_once(struct flow *f, int from, int to, struct relay_tools *t)
 {
-	ssize_t n = recv(from, t->scratch, RELAY_SCRATCH, 0);
+	ssize_t n = net_recv(from, t->scratch, RELAY_SCRATCH, 0);
 	if (n <= 0)
 		return read_ended(f, to, n);
 	if (f->watch && !f->watch(f, (struct slice){t->scratch, (size_t)n}))
 		return FLOW_STOPPED;
-	ssize_t sent = send(to, t->scratch, (size_t)n, MSG_NOSIGNAL);
+	ssize_t sent = net_send(to, t->scratch, (size_t)n, MSG_NOSIGNAL);
 	if (sent < 0 && !would_block())
 		return write_failed(f);
 	if (sent > 0)

@@ -23,7 +23,7 @@ enum {
 };
 extern const unsigned char http1_chars[256];
 
-/* Each scan_* has the same shape: wide steps as long as they fit, then byte by byte. */
+/* Each scan_* has the same shape: wide steps; byte by byte only in texts that are shorter. */
 
 #if defined(__AVX2__)
 /*
@@ -99,11 +99,19 @@ static inline unsigned not_value16(__m128i v)
 	__m128i del = _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f));
 	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, low), del));
 }
+/* The last steps: 16 bytes that end where the text ends, those before AT shifted out. */
 #define SCAN16(not_in)                                                                             \
 	for (; end - at >= 16; at += 16) {                                                         \
 		unsigned mask = not_in(_mm_loadu_si128((const __m128i *)(const void *)&s[at]));    \
 		if (mask)                                                                          \
 			return at + (size_t)__builtin_ctz(mask);                                   \
+	}                                                                                          \
+	if (end >= 16) {                                                                           \
+		unsigned left = (unsigned)(end - at);                                              \
+		unsigned mask =                                                                    \
+			not_in(_mm_loadu_si128((const __m128i *)(const void *)&s[end - 16])) >>    \
+			(16 - left);                                                               \
+		return mask ? at + (size_t)__builtin_ctz(mask) : end;                              \
 	}
 #else
 #define SCAN16(not_in)

@@ -5,6 +5,9 @@
  */
 #include "decide/internal.h"
 
+/* How long a greeting is held back from a source whose ClientHello came too late once. */
+enum { SPOKE_TLS_WINDOW_US = 1000 * 1000 };
+
 static enum fw_source source_of(struct plan *p, const struct inbound_facts *facts)
 {
 	const struct workload *w = p->peer_workload;
@@ -18,7 +21,7 @@ static enum fw_source source_of(struct plan *p, const struct inbound_facts *fact
 	}
 	if (facts->source_speaks_tls) {
 		plan_step(p, STEP_SOURCE_SPOKE_TLS, NULL, 0);
-		return FW_SOURCE_MESH;
+		return FW_SOURCE_UNKNOWN; /* others may stand behind the same address */
 	}
 	plan_step(p, STEP_SOURCE_UNKNOWN, NULL, 0);
 	return FW_SOURCE_UNKNOWN;
@@ -69,6 +72,8 @@ void decide_inbound(const struct view *v, const struct inbound_facts *facts, str
 	out->fw.tls_possible = true;
 	out->fw.source = source;
 	out->fw.window_us = mesh->tls_window_max_us;
+	if (plan_has_step(out, STEP_SOURCE_SPOKE_TLS) && out->fw.window_us < SPOKE_TLS_WINDOW_US)
+		out->fw.window_us = SPOKE_TLS_WINDOW_US;
 	if (declared && protocol_class(out->protocol) == CLASS_TCP) {
 		/* Only a ClientHello is waited for, not the app's client. */
 		out->fw.tls_only = true;

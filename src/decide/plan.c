@@ -81,6 +81,8 @@ void plan_set_rtt(struct plan *plan, uint32_t rtt_us)
 	uint32_t cap_us = plan->fw.window_us;
 	if (rtt_us == 0 || rtt_us >= cap_us / 2)
 		return; /* the cap stands */
+	if (plan_has_step(plan, STEP_SOURCE_SPOKE_TLS))
+		return; /* its ClientHello was late by more than that before */
 	uint32_t window_us = rtt_us * 2;
 	if (window_us < FW_WINDOW_MIN_US)
 		window_us = FW_WINDOW_MIN_US;

@@ -111,7 +111,8 @@ struct inbound_facts {
 void decide_outbound(const struct view *v, const struct outbound_facts *facts, struct plan *out);
 void decide_inbound(const struct view *v, const struct inbound_facts *facts, struct plan *out);
 /* The window for a ClientHello from an unknown source: twice the measured round trip, at least
- * FW_WINDOW_MIN_US, at most the configured cap. RTT_US 0: not measured, the cap stands. */
+ * FW_WINDOW_MIN_US, at most the configured cap. RTT_US 0: not measured, the cap stands; so it
+ * does for a source about which a guess was wrong before. */
 void plan_set_rtt(struct plan *plan, uint32_t rtt_us);
 void decide_first_word(struct plan *plan, const struct fw_answer *answer); /* adds the step */
 

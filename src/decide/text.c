@@ -208,7 +208,9 @@ bool step_text(const struct plan *p, const struct step *s, struct buf *out)
 		source(p, s, "speaks mesh TLS, so its ClientHello is coming", out);
 		break;
 	case STEP_SOURCE_SPOKE_TLS:
-		source(p, s, "sent a late ClientHello before, so one is waited for", out);
+		source(p, s,
+		       "sent a late ClientHello before, so a greeting is held back for longer",
+		       out);
 		break;
 	case STEP_SOURCE_UNKNOWN:
 		source(p, s, "is not known, so a greeting is held back for a ClientHello", out);

@@ -162,7 +162,8 @@ static const struct outbound_case {
 	{"declared HTTP is carried at once", "198.19.0.2:8080", PLAN_RELAY, DEST_SERVICE, "",
 	 "198.19.0.2:8080 is Service shop/db port 8080; its appProtocol \"http\" declares http"},
 	{"a port that the Service does not have", "198.19.0.2:3306", PLAN_REFUSE, DEST_NONE, "",
-	 "Service shop/db has no port 3306; it has 3307, 4307, 8080, 53"},
+	 "Service shop/db has no port 3306; it has 3307, 4307, 8080"},
+	{"a port that is UDP", "198.19.0.2:53", PLAN_REFUSE, DEST_NONE, "", "Service shop/db port 53 is not TCP"},
 	{"a Service without endpoints, undeclared", "198.19.0.3:5000", PLAN_REFUSE, DEST_NONE, "",
 	 "198.19.0.3:5000 is Service shop/gone port 5000; its name \"main\" declares no protocol; "
 	 "Service shop/gone port 5000 has no ready endpoint"},

@@ -147,7 +147,7 @@ static bool wildcard_http(const struct view *v, uint16_t number)
 static bool refused_there_too(const struct plan *p)
 {
 	return p->action == PLAN_REFUSE && !plan_has_step(p, STEP_NO_ENDPOINTS) &&
-	       !plan_has_step(p, STEP_VIP_PORT_UNKNOWN) && !plan_has_step(p, STEP_UDP_PORT) &&
+	       !plan_has_step(p, STEP_VIP_PORT_UNKNOWN) && !plan_has_step(p, STEP_NOT_TCP) &&
 	       !plan_has_step(p, STEP_REGISTRY_ONLY);
 }
 

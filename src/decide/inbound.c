@@ -32,7 +32,7 @@ static void match_port(struct plan *p)
 {
 	const struct inbound_port *in = p->inbound;
 	const struct view_port *port = in ? in->service_port : NULL;
-	if (!port || protocol_class(in->protocol) == CLASS_NONE) {
+	if (!port) {
 		p->protocol = PROTO_AUTO;
 		plan_step(p, STEP_INBOUND_UNKNOWN, NULL, p->to.port);
 		return;

@@ -54,18 +54,29 @@ static void unmatched(struct plan *p, const struct view *v)
 	plan_refuse(p, STEP_REGISTRY_ONLY, NULL, 0);
 }
 
+/* Its port NUMBER exists, but not for TCP (the view has none but TCP ports). */
+static bool not_tcp(const struct view_service *s, uint16_t number)
+{
+	const struct service *service = s->object->service;
+	for (size_t i = 0; i < service->n_ports; i++)
+		if (service->ports[i].port == number && service->ports[i].protocol != L4_TCP)
+			return true;
+	return false;
+}
+
 void decide_outbound(const struct view *v, const struct outbound_facts *facts, struct plan *out)
 {
 	plan_init(out, v, LIVE_OUTBOUND, &facts->dst);
 	const struct view_port *port = view_port_by_vip(v, &facts->dst);
-	if (port && protocol_class(port->protocol) != CLASS_NONE) {
+	if (port) {
 		plan_step(out, STEP_SERVICE_VIP, port->service->object, port->port->port);
 		to_service(out, v, port, DEST_SERVICE);
 		return;
 	}
 	const struct view_service *service = view_service_by_vip(v, &facts->dst.ip);
 	if (service) {
-		plan_refuse(out, port ? STEP_UDP_PORT : STEP_VIP_PORT_UNKNOWN, service->object,
+		bool other = not_tcp(service, facts->dst.port);
+		plan_refuse(out, other ? STEP_NOT_TCP : STEP_VIP_PORT_UNKNOWN, service->object,
 			    facts->dst.port);
 		return;
 	}
@@ -75,7 +86,7 @@ void decide_outbound(const struct view *v, const struct outbound_facts *facts, s
 	}
 	const struct view_endpoint *ep = NULL;
 	port = view_port_by_headless(v, &facts->dst, &ep);
-	if (port && protocol_class(port->protocol) != CLASS_NONE) {
+	if (port) {
 		plan_step(out, STEP_HEADLESS, port->service->object, port->port->port);
 		out->peer_workload = ep ? ep->workload : NULL;
 		to_service(out, v, port, DEST_ENDPOINT);

@@ -46,7 +46,7 @@ enum plan_destination {
 	X(ALLOW_ANY, "allow-any", "outboundTrafficPolicy.mode")                                    \
 	X(REGISTRY_ONLY, "registry-only", "outboundTrafficPolicy.mode")                            \
 	X(SELF_CALL_GUARD, "self-call-guard", "") /* one of the sidecar's own ports */             \
-	X(UDP_PORT, "udp-port", "spec.ports[].protocol")                                           \
+	X(NOT_TCP, "not-tcp", "spec.ports[].protocol")                                             \
 	X(NO_ENDPOINTS, "no-endpoints", "spec.selector")                                           \
 	X(INBOUND_SERVICE, "inbound-service", "spec.ports[].targetPort") /* a Service's target */  \
 	X(INBOUND_UNKNOWN, "inbound-unknown", "") /* no Service targets the port */                \

@@ -109,8 +109,11 @@ static void known_ports(const struct object *o, struct buf *out)
 	if (!o || o->kind != KIND_SERVICE)
 		return;
 	enum { SHOWN = 8 };
-	for (size_t i = 0; i < o->service->n_ports && i < SHOWN; i++)
-		(void)buf_printf(out, "%s%u", i ? ", " : "; it has ", o->service->ports[i].port);
+	unsigned shown = 0;
+	for (size_t i = 0; i < o->service->n_ports && shown < SHOWN; i++)
+		if (o->service->ports[i].protocol == L4_TCP)
+			(void)buf_printf(out, "%s%u", shown++ ? ", " : "; it has ",
+					 o->service->ports[i].port);
 }
 
 static void first_word(const struct plan *p, struct buf *out)
@@ -161,9 +164,9 @@ bool step_text(const struct plan *p, const struct step *s, struct buf *out)
 		(void)buf_printf(out, "port %u is the sidecar's own and would lead back to it",
 				 s->port);
 		break;
-	case STEP_UDP_PORT:
+	case STEP_NOT_TCP:
 		resource_port(s, out);
-		(void)buf_puts(out, " is UDP");
+		(void)buf_puts(out, " is not TCP");
 		break;
 	case STEP_NO_ENDPOINTS:
 		resource_port(s, out);

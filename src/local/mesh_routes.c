@@ -7,7 +7,12 @@
 #include "local/mesh_inside.h"
 #include "local/reconcile.h"
 
-enum { MAX_FILES = 1000, REPORT_MAX = 16 * 1024 * 1024, LINE_MAX = 4 * 1024 * 1024 };
+enum {
+	LOOK_AGAIN_MS = 20,
+	MAX_FILES = 1000,
+	REPORT_MAX = 16 * 1024 * 1024,
+	LINE_MAX = 4 * 1024 * 1024
+};
 
 /* The files of a request's body; the texts borrow from ROOT. False: the body is something else. */
 static bool read_files(json_t *root, struct apply_file **out, size_t *n)
@@ -146,7 +151,9 @@ static void waiter_look(struct reconciler *r)
 	enum pods_state state = pods_report(w->m->pods, NULL);
 
 	tell_progress(w);
-	if (state == PODS_FAILED)
+	if (state == PODS_SETTLING)
+		timer_set(w->m->loop, &w->changes.timer, LOOK_AGAIN_MS * NS_PER_MS);
+	else if (state == PODS_FAILED)
 		finish(w, "failed");
 	else if (state == PODS_READY && deployments_settled(w->m->store))
 		finish(w, "ready");

@@ -17,6 +17,8 @@
 enum {
 	RESERVED_IPS = 16, /* the network's own address, the node's, room for more */
 	LOG_TAIL_LINES = 10,
+	SETTLE_MS = 300, /* a command that fails at once looks well for a moment */
+	SETTLE_AGAIN_MS = 3000,
 	LOG_TAIL_MAX = 8192,
 };
 
@@ -307,6 +309,32 @@ static bool is_hopeless(const struct pod_run *run)
 	return c && c->never_started;
 }
 
+/* A container without a probe is ready as soon as it runs; whoever waits for the mesh wants to know
+ * whether it stays so. */
+static bool is_settled(const struct pod_run *run)
+{
+	uint64_t now = clock_ns();
+	for (size_t i = 0; i < run->n_containers; i++) {
+		const struct container_life *c = &run->containers[i];
+		uint64_t least = (c->restarts ? SETTLE_AGAIN_MS : SETTLE_MS) * NS_PER_MS;
+		if (c->role == ROLE_APP && c->state == LIFE_RUNNING && !c->prober &&
+		    now - c->started_ns < least)
+			return false;
+	}
+	return true;
+}
+
+static enum pods_state state_of(const struct pod_run *run, const struct object *o)
+{
+	if (!run || !is_same(run, o) || o->meta.deletion_ns)
+		return PODS_PENDING;
+	if (strcmp(pod_run_phase(run), "Succeeded") == 0)
+		return PODS_READY;
+	if (pod_run_ready(run))
+		return is_settled(run) ? PODS_READY : PODS_SETTLING;
+	return is_hopeless(run) ? PODS_FAILED : PODS_PENDING;
+}
+
 enum pods_state pods_report(const struct pods *p, struct json_out *out)
 {
 	enum pods_state worst = PODS_READY;
@@ -315,14 +343,10 @@ enum pods_state pods_report(const struct pods *p, struct json_out *out)
 
 	while ((o = store_next(p->r.store, KIND_POD, NULL, o))) {
 		run = find((struct pods *)p, o); /* HASH_FIND knows no const */
-		bool current = run && is_same(run, o) && !o->meta.deletion_ns;
-		if (current && (pod_run_ready(run) || strcmp(pod_run_phase(run), "Succeeded") == 0))
-			continue;
-		if (current && is_hopeless(run))
-			worst = PODS_FAILED;
-		else if (worst == PODS_READY)
-			worst = PODS_PENDING;
-		if (run && out)
+		enum pods_state state = state_of(run, o);
+		if (state > worst)
+			worst = state;
+		if (run && out && state > PODS_SETTLING)
 			report_run(p, run, out);
 	}
 	return worst;

@@ -27,7 +27,12 @@ struct pods *pods_start(struct node *node, struct store *store, const struct pod
 void pods_stop_all(struct pods *p, unsigned grace_s, void (*done)(void *ctx), void *ctx);
 void pods_free(struct pods *p); /* what still runs is killed; NULL is fine */
 
-enum pods_state { PODS_READY, PODS_PENDING, PODS_FAILED /* waiting longer will not help */ };
+enum pods_state {
+	PODS_READY,
+	PODS_SETTLING, /* ready, but only just started, and nothing probes them: ask again soon */
+	PODS_PENDING,
+	PODS_FAILED, /* waiting longer will not help */
+};
 /* How it looks now; writes each Pod that is not ready as an object {namespace, name, message,
  * container, log} into the open array OUT (may be NULL). */
 enum pods_state pods_report(const struct pods *p, struct json_out *out);

@@ -11,10 +11,29 @@ void json_out_init(struct json_out *j, struct buf *to)
 	*j = (struct json_out){.to = to};
 }
 
+/* How many bytes at the start of S stand for themselves in JSON. */
+static size_t plain_len(struct slice s)
+{
+	size_t n = 0;
+	while (n < s.len) {
+		unsigned char c = (unsigned char)s.at[n];
+		if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
+			break;
+		n++;
+	}
+	return n;
+}
+
 static void put_escaped(struct buf *b, struct slice s)
 {
 	(void)buf_putc(b, '"');
 	while (s.len) {
+		size_t plain = plain_len(s);
+		if (plain) {
+			(void)buf_append(b, slice_sub(s, 0, plain));
+			s = slice_sub(s, plain, s.len);
+			continue;
+		}
 		unsigned char c = (unsigned char)s.at[0];
 		size_t n = slice_utf8_len(s);
 		if (n == 0) {

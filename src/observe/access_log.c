@@ -131,6 +131,8 @@ bool access_log_flush(struct access_log *log)
 			give_up(log);
 		}
 	}
+	if (log->held.size > FLUSH_AT)
+		buf_fini(&log->held); /* a burst's memory is not kept */
 	return true;
 }
 

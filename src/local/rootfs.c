@@ -92,7 +92,7 @@ static bool overlay(const char *lower, const char *layer, unsigned n, const char
 	if (snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s", lower, up,
 		     work) >= (int)sizeof(options))
 		return err_set(err, ERR_LIMIT, "path too long: %s", lower);
-	if (mount("overlay", target, "overlay", 0, options) < 0)
+	if (mount("overlay", target, "overlay", MS_NODEV, options) < 0)
 		return err_sys(err, "overlay over %s", lower);
 	return true;
 }
@@ -190,7 +190,8 @@ static bool device_files(const char *root, struct err *err)
 /* Files of /proc through which root could change or read what is not the container's. */
 static void guard_proc(const char *root)
 {
-	static const char *const read_only[] = {"sys", "sysrq-trigger", "irq", "bus", "fs"};
+	static const char *const read_only[] = {"sys", "sysrq-trigger", "irq",  "bus",
+						"fs",  "acpi",          "scsi", "asound"};
 	static const char *const hidden[] = {"kcore", "keys", "timer_list", "kmsg"};
 	char target[NODE_PATH_LEN];
 	for (size_t i = 0; i < N_ELEMS(read_only); i++)
@@ -207,8 +208,8 @@ static bool own_mounts(const char *root, struct err *err)
 {
 	const unsigned long quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 	if (!mount_at(root, "/proc", "proc", quiet, NULL, err) ||
-	    !mount_at(root, "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=64k",
-		      err) ||
+	    !mount_at(root, "/dev", "tmpfs", MS_NOSUID | MS_NODEV | MS_STRICTATIME,
+		      "mode=755,size=64k", err) ||
 	    !device_files(root, err) ||
 	    !mount_at(root, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
 		      "newinstance,ptmxmode=0666,mode=620,gid=5", err) ||

@@ -312,6 +312,10 @@ void run_as_exec(const struct run_as *as, char *const argv[], struct err *err)
 	for (int sig = 1; sig < NSIG; sig++)
 		(void)signal(sig, SIG_DFL); /* some cannot be set, and are as they should be */
 	(void)umask(022);
+	/* We are still the program `hark`, about to have no more rights than the container's other
+	 * processes: they must not get at its file through our /proc entry, and change it on the
+	 * host (as runc's CVE-2019-5736). The exec undoes this. */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* 0 is always valid */
 	/* The folder may be the user's alone, so it is entered as that user. */
 	if (!become(as, err))
 		return;

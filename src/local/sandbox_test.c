@@ -97,6 +97,14 @@ static int container_sees(struct node *node, void *arg)
 		     "65534\n65534\nCapEff:\t0000000000000000\nout\n");
 	expect_shell(pod, "grep NoNewPrivs /proc/self/status",
 		     (struct container_spec){.no_new_privs = true}, "NoNewPrivs:\t1\n");
+	expect_shell(
+		pod,
+		"mknod /tmp/x c 1 3 2>/dev/null || echo no; echo x > /dev/null; stty </dev/ptmx "
+		"2>/dev/null >/dev/null && echo pty",
+		plain, "no\npty\n");
+	expect_shell(pod,
+		     "cat /proc/1/mem 2>/dev/null || ls -l /proc/1/exe 2>/dev/null >&2 || echo no",
+		     plain, "no\n");
 	/* PID 1 is ours; the command's orphans end with it. */
 	expect_shell(pod, "cat /proc/1/comm; (sleep 1000 &) ; ls /proc | grep -c '^[0-9]'", plain,
 		     "hark-init\n5\n");

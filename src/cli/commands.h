@@ -15,6 +15,7 @@
 	X(apply) \
 	X(delete) \
 	X(get) \
+	X(proxy) \
 	X(capture) \
 	X(version) \
 	X(help)

@@ -2,10 +2,9 @@
  * What a port taught: from the counters of its live cell to the short cut that the next connection
  * may take, and to the declaration that a person can write down.
  *
- *   learn_teach(plan->live, answer.teach, answer.protocol);     // after a connection that policy
- * allowed plan.fw.learned = learn_state(plan->live);                  // before the next one
- *   learn_suggest(live)                                         // "mysql": `appProtocol: mysql`,
- * or NULL
+ *   learn_teach(plan->live, answer.teach, answer.protocol);  // after a connection
+ *   plan.fw.learned = learn_state(plan->live);               // before the next one
+ *   learn_suggest(live)                                      // "mysql": `appProtocol: mysql`
  *
  * One contradiction (client-first and server-first connections on one port) and no short cut is
  * taken any more. Any thread; LIVE may be NULL and then nothing is known or kept.

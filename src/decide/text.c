@@ -11,10 +11,10 @@ static void ip_of(const struct addr *a, struct buf *out)
 	(void)buf_puts(out, ip_text(&a->ip, text));
 }
 
-static void addr_of_plan(const struct addr *a, struct buf *out)
+static void dialled(const struct plan *p, struct buf *out)
 {
 	char text[ADDR_TEXT];
-	(void)buf_puts(out, addr_text(a, text));
+	(void)buf_puts(out, addr_text(&p->to, text));
 }
 
 static void resource(const struct step *s, struct buf *out)
@@ -123,46 +123,51 @@ static void first_word(const struct plan *p, struct buf *out)
 		(void)buf_printf(out, " (%s)", greet_name(p->word.protocol));
 }
 
-/* The steps about where the connection goes. */
-static void where(const struct plan *p, const struct step *s, struct buf *out)
-{
-	addr_of_plan(&p->to, out);
-	(void)buf_puts(out, s->code == STEP_HEADLESS ? " is an endpoint of headless " : " is ");
-	resource_port(s, out);
-}
+/* Steps whose words are always the same, */
+static const char *const fixed[N_STEPS] = {
+	[STEP_ALLOW_ANY] = "outboundTrafficPolicy ALLOW_ANY lets it pass as it is",
+	[STEP_REGISTRY_ONLY] = "outboundTrafficPolicy REGISTRY_ONLY refuses what no Service covers",
+	[STEP_LEARNED_SERVER_FIRST] = "the server always spoke first here",
+	[STEP_LEARNED_CLIENT_FIRST] = "the client always spoke first here",
+};
 
-bool step_text(const struct plan *p, const struct step *s, struct buf *out)
+/* and those about the source. */
+static const char *const sources[N_STEPS] = {
+	[STEP_SOURCE_PLAIN] = "speaks no mesh TLS, so no ClientHello is coming",
+	[STEP_SOURCE_MESH] = "speaks mesh TLS, so its ClientHello is coming",
+	[STEP_SOURCE_SPOKE_TLS] =
+		"sent a late ClientHello before, so a greeting is held back for longer",
+	[STEP_SOURCE_UNKNOWN] = "is not known, so a greeting is held back for a ClientHello",
+};
+
+/* Where the connection goes. */
+static void where(const struct plan *p, const struct step *s, struct buf *out)
 {
 	switch (s->code) {
 	case STEP_SERVICE_VIP:
+		dialled(p, out);
+		(void)buf_puts(out, " is ");
+		resource_port(s, out);
+		break;
 	case STEP_HEADLESS:
-		where(p, s, out);
+		dialled(p, out);
+		(void)buf_puts(out, " is an endpoint of headless ");
+		resource_port(s, out);
 		break;
 	case STEP_POD_IP:
-		addr_of_plan(&p->to, out);
+		dialled(p, out);
 		(void)buf_puts(out, " is ");
 		resource(s, out);
 		(void)buf_puts(out, ", dialled directly and not through a Service");
 		break;
 	case STEP_UNKNOWN_ADDRESS:
 		(void)buf_puts(out, "nothing in the mesh has the address ");
-		addr_of_plan(&p->to, out);
+		dialled(p, out);
 		break;
 	case STEP_VIP_PORT_UNKNOWN:
 		resource(s, out);
 		(void)buf_printf(out, " has no port %u", s->port);
 		known_ports(s->resource, out);
-		break;
-	case STEP_ALLOW_ANY:
-		(void)buf_puts(out, "outboundTrafficPolicy ALLOW_ANY lets it pass as it is");
-		break;
-	case STEP_REGISTRY_ONLY:
-		(void)buf_puts(
-			out, "outboundTrafficPolicy REGISTRY_ONLY refuses what no Service covers");
-		break;
-	case STEP_SELF_CALL_GUARD:
-		(void)buf_printf(out, "port %u is the sidecar's own and would lead back to it",
-				 s->port);
 		break;
 	case STEP_NOT_TCP:
 		resource_port(s, out);
@@ -171,6 +176,37 @@ bool step_text(const struct plan *p, const struct step *s, struct buf *out)
 	case STEP_NO_ENDPOINTS:
 		resource_port(s, out);
 		(void)buf_puts(out, " has no ready endpoint");
+		break;
+	default:
+		break;
+	}
+}
+
+static void client_first(const struct plan *p, struct buf *out)
+{
+	(void)buf_puts(out, "detection is client-first");
+	detection_from(p, out);
+	if (p->fw.detection_timeout_ms)
+		(void)buf_printf(out, " and waits at most %u ms", p->fw.detection_timeout_ms);
+	else
+		(void)buf_puts(out, " and waits without limit");
+}
+
+bool step_text(const struct plan *p, const struct step *s, struct buf *out)
+{
+	switch (s->code) {
+	case STEP_SERVICE_VIP:
+	case STEP_HEADLESS:
+	case STEP_POD_IP:
+	case STEP_UNKNOWN_ADDRESS:
+	case STEP_VIP_PORT_UNKNOWN:
+	case STEP_NOT_TCP:
+	case STEP_NO_ENDPOINTS:
+		where(p, s, out);
+		break;
+	case STEP_SELF_CALL_GUARD:
+		(void)buf_printf(out, "port %u is the sidecar's own and would lead back to it",
+				 s->port);
 		break;
 	case STEP_INBOUND_SERVICE:
 		(void)buf_printf(out, "port %u is a target of ", p->to.port);
@@ -190,36 +226,22 @@ bool step_text(const struct plan *p, const struct step *s, struct buf *out)
 		detection_from(p, out);
 		break;
 	case STEP_CLIENT_FIRST:
-		(void)buf_puts(out, "detection is client-first");
-		detection_from(p, out);
-		if (p->fw.detection_timeout_ms)
-			(void)buf_printf(out, " and waits at most %u ms",
-					 p->fw.detection_timeout_ms);
-		else
-			(void)buf_puts(out, " and waits without limit");
-		break;
-	case STEP_LEARNED_SERVER_FIRST:
-		(void)buf_puts(out, "the server always spoke first here");
-		break;
-	case STEP_LEARNED_CLIENT_FIRST:
-		(void)buf_puts(out, "the client always spoke first here");
-		break;
-	case STEP_SOURCE_PLAIN:
-		source(p, s, "speaks no mesh TLS, so no ClientHello is coming", out);
-		break;
-	case STEP_SOURCE_MESH:
-		source(p, s, "speaks mesh TLS, so its ClientHello is coming", out);
-		break;
-	case STEP_SOURCE_SPOKE_TLS:
-		source(p, s,
-		       "sent a late ClientHello before, so a greeting is held back for longer",
-		       out);
-		break;
-	case STEP_SOURCE_UNKNOWN:
-		source(p, s, "is not known, so a greeting is held back for a ClientHello", out);
+		client_first(p, out);
 		break;
 	case STEP_FIRST_WORD:
 		first_word(p, out);
+		break;
+	case STEP_ALLOW_ANY:
+	case STEP_REGISTRY_ONLY:
+	case STEP_LEARNED_SERVER_FIRST:
+	case STEP_LEARNED_CLIENT_FIRST:
+		(void)buf_puts(out, fixed[s->code]);
+		break;
+	case STEP_SOURCE_PLAIN:
+	case STEP_SOURCE_MESH:
+	case STEP_SOURCE_SPOKE_TLS:
+	case STEP_SOURCE_UNKNOWN:
+		source(p, s, sources[s->code], out);
 		break;
 	case N_STEPS:
 		break;

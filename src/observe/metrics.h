@@ -1,11 +1,11 @@
 /*
  * Counters, gauges and histograms of the sidecar, one set per worker, merged when they are read.
  *
- *   struct metrics *m = metrics_new(n_workers);            // main thread, before the workers start
- *   struct worker_metrics *wm = metrics_worker(m, 0);      // given to worker 0
- *   observe_opened(wm, &conn->record);                     // worker: see the calls below
- *   metrics_render(m, &facts, &buf);                       // main thread, any time: Prometheus
- * text metrics_free(m);                                       // after the workers have ended
+ *   struct metrics *m = metrics_new(n_workers);         // main thread, before the workers start
+ *   struct worker_metrics *wm = metrics_worker(m, 0);   // given to worker 0
+ *   observe_opened(wm, &conn->record);                  // worker: see the calls below
+ *   metrics_render(m, &facts, &buf);                    // main thread, any time
+ *   metrics_free(m);                                    // after the workers have ended
  *
  * Each struct worker_metrics has one writer, its worker; the reader sees every counter whole
  * (relaxed atomics), and a series only once it is complete. Series (label sets) are bounded per

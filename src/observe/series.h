@@ -6,7 +6,7 @@
  *   labels_start(&key, SERIES_TCP);
  *   labels_add(&key, "source"); ...                 // as many as the kind has names
  *   struct series *s = series_find(&table, &key);   // worker: found, made, or the overflow series
- *   series_add(s, TCP_OPENED, 1);
+ *   counter_add(&s->counters[TCP_OPENED], 1);
  *
  * A series is complete before it is linked into the list that readers walk, and lives as long as
  * its table; its counters have one writer.

@@ -35,10 +35,10 @@ static bool pick_part(struct slice text, uint16_t port, struct slice *value, boo
 		return err_set(err, ERR_BAD_INPUT, "is empty");
 	while (text.len) {
 		struct slice part = slice_trim(slice_cut(&text, ','));
-		struct slice right = part, left = SLICE("");
+		struct slice right = part;
 		uint64_t n = 0;
 		if (slice_find(part, '=') < part.len) {
-			left = slice_trim(slice_cut(&right, '='));
+			struct slice left = slice_trim(slice_cut(&right, '='));
 			right = slice_trim(right);
 			if (!slice_to_u64(left, UINT16_MAX, &n) || n == 0)
 				return err_set(err, ERR_BAD_INPUT, "\"%.*s\" is no port 1..65535",

@@ -70,7 +70,8 @@ struct schema {
 	{                                                                                          \
 		sizeof(type), fields, sizeof(fields) / sizeof((fields)[0]), defaults, check        \
 	}
-#define FIELD_AT_(s, m) .offset = offsetof(s, m), .width = sizeof(((s *)0)->m)
+#define FIELD_AT_(s, m) .offset = offsetof(s, m)
+#define FIELD_SIZED_(s, m) .offset = offsetof(s, m), .width = sizeof(((s *)0)->m)
 #define FIELD_KNOWN(n)                                                                             \
 	{                                                                                          \
 		.name = (n), .type = FIELD_TYPE_KNOWN                                              \
@@ -85,20 +86,21 @@ struct schema {
 	}
 #define FIELD_UINT(s, n, m, lo, hi, ...)                                                           \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_UINT, FIELD_AT_(s, m), .min = (lo), .max = (hi),   \
-		__VA_ARGS__                                                                        \
+		.name = (n), .type = FIELD_TYPE_UINT, FIELD_SIZED_(s, m), .min = (lo),             \
+		.max = (hi), __VA_ARGS__                                                           \
 	}
 #define FIELD_BOOL(s, n, m, ...)                                                                   \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_BOOL, FIELD_AT_(s, m), __VA_ARGS__                 \
+		.name = (n), .type = FIELD_TYPE_BOOL, FIELD_SIZED_(s, m), __VA_ARGS__              \
 	}
 #define FIELD_ENUM(s, n, m, w, ...)                                                                \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_ENUM, FIELD_AT_(s, m), .words = (w), __VA_ARGS__   \
+		.name = (n), .type = FIELD_TYPE_ENUM, FIELD_SIZED_(s, m), .words = (w),            \
+		__VA_ARGS__                                                                        \
 	}
 #define FIELD_DURATION(s, n, m, unit_ns, least, ...)                                               \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_DURATION, FIELD_AT_(s, m), .max = (unit_ns),       \
+		.name = (n), .type = FIELD_TYPE_DURATION, FIELD_SIZED_(s, m), .max = (unit_ns),    \
 		.min = (least), __VA_ARGS__                                                        \
 	}
 #define FIELD_PAIRS(s, n, m, ...)                                                                  \

@@ -305,11 +305,11 @@ static int by_key(const void *a, const void *b)
 /* The members of MAP in key order; free() it. */
 static const struct node **sorted(const struct node *map)
 {
-	const struct node **all = mem_array(map->n ? map->n : 1, sizeof(*all));
+	const struct node **all = mem_array(map->n ? map->n : 1, sizeof(struct node *));
 	size_t n = 0;
 	for (const struct node *c = map->first; c; c = c->next)
 		all[n++] = c;
-	qsort(all, n, sizeof(*all), by_key);
+	qsort(all, n, sizeof(struct node *), by_key);
 	return all;
 }
 
@@ -322,8 +322,9 @@ static void write_real(struct json_out *j, const char *key, double real)
 		if (strtod(text, NULL) == real)
 			break;
 	}
+	size_t len = strlen(text);
 	if (!strpbrk(text, ".e"))
-		(void)strcat(text, ".0"); /* fits: at most 17 digits and a sign */
+		(void)snprintf(text + len, sizeof(text) - len, ".0"); /* fits: at most 17 digits */
 	json_raw(j, key, slice_of(text));
 }
 

@@ -244,11 +244,11 @@ static void check_duplicates(struct yaml *y, const struct node *map)
 {
 	if (map->n < 2)
 		return;
-	const struct node **all = mem_array(map->n, sizeof(*all));
+	const struct node **all = mem_array(map->n, sizeof(struct node *));
 	size_t n = 0;
 	for (const struct node *c = map->first; c; c = c->next)
 		all[n++] = c;
-	qsort(all, n, sizeof(*all), by_key);
+	qsort(all, n, sizeof(struct node *), by_key);
 	const struct node *found = NULL, *before = NULL;
 	for (size_t i = 1; i < n; i++)
 		if (slice_eq(all[i - 1]->key, all[i]->key) &&

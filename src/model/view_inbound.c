@@ -101,7 +101,8 @@ static int by_age(const void *a, const void *b)
 static void by_services(struct finding *f, const struct object *self)
 {
 	struct view *v = f->v;
-	const struct view_service **own = mem_array(v->n_services + 1, sizeof(*own));
+	const struct view_service **own =
+		mem_array(v->n_services + 1, sizeof(struct view_service *));
 	size_t n = 0;
 	for (size_t i = 0; i < v->n_services; i++) {
 		const struct view_service *s = &v->services[i];
@@ -110,7 +111,7 @@ static void by_services(struct finding *f, const struct object *self)
 		    (selector->n == 0 || pairs_match(selector, &self->meta.labels)))
 			own[n++] = s;
 	}
-	qsort(own, n, sizeof(*own), by_age);
+	qsort(own, n, sizeof(struct view_service *), by_age);
 	for (size_t i = 0; i < n; i++) {
 		if (own[i]->object->service->selector.n)
 			by_selector(f, own[i], self->pod);

@@ -118,10 +118,44 @@ static void count_pod(void *ctx, const struct pod_like *pod)
 	(*n)++;
 }
 
+static bool share_address(const struct service *a, const struct service *b)
+{
+	for (int f = 0; f < N_IP_FAMILIES; f++)
+		if (a->has_ip[f] && b->has_ip[f] && ip_eq(&a->cluster_ip[f], &b->cluster_ip[f]))
+			return true;
+	return false;
+}
+
+static void tell_address(struct checking *c, const struct object *o, const struct object *other)
+{
+	char name[400];
+	manifest_problem(c->m, PROBLEM_ERROR, o, "spec.clusterIP", "is the address of %s",
+			 object_text(other, name, sizeof(name)));
+}
+
+/* An address belongs to one Service: of those just read the first, and before them a stored one. */
+static void check_address(struct checking *c, const struct object *o)
+{
+	const struct object *other = NULL;
+	if (!o->service->has_ip[IP_V4] && !o->service->has_ip[IP_V6])
+		return;
+	for (size_t i = 0; i < c->m->n_objects && c->m->objects[i] != o; i++) {
+		other = c->m->objects[i];
+		if (other->kind == KIND_SERVICE && share_address(o->service, other->service))
+			tell_address(c, o, other);
+	}
+	other = NULL;
+	while (c->store && (other = store_next(c->store, KIND_SERVICE, NULL, other)))
+		if (!manifest_get(c->m, KIND_SERVICE, other->meta.ns, other->meta.name) &&
+		    share_address(o->service, other->service))
+			tell_address(c, o, other);
+}
+
 static void check_service(struct checking *c, const struct object *o)
 {
 	const struct service *s = o->service;
 	size_t n_pods = 0;
+	check_address(c, o);
 	if (s->type == SERVICE_EXTERNAL_NAME || s->selector.n == 0)
 		return;
 	selected(c, o, count_pod, &n_pods);

@@ -78,6 +78,8 @@ static const struct {
 		"f:5: note: metadata.namespace: namespace \"n\" is not declared, it is made\n"},
 	{"a namespace is declared", HEAD("ConfigMap") "metadata: {name: a, namespace: n}\n---\n" HEAD("Namespace") "metadata: {name: n}\n", ""},
 	{"a namespace is in the store", HEAD("ConfigMap") "metadata: {name: a, namespace: stored}\n", ""},
+	{"an address twice", SVC "  clusterIP: 1.2.3.4\n  ports: [{port: 80}]\n---\n" HEAD("Service") "metadata: {name: t}\nspec:\n  ports: [{port: 80}]\n  clusterIPs: ['fd00::1', 1.2.3.4]\n",
+		"f:11: spec.clusterIP: is the address of Service default/s\n"},
 	{"a Service that selects nothing", SVC "  selector: {app: b}\n  ports: [{port: 80}]\n",
 		"f:5: note: spec.selector: selects no Pod and no Deployment's Pods\n"},
 	{"a targetPort without a port", SVC "  selector: {app: a}\n  ports:\n  - port: 80\n    targetPort: htp\n---\n" POD "  - {name: c, ports: [{name: http, containerPort: 80}]}\n",

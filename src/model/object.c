@@ -196,7 +196,9 @@ struct object *object_with(const struct object *o, const char *field, struct sli
 	struct object *changed = NULL;
 	if (node_from_json(a, o->json, &root, err) && node_from_json(a, json, &part, err)) {
 		node_set(root, slice_of(field), part);
-		changed = decode_node(o->kind, root, a, &(struct object_options){0}, o, err);
+		/* A new metadata may leave the namespace out: the object stays where it is. */
+		struct object_options options = {.ns = o->meta.ns[0] ? o->meta.ns : NULL};
+		changed = decode_node(o->kind, root, a, &options, o, err);
 	}
 	arena_free(a);
 	return changed;

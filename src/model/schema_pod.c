@@ -290,9 +290,14 @@ static void read_conditions(struct decoder *d, struct node *n, void *out)
 		decode_expected(d, n, "a list");
 		return;
 	}
-	for (const struct node *c = n->first; c; c = c->next)
-		if (text_is(c, "type", "Ready"))
-			p->ready = text_is(c, "status", "True");
+	for (const struct node *c = n->first; c; c = c->next) {
+		if (!text_is(c, "type", "Ready"))
+			continue;
+		p->ready = text_is(c, "status", "True");
+		const struct node *why = node_get(c, "message");
+		if (!d->lean && !p->ready && !p->message[0] && why && why->type == NODE_STRING)
+			p->message = arena_dup(d->arena, why->text);
+	}
 }
 
 static void default_pod_status(void *out)

@@ -41,6 +41,10 @@ static const struct {
 	{"/proc/sys/net/ipv6/conf/all/disable_ipv6", "0"},
 	{"/proc/sys/net/ipv6/conf/eth0/accept_dad", "0"},
 	{"/proc/sys/net/ipv6/conf/eth0/accept_ra", "0"},
+	/* The node forwards out of the interface it received on, so the kernel tells each Pod to go
+	 * straight to the other one, where isolated bridge ports let nothing through. IPv4's router
+	 * can be told not to say it; IPv6's cannot, so nobody listens. */
+	{"/proc/sys/net/ipv6/conf/eth0/accept_redirects", "0"},
 };
 
 /*

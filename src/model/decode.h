@@ -2,11 +2,11 @@
  * Trees -> structs by tables: one row for each field of the API.
  *
  *   static const struct field port_fields[] = {
- *           FIELD_UINT_REQUIRED(struct service_port, "port", port, 1, 65535),
+ *           FIELD_UINT(struct service_port, "port", port, 1, 65535, .flags = FIELD_REQUIRED),
  *           FIELD_STRING(struct service_port, "name", name),
  *           FIELD_KNOWN("nodePort"),
  *   };
- *   static const struct schema port_schema = {"port", port_fields, N_ELEMS(port_fields), NULL};
+ *   static const struct schema port_schema = SCHEMA(struct service_port, port_fields, NULL, NULL);
  *   decode(&d, &port_schema, node, &port);
  *
  * Decoding goes on after a problem, so that all of them are told; d.n_problems says whether there

@@ -2,9 +2,8 @@
  * Which protocol a port declares, exactly as Istio reads it (protocol selection: name, appProtocol,
  * well-known ports).
  *
- *   enum protocol p = protocol_of_service_port(&port, &why);      // PROTO_MYSQL, "port name
- * \"mysql-main\"" protocol_class(p) == CLASS_AUTO                               // nobody declared
- * it: listen to both ends
+ *   enum protocol p = protocol_of_service_port(&port, &why);      // PROTO_MYSQL, WHY_NAME
+ *   protocol_class(p) == CLASS_AUTO       // nobody declared it: listen to both ends
  */
 #pragma once
 #include "model/kinds.h"

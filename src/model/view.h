@@ -2,10 +2,10 @@
  * The view: what one sidecar knows of the mesh, immutable, indexed for the questions that decide/
  * asks.
  *
- *   struct view_builder *b = view_builder_new("shop", "web-1");          // whose sidecar this is
- *   view_builder_set(b, object);  view_builder_remove(b, kind, ns, name);   // as watch events
- * come; O(1) each struct view *v = view_build(b, live);                // a new immutable view of
- * all that; one reference
+ *   struct view_builder *b = view_builder_new("shop", "web-1");      // whose sidecar this is
+ *   view_builder_set_json(b, kind, json, &err);                      // as watch events come
+ *   view_builder_remove(b, kind, ns, name);
+ *   struct view *v = view_build(b, live);       // a new immutable view of all that; one reference
  *   ... view_get(v) / view_put(v) from any thread; the last put frees it
  *
  * A connection keeps the view it started with. Everything found through a view lives as long as the

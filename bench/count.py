@@ -18,7 +18,7 @@ def counted_run(extra, drive):
     backend = works.load_server("echo")
     port = peers.free_port()
     with tempfile.TemporaryDirectory(prefix="hark-count-") as scratch:
-        argv = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={scratch}/out", str(peers.BUILD / "src/cli/hark" if (peers.BUILD / "src/cli/hark").exists() else peers.BUILD / "hark"), "proxy",
+        argv = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={scratch}/out", str(peers.BUILD / "hark"), "proxy",
                 "--listen", f"127.0.0.1:{port}", "--to", f"127.0.0.1:{backend.port}", "--workers", "1", *extra]
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:

@@ -1,2 +1,220 @@
-"""Works that need a whole mesh (`hark up`): added as they can run."""
-MESH_WORKS = []
+"""Works that need more than one proxy in a row: a real MariaDB's greeting, and whole meshes (`hark up`)."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
+import measure
+import peers
+import works
+
+HARK = str(peers.BUILD / "hark")
+SHARED = peers.TOP / "bench/mesh"
+
+
+def pair(how):
+    """The same proxy twice in a row, as a client's and a server's sidecar stand."""
+    def start(peer, to):
+        how(peer, to)
+        how(peer, peer.port)
+    return start
+
+
+class MariaDb:
+    """A real server on an undeclared, non-standard port; its data die with it."""
+
+    def __init__(self, scratch):
+        self.port = peers.free_port()
+        self.dir = pathlib.Path(scratch) / "mariadb"
+        self.dir.mkdir(mode=0o777)
+        os.chmod(self.dir, 0o777)
+        os.chmod(scratch, 0o755)
+        run = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=65534, group=65534, extra_groups=[])
+        subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={self.dir}/data", "--skip-test-db"], check=True, cwd=self.dir, **run)
+        # A greeting that nobody answers counts as a failed login: no host cache, or MariaDB would block us after a hundred.
+        self.process = subprocess.Popen(["mariadbd", "--no-defaults", f"--datadir={self.dir}/data", f"--port={self.port}", "--bind-address=127.0.0.1",
+                                         f"--socket={self.dir}/sock", "--skip-name-resolve", "--host-cache-size=0"], cwd=self.dir, **run)
+        peers.wait_port(self.port, self.process, 60)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Mesh:
+    """A running `hark up`, gone at stop()."""
+
+    def __init__(self, name, *files):
+        self.name = name
+        subprocess.run([HARK, "up", "-n", name, "--detach", "--timeout", "120", *[a for f in files for a in ("-f", str(f))]],
+                       check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def run(self, pod, *argv, **kw):
+        return subprocess.run([HARK, "exec", "-n", self.name, pod, "--", *map(str, argv)], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL, **kw).stdout
+
+    def apply(self, path):
+        subprocess.run([HARK, "apply", "-n", self.name, "-f", str(path)], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def resource(self, kind, name, namespace):
+        out = subprocess.run([HARK, "get", "-n", self.name, "--namespace", namespace, kind, name, "-o", "json"], capture_output=True, text=True, check=True)
+        return json.loads(out.stdout)
+
+    def sidecar(self, pod):
+        """The sidecar's process: of uid 1337, in the Pod's network namespace."""
+        keeper = subprocess.run(["pgrep", "-f", f"^hark-pod:{pod}( |$)"], capture_output=True, text=True, check=True).stdout.split()
+        space = os.readlink(f"/proc/{keeper[-1]}/ns/net")
+        for pid in subprocess.run(["pgrep", "-u", "1337"], capture_output=True, text=True, check=True).stdout.split():
+            if os.readlink(f"/proc/{pid}/ns/net") == space:
+                return int(pid)
+        raise RuntimeError(f"{pod} has no sidecar")
+
+    def stop(self):
+        subprocess.run([HARK, "down", "-n", self.name], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+class Greeting(works.Work):
+    name = "greet"
+    about = "time to first byte of a real MariaDB's greeting on an undeclared port, through two of the same proxy in a row"
+    units = {"p50_us": "us", "p99_us": "us", "added_p50_us": "us", "added_p99_us": "us"}
+    main = "p50_us"
+    table = {"direct": peers.TCP["direct"], "bare": pair(peers.TCP["bare"]), "hark": pair(lambda p, to: p.hark(to, "--detect")),
+             "envoy-istio": pair(peers.TCP["envoy-istio"]), "envoy": pair(peers.TCP["envoy"]),
+             "haproxy": pair(peers.TCP["haproxy"]), "nginx": pair(peers.TCP["nginx"])}
+    count = 200
+
+    def start(self):
+        self.backend = MariaDb(os.environ["BENCH_SCRATCH"])
+        self.direct = {}
+        return self.backend.port
+
+    def measure(self, peer):
+        try:
+            got = works.load("greet", f"127.0.0.1:{peer.port}", self.count, timeout=20 if peer.name != "envoy-istio" else 3)
+        except subprocess.TimeoutExpired:
+            return {}  # nothing came: the proxy waits for the client, the client for the server
+        if peer.name == "direct":
+            self.direct = got
+        return {"p50_us": got["p50_us"], "p99_us": got["p99_us"], "added_p50_us": got["p50_us"] - self.direct["p50_us"],
+                "added_p99_us": got["p99_us"] - self.direct["p99_us"]}
+
+
+class MeshGreeting(works.Work):
+    name = "greet-mesh"
+    about = ("time to first byte of a real MariaDB's greeting in `hark up`, nothing declared: Pods without sidecars, and Pods with two sidecars and capture between them")
+    units = Greeting.units
+    main = "p50_us"
+    count = 200
+    table = {"direct": lambda p, to: setattr(p, "port", "out"), "hark": lambda p, to: setattr(p, "port", "in")}
+
+    def start(self):
+        self.backend = Mesh("bench-greet", SHARED / "greet.yaml")
+        self.to = {}
+        for ns in ("in", "out"):
+            self.to[ns] = self.backend.resource("service", "mariadb", ns)["spec"]["clusterIP"]
+            for _ in range(3):  # as a running mesh is: the port has been seen before
+                self.backend.run(f"{ns}/client", works.LOAD, "greet", f"{self.to[ns]}:3307", 20)
+                self.backend.run(f"{ns}/client", "mariadb", "-h", "mariadb", "-P", "3307", "-ushop", "-pshop", "-e", "SELECT 1")
+        return None
+
+    def measure(self, peer):
+        got = json.loads(self.backend.run(f"{peer.port}/client", works.LOAD, "greet", f"{self.to[peer.port]}:3307", self.count).strip())
+        if peer.name == "direct":
+            self.direct = got
+        return {"p50_us": got["p50_us"], "p99_us": got["p99_us"], "added_p50_us": got["p50_us"] - self.direct["p50_us"],
+                "added_p99_us": got["p99_us"] - self.direct["p99_us"]}
+
+
+def services_yaml(path, n):
+    """N Services with one endpoint each, managed by hand, and one client whose sidecar knows them all."""
+    with open(path, "w") as f:
+        f.write("apiVersion: v1\nkind: Namespace\nmetadata: {name: many, labels: {istio-injection: enabled}}\n---\n"
+                "apiVersion: v1\nkind: Pod\nmetadata: {name: client, namespace: many}\nspec:\n  containers:\n  - {name: client, command: [sleep, infinity]}\n")
+        for i in range(n):
+            f.write(f"---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{i}, namespace: many}}\nspec: {{ports: [{{port: 7000}}]}}\n"
+                    f"---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s{i}-a, namespace: many, labels: {{kubernetes.io/service-name: s{i}}}}}\n"
+                    f"addressType: IPv4\nendpoints: [{{addresses: [198.18.{100 + i // 250}.{1 + i % 250}]}}]\nports: [{{port: 7000}}]\n")
+
+
+def envoy_services(peer, n):
+    """Envoy with N clusters and N filter chains chosen by the destination address, as a sidecar's outbound listener has."""
+    chains = "".join(f'    - {{filter_chain_match: {{prefix_ranges: [{{address_prefix: 198.19.{i // 250}.{1 + i % 250}, prefix_len: 32}}]}}, filters: [{{name: envoy.filters.network.tcp_proxy, '
+                     f'typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: s{i}, cluster: s{i}}}}}]}}\n' for i in range(n))
+    clusters = "".join(f'  - {{name: s{i}, type: STATIC, connect_timeout: 5s, load_assignment: {{cluster_name: s{i}, endpoints: [{{lb_endpoints: [{{endpoint: {{address: '
+                       f'{{socket_address: {{address: 198.18.{100 + i // 250}.{1 + i % 250}, port_value: 7000}}}}}}}}]}}]}}}}\n' for i in range(n))
+    peer.port, admin = peers.free_port(), peers.free_port()
+    path = peer.scratch / f"envoy-services-{n}.yaml"
+    path.write_text(f"admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}\nstatic_resources:\n  listeners:\n  - name: l\n"
+                    f"    address: {{socket_address: {{address: 127.0.0.1, port_value: {peer.port}}}}}\n    filter_chains:\n{chains}  clusters:\n{clusters}")
+    peer.spawn([peers.envoy_path(), "-c", str(path), "--concurrency", str(peers.THREADS), "--disable-hot-restart", "-l", "error"], peer.port, seconds=120)
+
+
+class ServicesMemory(works.Work):
+    units = {"rss_kib": "KiB", "private_kib": "KiB"}
+    main = "private_kib"
+    n = 0
+
+    def start(self):
+        path = pathlib.Path(os.environ["BENCH_SCRATCH"]) / f"services-{self.n}.yaml"
+        services_yaml(path, self.n)
+        self.backend = Mesh(f"bench-mem-{self.n}", path)
+        return None
+
+    def measure(self, peer):
+        pids = peer.pids() or [self.backend.sidecar("many/client")]
+        rss, private = map(sum, zip(*[measure.memory_kib([pid]) for pid in pids]))
+        return {"rss_kib": rss, "private_kib": private}
+
+
+def services_memory(n):
+    class Memory(ServicesMemory):
+        name = f"mem-services-{n}"
+        about = f"memory of an idle sidecar that knows {n:,} Services with an endpoint each"
+        table = {"hark": lambda p, to: None, "envoy": lambda p, to: envoy_services(p, n)}
+    Memory.n = n
+    return Memory
+
+
+class EndpointChange(works.Work):
+    name = "endpoint-change"
+    about = "from `hark apply` of a changed EndpointSlice to the first connection that follows it, with 1,000 Services"
+    units = {"apply_ms": "ms", "p50_ms": "ms"}
+    main = "p50_ms"
+    table = {"hark": lambda p, to: None}
+
+    def start(self):
+        scratch = pathlib.Path(os.environ["BENCH_SCRATCH"])
+        path = scratch / "services-change.yaml"
+        services_yaml(path, 1000)
+        self.backend = Mesh("bench-change", path, SHARED / "change.yaml")
+        self.ips = [self.backend.resource("pod", f"server-{x}", "many")["status"]["podIP"] for x in "ab"]
+        self.slices = []
+        for ip in self.ips:
+            slice_path = scratch / f"slice-{ip}.yaml"
+            slice_path.write_text("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: moving-a, namespace: many, labels: {kubernetes.io/service-name: moving}}\n"
+                                  f"addressType: IPv4\nendpoints: [{{addresses: [{ip}]}}]\nports: [{{port: 7000}}]\n")
+            self.slices.append(slice_path)
+        self.turn = 0
+        return None
+
+    def measure(self, peer):
+        """A client in the mesh connects over and over and says when the answer changed; the clock is the machine's own."""
+        self.turn += 1
+        want = self.turn % 2
+        self.backend.apply(self.slices[1 - want])
+        watcher = subprocess.Popen([HARK, "exec", "-n", self.backend.name, "many/client", "--", "python3", str(SHARED / "follow.py"), "moving", "7000", "ab"[1 - want], "ab"[want]],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        if watcher.stdout.readline().strip() != "ready":
+            raise RuntimeError("the client did not reach the first server")
+        before = time.monotonic_ns()
+        self.backend.apply(self.slices[want])
+        after = time.monotonic_ns()
+        changed = int(watcher.stdout.readline())
+        watcher.wait()
+        return {"apply_ms": (after - before) / 1e6, "p50_ms": (changed - before) / 1e6}
+
+
+MESH_WORKS = [Greeting, MeshGreeting, services_memory(1000), services_memory(10000), EndpointChange]

@@ -66,11 +66,11 @@ class Peer:
         self.processes = []
         self.port = None
 
-    def spawn(self, argv, port, **kw):
+    def spawn(self, argv, port, seconds=10, **kw):
         with open(self.scratch / f"{self.name}-{port}.log", "w") as log:
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **kw)
         self.processes.append(process)
-        wait_port(port, process)
+        wait_port(port, process, seconds)
 
     def pids(self):
         return [p for process in self.processes for p in children(process.pid)]
@@ -115,7 +115,7 @@ class Peer:
 
     def hark(self, to, *extra):
         self.port = free_port()
-        self.spawn([str(BUILD / "src/cli/hark" if (BUILD / "src/cli/hark").exists() else BUILD / "hark"), "proxy",
+        self.spawn([str(BUILD / "hark"), "proxy",
                     "--listen", f"127.0.0.1:{self.port}", "--to", f"127.0.0.1:{to}", "--workers", str(THREADS), *extra], self.port)
 
     def bare(self, to):

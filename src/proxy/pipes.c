@@ -18,9 +18,10 @@ static struct splice_pipe *pipe_open(void)
 	int fds[2];
 	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0)
 		return NULL;
-	/* Refused when the user has many pipes already (pipe(7), pipe-user-pages-soft): the size
-	 * decides then. */
-	(void)fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);
+	/* Refused when the user has many pipes already (pipe(7), pipe-user-pages-soft). */
+	for (int want = PIPE_BYTES; want > PIPE_BYTES_LEAST; want /= 4)
+		if (fcntl(fds[1], F_SETPIPE_SZ, want) >= 0)
+			break;
 	if (fcntl(fds[1], F_GETPIPE_SZ) < PIPE_BYTES_LEAST) {
 		(void)close(fds[0]); /* never used */
 		(void)close(fds[1]); /* never used */

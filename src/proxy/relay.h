@@ -25,9 +25,9 @@
 
 enum {
 	RELAY_SCRATCH = 64 * 1024,
-	RELAY_SHARE = 512 * 1024, /* bytes per flow and turn, so that one bulk transfer does not
-				     keep the others waiting */
-	RELAY_SMALL = 16 * 1024,  /* a splice of less is small traffic */
+	RELAY_SHARE = 1024 * 1024, /* bytes per flow and turn, so that one bulk transfer does not
+				       keep the others waiting */
+	RELAY_SMALL = 16 * 1024,   /* a splice of less is small traffic */
 };
 
 /* Of one worker. */

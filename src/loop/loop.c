@@ -1,6 +1,7 @@
 #include "loop/loop.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -12,6 +13,7 @@ enum { EVENTS_PER_TURN = 128 };
 
 struct loop {
 	int epoll_fd;
+	bool ms_only; /* the kernel has no epoll_pwait2 */
 	int wake_fd;
 	struct io wake_io;
 	uint64_t now;
@@ -219,14 +221,30 @@ static int wait_for(const struct loop *loop, int wait_ms, struct timespec *ts)
 	return 1;
 }
 
+/*
+ * The system calls themselves: glibc's wrappers are cancellation points, which cost a thread two
+ * atomic operations per turn. Without epoll_pwait2 (Linux before 5.11, valgrind) waits are whole
+ * milliseconds, rounded up so that no timer is looked for before it is due.
+ */
+static int wait_events(struct loop *loop, const struct timespec *ts)
+{
+	if (!loop->ms_only) {
+		long n = syscall(SYS_epoll_pwait2, loop->epoll_fd, loop->events, EVENTS_PER_TURN,
+				 ts, NULL, (size_t)0);
+		if (n >= 0 || errno != ENOSYS)
+			return (int)n;
+		loop->ms_only = true;
+	}
+	int64_t ms = ts ? (int64_t)ts->tv_sec * 1000 + (ts->tv_nsec + 999999) / 1000000 : -1;
+	return (int)syscall(SYS_epoll_pwait, loop->epoll_fd, loop->events, EVENTS_PER_TURN,
+			    ms < INT_MAX ? (int)ms : INT_MAX, NULL, (size_t)0);
+}
+
 bool loop_turn(struct loop *loop, int wait_ms, struct err *err)
 {
 	struct timespec ts = {0};
 	int bounded = wait_for(loop, wait_ms, &ts);
-	/* The system call itself: glibc's wrapper is a cancellation point, which costs a thread two
-	 * atomic operations per turn. */
-	int n = (int)syscall(SYS_epoll_pwait2, loop->epoll_fd, loop->events, EVENTS_PER_TURN,
-			     bounded ? &ts : NULL, NULL, (size_t)0);
+	int n = wait_events(loop, bounded ? &ts : NULL);
 	if (n < 0 && errno != EINTR)
 		return err_sys(err, "epoll_pwait2");
 	loop->now = 0;

@@ -125,7 +125,7 @@ def wait_for_the_client(rows, folder):
                     "data:\n  hark: |\n    detection: client-first\n")
     hark("apply", "-f", str(path))
     deadline = time.monotonic() + 10
-    while "client-first" not in hark("explain", "shop/client", "mariadb.shop:3307"):
+    while json.loads(call("shop/client", "page", 15000, "/config")["body"])["mesh"]["detection"] != "client-first":
         if time.monotonic() > deadline:
             raise RuntimeError("the sidecar did not take over `detection: client-first`")
         time.sleep(0.05)
@@ -167,8 +167,8 @@ def run(folder):
     say("connecting: directly, and through two sidecars that nobody told any protocol")
     for server, row in zip(SERVERS, rows):
         say(f"  {server[0]}")
-        measure(server, row)
         act(server, row)
+        measure(server, row)
     observed(rows)
     say(f"the same sidecars, now waiting for the client as other meshes do (at most {CLIENT_FIRST_BOUND_S} s each)")
     wait_for_the_client(rows, folder)

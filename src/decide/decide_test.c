@@ -485,6 +485,10 @@ static void learning(void **state)
 	learn_teach(p.live, FW_TEACH_HTTP, GREET_IS_UNKNOWN);
 	decide_outbound(w.view, &facts, &p);
 	assert_int_equal(p.fw.learned, FW_LEARNED_NOTHING);
+	learn_teach(other.live, FW_TEACH_CLIENT_OPAQUE, GREET_IS_UNKNOWN);
+	plan_inbound(&w, "198.18.0.2", 9000, false, &other);
+	assert_true(plan_has_step(&other, STEP_LEARNED_CLIENT_FIRST));
+	assert_int_equal(other.fw.learned, FW_LEARNED_NOTHING); /* no longer head start */
 	learn_teach(other.live, FW_TEACH_HTTP, GREET_IS_UNKNOWN);
 	plan_inbound(&w, "198.18.0.2", 9000, false, &other);
 	assert_int_equal(other.fw.learned, FW_LEARNED_CLIENT_FIRST);

@@ -39,6 +39,13 @@ enum fw_learned learn_state(const struct live_port *live)
 	return state_of(&l);
 }
 
+bool learn_only_opaque(const struct live_port *live)
+{
+	struct learned l;
+	learn_read(live, &l);
+	return l.client_opaque && !l.client_http && !l.client_tls && !l.server_first;
+}
+
 /* Counts, but never wraps to zero: zero means "never seen". */
 static void count(atomic_uint *cell)
 {

@@ -15,6 +15,9 @@
 #include "model/live.h"
 
 enum fw_learned learn_state(const struct live_port *live);
+/* Every word that came was the client's and neither HTTP nor TLS: whatever comes, it goes where an
+ * early connection goes. */
+bool learn_only_opaque(const struct live_port *live);
 void learn_teach(struct live_port *live, enum fw_teach teach, enum greet_protocol greeted);
 /* The appProtocol that says what was learnt, static text; NULL when nothing, or contradictions. */
 const char *learn_suggest(const struct live_port *live);

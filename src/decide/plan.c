@@ -72,6 +72,11 @@ void plan_detect(struct plan *p, const struct mesh_config *mesh, enum detection 
 		break;
 	case FW_LEARNED_CLIENT_FIRST:
 		plan_step(p, STEP_LEARNED_CLIENT_FIRST, NULL, 0);
+		/* The longer head start keeps HTTP from connecting where its Host would not lead. An
+		 * early connection of an opaque protocol is never in vain, and where both ends speak
+		 * at once (SSH) a client that waits for once would wait that long. */
+		if (learn_only_opaque(p->live))
+			p->fw.learned = FW_LEARNED_NOTHING;
 		break;
 	}
 }

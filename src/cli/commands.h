@@ -15,6 +15,7 @@
 	X(apply) \
 	X(delete) \
 	X(get) \
+	X(explain) \
 	X(proxy) \
 	X(capture) \
 	X(version) \

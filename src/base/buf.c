@@ -66,7 +66,7 @@ void buf_commit(struct buf *b, size_t n)
 	b->end += n;
 }
 
-bool buf_append(struct buf *b, struct slice s)
+bool buf_append_slow(struct buf *b, struct slice s)
 {
 	if (s.len == 0)
 		return true;
@@ -81,11 +81,6 @@ bool buf_append(struct buf *b, struct slice s)
 bool buf_puts(struct buf *b, const char *cstr)
 {
 	return buf_append(b, slice_of(cstr));
-}
-
-bool buf_putc(struct buf *b, char c)
-{
-	return buf_append(b, (struct slice){&c, 1});
 }
 
 bool buf_printf(struct buf *b, const char *fmt, ...)

@@ -12,6 +12,8 @@
  * everything keeps the memory, buf_fini gives it back.
  */
 #pragma once
+#include <string.h>
+
 #include "base/err.h"
 #include "base/slice.h"
 
@@ -27,9 +29,21 @@ void buf_fini(struct buf *b);
 void buf_clear(struct buf *b); /* keeps the memory */
 struct slice buf_slice(const struct buf *b);
 size_t buf_len(const struct buf *b);
-bool buf_append(struct buf *b, struct slice s);
+bool buf_append_slow(struct buf *b, struct slice s); /* for buf_append(): the memory has to grow */
+/* Inline, because log lines and metrics are made of some dozens of these. */
+static inline bool buf_append(struct buf *b, struct slice s)
+{
+	if (s.len == 0 || s.len > b->size - b->end)
+		return buf_append_slow(b, s);
+	memcpy(&b->bytes[b->end], s.at, s.len);
+	b->end += s.len;
+	return true;
+}
 bool buf_puts(struct buf *b, const char *cstr);
-bool buf_putc(struct buf *b, char c);
+static inline bool buf_putc(struct buf *b, char c)
+{
+	return buf_append(b, (struct slice){&c, 1});
+}
 bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_consume(struct buf *b, size_t n); /* N at most buf_len() */
 /* Room for at least MIN bytes to be written at the returned place, NULL at the bound; then

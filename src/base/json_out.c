@@ -1,7 +1,6 @@
 #include "base/json_out.h"
 
 #include <math.h>
-#include <stdio.h>
 
 /* Results of buf_* calls are ignored on purpose throughout: a refused write sets buf.full, which
  * the caller tests once. */
@@ -11,16 +10,16 @@ void json_out_init(struct json_out *j, struct buf *to)
 	*j = (struct json_out){.to = to};
 }
 
-/* How many bytes at the start of S stand for themselves in JSON. */
+/* Bytes that stand for themselves in JSON: printable ASCII but the quote and the backslash. */
+static const bool plain[256] = {
+	[0x20 ... 0x21] = true, [0x23 ... 0x5b] = true, [0x5d ... 0x7e] = true};
+
+/* How many bytes at the start of S stand for themselves. */
 static size_t plain_len(struct slice s)
 {
 	size_t n = 0;
-	while (n < s.len) {
-		unsigned char c = (unsigned char)s.at[n];
-		if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
-			break;
+	while (n < s.len && plain[(unsigned char)s.at[n]])
 		n++;
-	}
 	return n;
 }
 
@@ -28,10 +27,10 @@ static void put_escaped(struct buf *b, struct slice s)
 {
 	(void)buf_putc(b, '"');
 	while (s.len) {
-		size_t plain = plain_len(s);
-		if (plain) {
-			(void)buf_append(b, slice_sub(s, 0, plain));
-			s = slice_sub(s, plain, s.len);
+		size_t run = plain_len(s);
+		if (run) {
+			(void)buf_append(b, slice_sub(s, 0, run));
+			s = slice_sub(s, run, s.len);
 			continue;
 		}
 		unsigned char c = (unsigned char)s.at[0];
@@ -108,16 +107,28 @@ void json_cstr(struct json_out *j, const char *key, const char *s)
 		json_nil(j, key);
 }
 
+static void put_u64(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while (n /= 10);
+	(void)buf_append(b, (struct slice){&digits[at], sizeof(digits) - at});
+}
+
 void json_u64(struct json_out *j, const char *key, uint64_t n)
 {
 	begin(j, key);
-	(void)buf_printf(j->to, "%llu", (unsigned long long)n);
+	put_u64(j->to, n);
 }
 
 void json_i64(struct json_out *j, const char *key, int64_t n)
 {
 	begin(j, key);
-	(void)buf_printf(j->to, "%lld", (long long)n);
+	if (n < 0)
+		(void)buf_putc(j->to, '-');
+	put_u64(j->to, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
 }
 
 void json_double(struct json_out *j, const char *key, double n)
@@ -127,13 +138,19 @@ void json_double(struct json_out *j, const char *key, double n)
 		(void)buf_puts(j->to, "null");
 		return;
 	}
-	char text[400];
-	int len = snprintf(text, sizeof(text), "%.3f", n);
-	while (len > 0 && text[len - 1] == '0')
-		len--;
-	if (len > 0 && text[len - 1] == '.')
-		len--;
-	(void)buf_append(j->to, (struct slice){text, len > 0 ? (size_t)len : 0});
+	if (fabs(n) >= 1e15) { /* no fraction is left to write; up to 309 digits */
+		(void)buf_printf(j->to, "%.0f", n);
+		return;
+	}
+	uint64_t thousandths = (uint64_t)llround(fabs(n) * 1000);
+	if (n < 0 && thousandths)
+		(void)buf_putc(j->to, '-');
+	put_u64(j->to, thousandths / 1000);
+	unsigned rest = (unsigned)(thousandths % 1000);
+	char fraction[] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
+			   (char)('0' + rest % 10)};
+	size_t len = rest == 0 ? 0 : rest % 10 ? 4 : rest % 100 ? 3 : 2;
+	(void)buf_append(j->to, (struct slice){fraction, len});
 }
 
 void json_bool(struct json_out *j, const char *key, bool b)

@@ -35,7 +35,12 @@ static const struct {
 } settings[] = {
 	{"/proc/sys/net/ipv4/conf/all/rp_filter", "0"},
 	{"/proc/sys/net/ipv4/conf/eth0/rp_filter", "0"},
+	/* The node says "the other Pod is on your own link", which over IPv6 cannot be turned off
+	 * there; whoever believed it would talk past the node, into a bridge port that is shut. */
 	{"/proc/sys/net/ipv4/conf/all/accept_redirects", "0"},
+	{"/proc/sys/net/ipv4/conf/eth0/accept_redirects", "0"},
+	{"/proc/sys/net/ipv6/conf/all/accept_redirects", "0"},
+	{"/proc/sys/net/ipv6/conf/eth0/accept_redirects", "0"},
 	{"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"}, /* as containerd gives it */
 	{"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"},
 	{"/proc/sys/net/ipv6/conf/all/disable_ipv6", "0"},

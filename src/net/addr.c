@@ -1,7 +1,6 @@
 #include "net/addr.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -59,11 +58,37 @@ bool ip_parse(struct slice text, struct ip *out)
 	return inet_pton(AF_INET6, cstr, out->b) == 1;
 }
 
+/* N in decimal at AT; what stands behind it. */
+static char *put_number(char *at, unsigned n)
+{
+	char digits[10];
+	size_t len = 0;
+	do
+		digits[len++] = (char)('0' + n % 10);
+	while (n /= 10);
+	while (len)
+		*at++ = digits[--len];
+	return at;
+}
+
+/* Written out where it is IPv4: each access log line has four, and inet_ntop goes through printf. */
+static char *put_ip(char *at, const struct ip *ip)
+{
+	if (!ip_is_v4(ip)) {
+		const char *text = inet_ntop(AF_INET6, ip->b, at, INET6_ADDRSTRLEN);
+		return text ? at + strlen(at) : at; /* there is room for any address */
+	}
+	for (unsigned i = 12; i < 16; i++) {
+		at = put_number(at, ip->b[i]);
+		*at++ = '.';
+	}
+	return at - 1;
+}
+
 const char *ip_text(const struct ip *ip, char out[ADDR_TEXT])
 {
-	const char *text = ip_is_v4(ip) ? inet_ntop(AF_INET, ip->b + 12, out, ADDR_TEXT)
-					: inet_ntop(AF_INET6, ip->b, out, ADDR_TEXT);
-	return text ? text : "?"; /* ADDR_TEXT is room for any address */
+	*put_ip(out, ip) = '\0';
+	return out;
 }
 
 bool cidr_parse(struct slice text, struct cidr *out)
@@ -129,10 +154,15 @@ bool addr_parse(struct slice text, struct addr *out)
 
 const char *addr_text(const struct addr *a, char out[ADDR_TEXT])
 {
-	char ip[ADDR_TEXT];
 	bool v4 = ip_is_v4(&a->ip);
-	(void)snprintf(out, ADDR_TEXT, v4 ? "%s:%u" : "[%s]:%u", ip_text(&a->ip, ip),
-		       a->port); /* always fits */
+	char *at = out;
+	if (!v4)
+		*at++ = '[';
+	at = put_ip(at, &a->ip);
+	if (!v4)
+		*at++ = ']';
+	*at++ = ':';
+	*put_number(at, a->port) = '\0';
 	return out;
 }
 

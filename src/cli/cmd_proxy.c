@@ -2,7 +2,7 @@
 #include "cli/commands.h"
 #include "proxy/proxy.h"
 
-static const char *api, *pod, *ns, *listen_on, *to, *level;
+static const char *api, *pod, *ns, *listen_on, *to, *level, *access_log;
 static unsigned workers, uid, admin_port;
 static bool detect;
 
@@ -18,6 +18,7 @@ static const struct arg_row rows[] = {
 	{0, "to", "ADDR:PORT", "one fixed destination: no capture, no configuration", ARG_TEXT,
 	 &to},
 	{0, "detect", NULL, "with --to: listen to both ends for the first word", ARG_FLAG, &detect},
+	{0, "access-log", "FILE", "with --to: a line per connection (none)", ARG_TEXT, &access_log},
 	{0, "admin-port", "PORT", "with --to: admin endpoints on loopback (none)", ARG_NUMBER,
 	 &admin_port},
 };
@@ -35,6 +36,7 @@ static int fixed(struct proxy_config *cfg)
 	if (admin_port > UINT16_MAX)
 		return args_bad(&cmd_proxy, "--admin-port: %u is no port", admin_port);
 	cfg->detect = detect;
+	cfg->access_log = access_log;
 	cfg->admin_port = (uint16_t)admin_port;
 	cfg->metrics_port = cfg->health_port = cfg->prometheus_port = 0;
 	return 0;

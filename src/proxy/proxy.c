@@ -11,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/json_out.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/sock.h"
@@ -64,14 +65,46 @@ static void on_view(void *ctx, struct view *view)
 		worker_set_view(p->workers[i], view);
 }
 
-/* Without an API: nothing is in the view, all is default. */
-static void empty_view(struct proxy *p)
+/* Without an API all is default, but for the access log: that one has to be asked for. */
+static struct object *fixed_mesh(const struct proxy_config *cfg, struct err *err)
 {
+	struct buf json, mesh;
+	struct json_out j;
+	buf_init(&json, 64 * 1024);
+	buf_init(&mesh, 16 * 1024);
+	json_out_init(&j, &mesh); /* JSON is YAML */
+	json_open_object(&j, NULL);
+	json_cstr(&j, "accessLogFile", cfg->access_log ? cfg->access_log : "");
+	json_close(&j);
+	json_out_init(&j, &json);
+	json_open_object(&j, NULL);
+	json_open_object(&j, "metadata");
+	json_cstr(&j, "namespace", "istio-system");
+	json_cstr(&j, "name", "istio");
+	json_close(&j);
+	json_open_object(&j, "data");
+	json_slice(&j, "mesh", buf_slice(&mesh));
+	json_close(&j);
+	json_close(&j);
+	struct object *o = object_from_json(KIND_CONFIG_MAP, buf_slice(&json), false, err);
+	buf_fini(&json);
+	buf_fini(&mesh);
+	return o;
+}
+
+static bool fixed_view(struct proxy *p, struct err *err)
+{
+	struct object *mesh = fixed_mesh(p->cfg, err);
+	if (!mesh)
+		return false;
 	struct view_builder *b = view_builder_new("", "");
+	view_builder_set(b, mesh);
+	object_put(mesh);
 	struct view *view = view_build(b, p->live);
 	on_view(p, view);
 	view_put(view);
 	view_builder_free(b);
+	return true;
 }
 
 /* The end. */
@@ -173,6 +206,7 @@ static void fill_setup(struct proxy *p)
 	p->tls_sources = mem_new(sizeof(*p->tls_sources));
 	s->metrics = p->metrics;
 	s->tls_sources = p->tls_sources;
+	s->main_loop = p->loop;
 	s->fixed_to = cfg->to;
 	s->fixed_detect = cfg->detect;
 	if (cfg->to.port) {
@@ -219,10 +253,8 @@ static bool start(struct proxy *p, struct err *err)
 	p->live = live_new();
 	if (!admin_start(p, err) || !drop_privileges(cfg->uid, err) || !start_workers(p, err))
 		return false;
-	if (cfg->to.port) {
-		empty_view(p);
-		return true;
-	}
+	if (cfg->to.port)
+		return fixed_view(p, err);
 	p->follow = follow_new(p->loop, cfg->api, cfg->ns, cfg->pod, p->live, &events, p, err);
 	return p->follow != NULL;
 }

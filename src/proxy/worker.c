@@ -331,11 +331,13 @@ static int by_number(const void *a, const void *b)
  */
 static void own_descriptors(struct worker *w)
 {
-	int ours[WORKER_LISTENERS + 3];
+	int ours[WORKER_LISTENERS + 5];
 	size_t n = 0;
 	if (unshare(CLONE_FILES) < 0)
 		return;
-	n += loop_fds(w->loop, ours);
+	n += loop_fds(w->loop, &ours[n]);
+	if (w->setup->main_loop) /* loop_post() writes to a descriptor of the loop it wakes */
+		n += loop_fds(w->setup->main_loop, &ours[n]);
 	ours[n++] = w->tick.fd;
 	for (unsigned i = 0; i < w->n_listeners; i++)
 		ours[n++] = w->listeners[i].io.fd;

@@ -36,6 +36,7 @@ struct worker_setup {
 	bool fixed_detect; /* LISTEN_FIXED: race for the first word instead of dialling at once */
 	struct metrics *metrics;
 	struct tls_sources *tls_sources;
+	const struct loop *main_loop; /* that workers may post to; NULL: none */
 	unsigned n_workers;
 };
 

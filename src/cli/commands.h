@@ -16,6 +16,7 @@
 	X(delete) \
 	X(get) \
 	X(explain) \
+	X(status) \
 	X(proxy) \
 	X(capture) \
 	X(version) \

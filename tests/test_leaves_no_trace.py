@@ -37,10 +37,20 @@ def members(mesh):
     return found
 
 
+def is_zombie(pid):
+    """Ended, and only not yet waited for by the host's first process, which may take its time."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return False
+
+
 def namespaces(pids=None):
     """The network, mount and PID namespaces that these processes (None: all there are) live in."""
     found = set()
     for pid in pids if pids is not None else filter(str.isdigit, os.listdir("/proc")):
+        if is_zombie(pid):
+            continue
         for kind in ("net", "mnt", "pid"):
             try:
                 found.add(os.readlink(f"/proc/{pid}/ns/{kind}"))

@@ -79,7 +79,7 @@ def ftp_upload(host, token, port=2122):
     """The data connection of STOR is the other way round: the client speaks."""
     with ftplib.FTP(timeout=TIMEOUT) as f:
         f.trust_server_pasv_ipv4_address = True  # the Service's address has no data ports
-        f.connect(host, port)
+        f.connect(socket.gethostbyname(host), port)  # PASV knows no IPv6
         f.login()
         f.cwd("incoming")
         f.set_pasv(True)

@@ -197,21 +197,12 @@ bool apply_files(struct store *store, const struct node *node, const struct appl
 static void delete_namespaced(struct store *store, const char *ns)
 {
 	for (enum kind kind = 0; kind < N_KINDS; kind++) {
-		size_t n = 0;
-		struct object **all =
-			mem_array(store_count(store, kind) + 1, sizeof(struct object *));
-		const struct object *o = NULL;
-		if (!kind_info(kind)->namespaced) {
-			free(all);
+		if (!kind_info(kind)->namespaced)
 			continue;
-		}
-		while ((o = store_next(store, kind, ns, o)))
-			all[n++] = object_get(o);
-		for (size_t i = 0; i < n; i++) {
-			apply_delete(store, all[i]);
-			object_put(all[i]);
-		}
-		free(all);
+		struct object_list all = store_list(store, kind, ns, NULL, NULL);
+		for (size_t i = 0; i < all.n; i++)
+			apply_delete(store, all.at[i]);
+		object_list_free(&all);
 	}
 }
 

@@ -19,12 +19,6 @@ struct deployments {
 	struct reconciler r;
 };
 
-/* The Pods of one Deployment, one reference each. */
-struct pods {
-	struct object **at;
-	size_t n;
-};
-
 /* FNV-1a: the same template must have the same hash in every run, so that tests and people can name
  * Pods by it; nobody chooses templates to collide. */
 static void template_hash(const struct deployment *d, char out[16])
@@ -35,27 +29,16 @@ static void template_hash(const struct deployment *d, char out[16])
 	snprintf(out, 16, "%08x", h);
 }
 
-static bool owned_by(const struct object *pod, const struct object *deployment)
+static bool is_its_pod(const void *deployment, const struct object *pod)
 {
+	const struct object *owner = deployment;
 	return strcmp(pod->meta.owner_kind, "Deployment") == 0 &&
-	       strcmp(pod->meta.owner_name, deployment->meta.name) == 0;
+	       strcmp(pod->meta.owner_name, owner->meta.name) == 0 && !pod->meta.deletion_ns;
 }
 
-static struct pods pods_of(const struct store *store, const struct object *deployment)
+static struct object_list pods_of(const struct store *store, const struct object *deployment)
 {
-	const struct object *pod = NULL;
-	struct pods list = {.at = mem_array(store_count(store, KIND_POD) + 1, sizeof(*list.at))};
-	while ((pod = store_next(store, KIND_POD, deployment->meta.ns, pod)))
-		if (owned_by(pod, deployment) && !pod->meta.deletion_ns)
-			list.at[list.n++] = object_get(pod);
-	return list;
-}
-
-static void pods_free(struct pods *list)
-{
-	for (size_t i = 0; i < list->n; i++)
-		object_put(list->at[i]);
-	free(list->at);
+	return store_list(store, KIND_POD, deployment->meta.ns, is_its_pod, deployment);
 }
 
 /* Letters that spell no words, as Kubernetes draws them. */
@@ -157,7 +140,7 @@ static bool before(const struct object *a, const struct object *b, const char *h
 	return a->meta.creation_ns > b->meta.creation_ns;
 }
 
-static void sort_to_give_up(struct pods *list, const char *hash)
+static void sort_to_give_up(struct object_list *list, const char *hash)
 {
 	for (size_t i = 1; i < list->n; i++)
 		for (size_t j = i; j > 0 && before(list->at[j], list->at[j - 1], hash); j--) {
@@ -170,7 +153,7 @@ static void sort_to_give_up(struct pods *list, const char *hash)
 static void reconcile_one(struct store *store, const struct object *deployment)
 {
 	size_t replicas = deployment->deployment->replicas, n_new = 0, n_ready = 0, given_up = 0;
-	struct pods list = pods_of(store, deployment);
+	struct object_list list = pods_of(store, deployment);
 	char hash[16];
 
 	template_hash(deployment->deployment, hash);
@@ -200,37 +183,30 @@ static void reconcile_one(struct store *store, const struct object *deployment)
 		if (!create_pod(store, deployment, hash))
 			break;
 	}
-	pods_free(&list);
+	object_list_free(&list);
+}
+
+static bool is_orphan(const void *store, const struct object *pod)
+{
+	return strcmp(pod->meta.owner_kind, "Deployment") == 0 && !pod->meta.deletion_ns &&
+	       !store_get(store, KIND_DEPLOYMENT, pod->meta.ns, pod->meta.owner_name);
 }
 
 static void remove_orphans(struct store *store)
 {
-	struct pods orphans = {
-		.at = mem_array(store_count(store, KIND_POD) + 1, sizeof(*orphans.at))};
-	const struct object *pod = NULL;
-	while ((pod = store_next(store, KIND_POD, NULL, pod)))
-		if (strcmp(pod->meta.owner_kind, "Deployment") == 0 && !pod->meta.deletion_ns &&
-		    !store_get(store, KIND_DEPLOYMENT, pod->meta.ns, pod->meta.owner_name))
-			orphans.at[orphans.n++] = object_get(pod);
+	struct object_list orphans = store_list(store, KIND_POD, NULL, is_orphan, store);
 	for (size_t i = 0; i < orphans.n; i++)
 		pod_delete(store, orphans.at[i]);
-	pods_free(&orphans);
+	object_list_free(&orphans);
 }
 
 void deployments_reconcile(struct deployments *d)
 {
 	struct store *store = d->r.store;
-	size_t n = store_count(store, KIND_DEPLOYMENT), i = 0;
-	struct object **all = mem_array(n + 1, sizeof(*all));
-	const struct object *o = NULL;
-
-	while (i < n && (o = store_next(store, KIND_DEPLOYMENT, NULL, o)))
-		all[i++] = object_get(o);
-	for (n = i, i = 0; i < n; i++) {
-		reconcile_one(store, all[i]);
-		object_put(all[i]);
-	}
-	free(all);
+	struct object_list all = store_list(store, KIND_DEPLOYMENT, NULL, NULL, NULL);
+	for (size_t i = 0; i < all.n; i++)
+		reconcile_one(store, all.at[i]);
+	object_list_free(&all);
 	remove_orphans(store);
 }
 
@@ -238,13 +214,13 @@ bool deployments_settled(const struct store *store)
 {
 	const struct object *o = NULL;
 	while ((o = store_next(store, KIND_DEPLOYMENT, NULL, o))) {
-		struct pods list = pods_of(store, o);
+		struct object_list list = pods_of(store, o);
 		char hash[16];
 		bool settled = list.n == o->deployment->replicas;
 		template_hash(o->deployment, hash);
 		for (size_t i = 0; i < list.n; i++)
 			settled = settled && is_new(list.at[i], hash) && list.at[i]->pod->ready;
-		pods_free(&list);
+		object_list_free(&list);
 		if (!settled)
 			return false;
 	}

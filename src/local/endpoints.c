@@ -90,7 +90,7 @@ static size_t group_pods(const struct store *store, const struct object *svc, en
 			continue;
 		if (g->n_pods == g->size_pods) {
 			g->size_pods = g->size_pods ? 2 * g->size_pods : 8;
-			g->pods = mem_grow(g->pods, g->size_pods, sizeof(*g->pods));
+			g->pods = mem_grow(g->pods, g->size_pods, sizeof(struct object *));
 		}
 		g->pods[g->n_pods++] = pod;
 	}
@@ -219,6 +219,17 @@ static bool is_wanted(struct wanted *all, const struct object *o)
 	return found != NULL;
 }
 
+static void forget_wanted(struct wanted *all)
+{
+	struct wanted *w = all;
+	HASH_CLEAR(hh, all); /* the table; the names hang on each other still */
+	while (w) {
+		struct wanted *next = w->hh.next;
+		free(w);
+		w = next;
+	}
+}
+
 static struct wanted *service_slices(struct endpoints *e, const struct object *svc,
 				     struct wanted *wanted)
 {
@@ -263,29 +274,23 @@ static void remove_unwanted(struct store *store, struct wanted *wanted)
 	}
 }
 
-/* A walk must not see changes: the Services are noted first. */
+static bool has_slices(const void *ctx, const struct object *svc)
+{
+	(void)ctx; /* needs none */
+	return svc->service->selector.n && svc->service->type != SERVICE_EXTERNAL_NAME;
+}
+
 void endpoints_reconcile(struct endpoints *e)
 {
 	struct store *store = e->r.store;
-	size_t n = store_count(store, KIND_SERVICE), i = 0;
-	struct object **services = mem_array(n + 1, sizeof(*services));
-	const struct object *o = NULL;
-	struct wanted *wanted = NULL, *w, *next;
+	struct object_list services = store_list(store, KIND_SERVICE, NULL, has_slices, NULL);
+	struct wanted *wanted = NULL;
 
-	while (i < n && (o = store_next(store, KIND_SERVICE, NULL, o)))
-		services[i++] = object_get(o);
-	for (n = i, i = 0; i < n; i++) {
-		const struct service *s = services[i]->service;
-		if (s->selector.n && s->type != SERVICE_EXTERNAL_NAME)
-			wanted = service_slices(e, services[i], wanted);
-		object_put(services[i]);
-	}
-	free(services);
+	for (size_t i = 0; i < services.n; i++)
+		wanted = service_slices(e, services.at[i], wanted);
+	object_list_free(&services);
 	remove_unwanted(store, wanted);
-	HASH_ITER (hh, wanted, w, next) {
-		HASH_DEL(wanted, w);
-		free(w);
-	}
+	forget_wanted(wanted);
 }
 
 static void run(struct reconciler *r)

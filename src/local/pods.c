@@ -137,7 +137,7 @@ void pods_run_gone(struct pods *p, struct pod_run *run)
 		timer_set(p->node->loop, &p->told, 0);
 }
 
-static struct pod_run *find(struct pods *p, const struct object *o)
+static struct pod_run *find(const struct pods *p, const struct object *o)
 {
 	struct pod_run *run;
 	char key[384];
@@ -165,28 +165,25 @@ static void stop_those_not_wanted(struct pods *p)
 	}
 }
 
+static bool is_fresh(const void *pods, const struct object *o)
+{
+	return !find(pods, o);
+}
+
 static void start_new(struct pods *p)
 {
-	const struct object *o = NULL;
-	struct object **fresh =
-		mem_array(store_count(p->r.store, KIND_POD) + 1, sizeof(struct object *));
-	size_t n = 0;
-
-	while ((o = store_next(p->r.store, KIND_POD, NULL, o)))
-		if (!find(p, o))
-			fresh[n++] = object_get(o);
-	for (size_t i = 0; i < n; i++) {
+	struct object_list fresh = store_list(p->r.store, KIND_POD, NULL, is_fresh, p);
+	for (size_t i = 0; i < fresh.n; i++) {
+		struct object *o = fresh.at[i];
 		struct err err = {0};
-		if (fresh[i]->meta.deletion_ns) { /* it never ran */
-			MUST(store_delete(p->r.store, KIND_POD, fresh[i]->meta.ns,
-					  fresh[i]->meta.name, &err));
+		if (o->meta.deletion_ns) { /* it never ran */
+			MUST(store_delete(p->r.store, KIND_POD, o->meta.ns, o->meta.name, &err));
 		} else {
-			struct pod_run *run = pod_run_new(p, fresh[i]);
+			struct pod_run *run = pod_run_new(p, o);
 			HASH_ADD_KEYPTR(hh, p->runs, run->key, strlen(run->key), run);
 		}
-		object_put(fresh[i]);
 	}
-	free(fresh);
+	object_list_free(&fresh);
 }
 
 static void run_all(struct reconciler *r)
@@ -342,7 +339,7 @@ enum pods_state pods_report(const struct pods *p, struct json_out *out)
 	struct pod_run *run;
 
 	while ((o = store_next(p->r.store, KIND_POD, NULL, o))) {
-		run = find((struct pods *)p, o); /* HASH_FIND knows no const */
+		run = find(p, o);
 		enum pods_state state = state_of(run, o);
 		if (state > worst)
 			worst = state;

@@ -22,24 +22,21 @@ static void give(struct services *s, struct service_ips *ips, struct object *svc
 	object_put(full);
 }
 
+static bool is_wanting(const void *ips, const struct object *svc)
+{
+	return service_ips_wanting(ips, svc);
+}
+
 static void run(struct reconciler *r)
 {
 	struct services *s = CONTAINER_OF(r, struct services, r);
-	size_t n = 0;
-	struct object **wanting =
-		mem_array(store_count(r->store, KIND_SERVICE) + 1, sizeof(struct object *));
-	const struct object *o = NULL;
 	struct service_ips ips;
 
 	service_ips_init(&ips, &s->node->cfg, s->node->ipv6, r->store);
-	while ((o = store_next(r->store, KIND_SERVICE, NULL, o)))
-		if (service_ips_wanting(&ips, o))
-			wanting[n++] = object_get(o);
-	for (size_t i = 0; i < n; i++) {
-		give(s, &ips, wanting[i]);
-		object_put(wanting[i]);
-	}
-	free(wanting);
+	struct object_list wanting = store_list(r->store, KIND_SERVICE, NULL, is_wanting, &ips);
+	for (size_t i = 0; i < wanting.n; i++)
+		give(s, &ips, wanting.at[i]);
+	object_list_free(&wanting);
 	service_ips_fini(&ips);
 }
 

@@ -343,6 +343,26 @@ size_t store_count(const struct store *s, enum kind kind)
 	return s->sets[kind].n;
 }
 
+struct object_list store_list(const struct store *s, enum kind kind, const char *ns,
+			      bool (*keep)(const void *ctx, const struct object *o),
+			      const void *ctx)
+{
+	struct object_list l = {.at = mem_array(store_count(s, kind) + 1, sizeof(struct object *))};
+	const struct object *o = NULL;
+	while ((o = store_next(s, kind, ns, o)))
+		if (!keep || keep(ctx, o))
+			l.at[l.n++] = object_get(o);
+	return l;
+}
+
+void object_list_free(struct object_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		object_put(l->at[i]);
+	MEM_FREE(l->at);
+	l->n = 0;
+}
+
 void store_watch(struct store *s, struct store_watch *w)
 {
 	TAILQ_INSERT_TAIL(&s->watches, w, link);

@@ -58,6 +58,16 @@ const struct object *store_get(const struct store *s, enum kind kind, const char
 const struct object *store_next(const struct store *s, enum kind kind, const char *ns,
 				const struct object *cursor);
 size_t store_count(const struct store *s, enum kind kind);
+/* Objects noted down before the store is changed, one reference each. */
+struct object_list {
+	struct object **at;
+	size_t n;
+};
+/* All of KIND in namespace NS (NULL: in all of them) that KEEP (NULL: each one) wants. */
+struct object_list store_list(const struct store *s, enum kind kind, const char *ns,
+			      bool (*keep)(const void *ctx, const struct object *o),
+			      const void *ctx);
+void object_list_free(struct object_list *l);
 
 void store_watch(struct store *s, struct store_watch *w); /* all kinds; W filters */
 void store_unwatch(struct store *s, struct store_watch *w);

@@ -6,7 +6,7 @@
  *   capture_config_init(&cfg);                                          // the defaults
  *   if (!capture_config_from_annotations(get, pod, arena, &cfg, &err))  // a Pod's own wishes
  *           return false;
- *   if (!capture_apply(&cfg, &err)) ...          // in this namespace; _in(): in another one
+ *   if (!capture_apply(&cfg, &err)) ...                                 // in this namespace
  *
  * The rules live in two tables of family inet, `hark-nat` and (DNS capture only) `hark-raw`.
  * Applying replaces both in one transaction, so it can be repeated at any time and there is no
@@ -25,15 +25,7 @@
 
 enum capture_mode { CAPTURE_REDIRECT, CAPTURE_NONE };
 
-enum {
-	CAPTURE_OUTBOUND_PORT = 15001,
-	CAPTURE_INBOUND_PORT = 15006,
-	CAPTURE_TUNNEL_PORT = 15008, /* never captured inbound */
-	CAPTURE_DNS_PORT = 15053,
-	CAPTURE_STATUS_PORT = 15020,
-	CAPTURE_PROXY_ID = 1337, /* uid and gid of the sidecar */
-	CAPTURE_IFACE_LEN = 16,  /* IFNAMSIZ */
-};
+enum { CAPTURE_IFACE_LEN = 16 }; /* IFNAMSIZ */
 
 /* ALL: every port, the list does not matter. Neither ALL nor a port: none. */
 struct capture_ports {
@@ -97,7 +89,6 @@ bool capture_rules(const struct capture_config *cfg, struct buf *out, struct err
 
 /* Also puts ::6/128 on lo, from which the proxy reaches its application over IPv6. */
 bool capture_apply(const struct capture_config *cfg, struct err *err) MUST_CHECK;
-bool capture_apply_in(int netns_fd, const struct capture_config *cfg, struct err *err) MUST_CHECK;
 /* Removes the rules and ::6; fine when there are none. Redirected connections end with them: nobody
  * translates their addresses any more. */
 bool capture_clean(struct err *err) MUST_CHECK;

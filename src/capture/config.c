@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "capture/capture.h"
+#include "model/sidecar.h"
 
 enum { LIST_MAX = 1024 }; /* entries of one annotation; a rule each */
 
@@ -10,12 +11,12 @@ void capture_config_init(struct capture_config *cfg)
 {
 	*cfg = (struct capture_config){
 		.mode = CAPTURE_REDIRECT,
-		.outbound_port = CAPTURE_OUTBOUND_PORT,
-		.inbound_port = CAPTURE_INBOUND_PORT,
-		.dns_port = CAPTURE_DNS_PORT,
-		.status_port = CAPTURE_STATUS_PORT,
-		.uid = CAPTURE_PROXY_ID,
-		.gid = CAPTURE_PROXY_ID,
+		.outbound_port = SIDECAR_OUTBOUND_PORT,
+		.inbound_port = SIDECAR_INBOUND_PORT,
+		.dns_port = SIDECAR_DNS_PORT,
+		.status_port = SIDECAR_METRICS_PORT,
+		.uid = SIDECAR_ID,
+		.gid = SIDECAR_ID,
 		.inbound.all = true,
 		.ranges.all = true,
 	};

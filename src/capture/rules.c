@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "capture/capture.h"
+#include "model/sidecar.h"
 
 /*
  * Row numbers (I1, O2, ...) are those of Istio's iptables program, which users' habits and
@@ -16,7 +17,8 @@
 enum { FAMILIES = 2 };
 static const char *const family_name[FAMILIES] = {"ip", "ip6"};
 
-static const uint16_t own_ports[] = {15021, 15090}; /* readiness, metrics: never captured inbound */
+static const uint16_t own_ports[] = {SIDECAR_HEALTH_PORT,
+				     SIDECAR_PROMETHEUS_PORT}; /* never captured inbound */
 
 /* The set of ports "{ 1, 2 }". False when there are none. */
 static bool put_ports(struct buf *b, const struct capture_ports *ports)
@@ -148,7 +150,7 @@ static void put_inbound(struct buf *b, const struct capture_config *cfg)
 	(void)buf_printf(b,
 			 "\tchain hark-inbound {\n"
 			 "\t\ttcp dport %d counter return comment \"I1: mesh tunnel\"\n",
-			 CAPTURE_TUNNEL_PORT);
+			 SIDECAR_TUNNEL_PORT);
 	if (cfg->inbound.all) {
 		struct capture_ports own = {.at = own_ports, .n = N_ELEMS(own_ports)};
 		struct capture_ports status = {.at = &cfg->status_port, .n = cfg->status_port != 0};

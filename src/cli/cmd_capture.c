@@ -5,13 +5,14 @@
 #include "base/mem.h"
 #include "capture/capture.h"
 #include "cli/commands.h"
+#include "model/sidecar.h"
 
 enum { PRINT_MAX = 1024 * 1024 };
 
 static const char *mode, *inbound, *not_inbound, *ranges, *not_ranges, *outbound, *not_outbound;
 static const char *not_ifaces, *reroute_ifaces, *status_port;
-static unsigned outbound_port = CAPTURE_OUTBOUND_PORT, inbound_port = CAPTURE_INBOUND_PORT;
-static unsigned dns_port = CAPTURE_DNS_PORT, uid = CAPTURE_PROXY_ID, gid = CAPTURE_PROXY_ID;
+static unsigned outbound_port = SIDECAR_OUTBOUND_PORT, inbound_port = SIDECAR_INBOUND_PORT;
+static unsigned dns_port = SIDECAR_DNS_PORT, uid = SIDECAR_ID, gid = SIDECAR_ID;
 static bool dns, now;
 static struct arg_list dns_servers;
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "local/mesh.h"
-#include "local/pod_container.h"
+#include "model/sidecar.h"
 #include "rest/client.h"
 
 enum { BODY_MAX = 256 * 1024 * 1024, CALL_TIMEOUT_MS = 60000 };

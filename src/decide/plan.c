@@ -2,11 +2,11 @@
 
 #include "base/mem.h"
 #include "decide/internal.h"
+#include "model/sidecar.h"
 
 bool own_port(uint16_t port)
 {
-	enum { OUTBOUND_PORT = 15001, INBOUND_PORT = 15006 };
-	return port == OUTBOUND_PORT || port == INBOUND_PORT;
+	return port == SIDECAR_OUTBOUND_PORT || port == SIDECAR_INBOUND_PORT;
 }
 
 void plan_init(struct plan *p, const struct view *v, enum live_side side, const struct addr *to)

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "local/pod_run.h"
 #include "local/pod_setup.h"
+#include "model/sidecar.h"
 
 enum {
 	PAUSE_FIRST_S = 1,

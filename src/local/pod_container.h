@@ -17,8 +17,6 @@
 #include "loop/loop.h"
 #include "model/kinds.h"
 
-#define SIDECAR_NAME "istio-proxy"
-
 struct pod_run;
 
 enum container_role { ROLE_SIDECAR, ROLE_INIT, ROLE_APP };

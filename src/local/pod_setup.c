@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "local/files.h"
 #include "local/pod_net.h"
 #include "local/volume.h"
+#include "model/sidecar.h"
 
-enum { MAX_FILES = 1024, STATUS_PORT = 15021 };
+enum { MAX_FILES = 1024 };
 
 static const struct pod_spec *spec_of(const struct pod_run *run)
 {
@@ -79,11 +81,8 @@ bool pod_setup_volumes(struct pod_run *run, struct err *err)
 			ok = setup_config(run, v, run->volume_paths[i], err);
 			break;
 		case VOLUME_HOST_PATH:
-			if (strlen(v->host_path) >= NODE_PATH_LEN)
-				ok = err_set(err, ERR_LIMIT, "volume %s: its path is too long",
-					     v->name);
-			else
-				strcpy(run->volume_paths[i], v->host_path);
+			ok = path_make(run->volume_paths[i], err, "%s", v->host_path) ||
+			     err_wrap(err, "volume %s", v->name);
 			break;
 		}
 		if (!ok)
@@ -149,6 +148,7 @@ static const char *field_value(const struct pod_run *run, const char *path, stru
 	return value;
 }
 
+/* *OUT is NULL for a variable that is optional and not to be had. */
 static bool env_value(const struct pod_run *run, const struct env_var *var, struct arena *arena,
 		      const char **out, struct err *err)
 {
@@ -164,8 +164,9 @@ static bool env_value(const struct pod_run *run, const struct env_var *var, stru
 			map ? pairs_get(&map->config_map->data, var->config_map_key) : NULL;
 		/* the store's object may be replaced at any time */
 		*out = value ? arena_dup(arena, slice_of(value)) : NULL;
-		return *out || err_set(err, ERR_NOT_FOUND, "env %s: ConfigMap %s has no key %s",
-				       var->name, var->config_map, var->config_map_key);
+		return *out || var->optional ||
+		       err_set(err, ERR_NOT_FOUND, "env %s: ConfigMap %s has no key %s", var->name,
+			       var->config_map, var->config_map_key);
 	}
 	return true;
 }
@@ -174,13 +175,15 @@ static bool setup_env(const struct pod_run *run, const struct container *c, stru
 		      struct container_spec *out, struct err *err)
 {
 	struct container_env *env = arena_array(arena, c->n_env + 1, sizeof(*env));
+	size_t n = 0;
 	for (size_t i = 0; i < c->n_env; i++) {
-		env[i].name = c->env[i].name;
-		if (!env_value(run, &c->env[i], arena, &env[i].value, err))
+		env[n].name = c->env[i].name;
+		if (!env_value(run, &c->env[i], arena, &env[n].value, err))
 			return false;
+		n += env[n].value != NULL;
 	}
 	out->env = env;
-	out->n_env = c->n_env;
+	out->n_env = n;
 	return true;
 }
 
@@ -265,10 +268,20 @@ static const char *resolv_conf(const struct pod_run *run, struct arena *arena)
 			    cfg->zone);
 }
 
+/* The mesh's `concurrency` counts for sidecars that start from now on; 0: one worker per core. */
+static unsigned sidecar_workers(const struct pod_run *run, struct arena *arena)
+{
+	struct mesh_config mesh;
+	const struct object *map =
+		store_get(pods_store(run->pods), KIND_CONFIG_MAP, MESH_CONFIG_NS, MESH_CONFIG_NAME);
+	return mesh_config_decode(map, arena, &mesh, NULL) ? mesh.workers : 0;
+}
+
 static void setup_sidecar(const struct pod_run *run, struct arena *arena,
 			  struct container_spec *out)
 {
-	static const char *const argv[] = {"/proc/self/exe", "proxy", NULL};
+	const char *const argv[] = {"/proc/self/exe", "proxy", "--workers",
+				    arena_printf(arena, "%u", sidecar_workers(run, arena))};
 	const struct container_env env[] = {
 		{"POD_NAME", run->object->meta.name},
 		{"POD_NAMESPACE", run->object->meta.ns},
@@ -277,20 +290,22 @@ static void setup_sidecar(const struct pod_run *run, struct arena *arena,
 	};
 	const struct container_mount mount = {.source = pods_cfg(run->pods)->api_socket,
 					      .target = "/run/hark/api.sock"};
+	const char **argv_copy = arena_array(arena, N_ELEMS(argv), sizeof(*argv_copy));
 	struct container_env *env_copy = arena_array(arena, N_ELEMS(env), sizeof(*env_copy));
 	struct container_mount *mount_copy = arena_array(arena, 1, sizeof(*mount_copy));
 
+	memcpy(argv_copy, argv, sizeof(argv));
 	memcpy(env_copy, env, sizeof(env));
 	*mount_copy = mount;
-	out->argv = argv;
-	out->n_argv = 2;
+	out->argv = argv_copy;
+	out->n_argv = N_ELEMS(argv);
 	out->env = env_copy;
 	out->n_env = N_ELEMS(env);
 	out->mounts = mount_copy;
 	out->n_mounts = 1;
 	out->has_user = out->has_group = true;
-	out->user = CAPTURE_PROXY_ID;
-	out->group = CAPTURE_PROXY_ID;
+	out->user = SIDECAR_ID;
+	out->group = SIDECAR_ID;
 	out->caps = 0;
 	out->no_new_privs = true;
 	out->raise_nofile = true;
@@ -339,7 +354,7 @@ bool pod_setup_probe(const struct container_life *life, struct probe_spec *out)
 	probe_spec_init(out);
 	if (!life->spec) {
 		out->kind = PROBE_HTTP;
-		out->port = STATUS_PORT;
+		out->port = SIDECAR_HEALTH_PORT;
 		out->path = "/healthz/ready";
 		out->period_s = 2;
 		out->failure_threshold = 4;

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "local/exec.h"
 #include "local/netns.h"
+#include "model/sidecar.h"
 #include "net/addr.h"
 #include "net/sock.h"
 
@@ -181,11 +182,9 @@ static bool start_connect(struct prober *p, struct err *err)
 {
 	bool v4 = !ip_is_any(&p->pod->v4);
 	struct addr to = {.ip = v4 ? p->pod->v4 : p->pod->v6, .port = p->spec.port};
-	struct addr from = {0};
+	struct addr from = {.ip = sidecar_source(v4)};
 	struct sockaddr_storage sa;
 	int on = 1;
-	/* Not seen by the capture rules, as the sidecar's own connections to the application. */
-	MUST(ip_parse(v4 ? SLICE("127.0.0.6") : SLICE("::6"), &from.ip));
 	int fd = netns_socket(p->pod->netns_fd, v4 ? AF_INET : AF_INET6, SOCK_STREAM, err);
 	if (fd < 0)
 		return false;

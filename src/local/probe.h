@@ -11,8 +11,8 @@
  * A container is not ready until its probe has succeeded. Network probes connect from inside the
  * Pod to the Pod's own address, from 127.0.0.6 (::6), which the capture rules leave alone: they
  * reach the application and not the sidecar. Until the first success the probe runs every
- * PROBE_STARTUP_MS or faster, so that start-up is not rounded up to whole seconds; afterwards every period_s.
- * Nothing blocks.
+ * PROBE_STARTUP_MS or faster, so that start-up is not rounded up to whole seconds; afterwards every
+ * period_s. Nothing blocks.
  */
 #pragma once
 #include <stdbool.h>

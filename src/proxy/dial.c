@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "model/sidecar.h"
 #include "net/sock.h"
 #include "proxy/worker.h"
 
@@ -74,9 +75,7 @@ static bool next_address(struct conn *c, struct addr *to, const struct workload 
 
 static bool connect_to(struct conn *c, const struct addr *to)
 {
-	/* Capture lets through what comes from here to the own Pod's address. */
-	static const struct ip v6_source = {{[15] = 6}};
-	struct addr src = {.ip = ip_is_v4(&to->ip) ? ip_v4(0x7f000006) : v6_source};
+	struct addr src = {.ip = sidecar_source(ip_is_v4(&to->ip))};
 	struct err err = {0};
 	c->server.fd = net_connect(to, c->plan.bind_app_source ? &src : NULL, &err);
 	if (c->server.fd < 0) {

@@ -14,6 +14,7 @@
 #include "base/json_out.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/sidecar.h"
 #include "net/sock.h"
 #include "proxy/main_thread.h"
 
@@ -31,10 +32,10 @@ void proxy_config_default(struct proxy_config *cfg)
 		.api = "unix:/run/hark/api.sock",
 		.ns = ns ? ns : "default",
 		.pod = pod ? pod : "",
-		.admin_port = PORT_ADMIN,
-		.metrics_port = PORT_METRICS,
-		.health_port = PORT_HEALTH,
-		.prometheus_port = PORT_PROMETHEUS,
+		.admin_port = SIDECAR_ADMIN_PORT,
+		.metrics_port = SIDECAR_METRICS_PORT,
+		.health_port = SIDECAR_HEALTH_PORT,
+		.prometheus_port = SIDECAR_PROMETHEUS_PORT,
 		.drain_s = UINT_MAX,
 	};
 }
@@ -214,9 +215,9 @@ static void fill_setup(struct proxy *p)
 		return;
 	}
 	s->rows[s->n_rows++] =
-		(struct listen_row){LISTEN_OUTBOUND, {.ip = any, .port = PORT_OUTBOUND}};
+		(struct listen_row){LISTEN_OUTBOUND, {.ip = any, .port = SIDECAR_OUTBOUND_PORT}};
 	s->rows[s->n_rows++] =
-		(struct listen_row){LISTEN_INBOUND, {.ip = any, .port = PORT_INBOUND}};
+		(struct listen_row){LISTEN_INBOUND, {.ip = any, .port = SIDECAR_INBOUND_PORT}};
 }
 
 static bool watch_signals(struct proxy *p, struct err *err)

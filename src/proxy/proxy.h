@@ -13,15 +13,6 @@
 #pragma once
 #include "net/addr.h"
 
-enum {
-	PORT_OUTBOUND = 15001,
-	PORT_INBOUND = 15006,
-	PORT_ADMIN = 15000,
-	PORT_METRICS = 15020,
-	PORT_HEALTH = 15021,
-	PORT_PROMETHEUS = 15090,
-};
-
 struct proxy_config {
 	const char *api;        /* base of the API that serves the configuration */
 	const char *ns, *pod;   /* whose sidecar this is */

@@ -7,7 +7,6 @@
 
 #include "base/mem.h"
 #include "capture/capture.h"
-#include "capture/in_netns.h"
 #include "capture/nft.h"
 
 enum { RULES_MAX = 1024 * 1024 };
@@ -59,16 +58,6 @@ static bool apply(const struct capture_config *cfg, struct err *err)
 bool capture_apply(const struct capture_config *cfg, struct err *err)
 {
 	return apply(cfg, err) || err_wrap(err, "capture rules");
-}
-
-static bool apply_arg(void *arg, struct err *err)
-{
-	return capture_apply(arg, err);
-}
-
-bool capture_apply_in(int netns_fd, const struct capture_config *cfg, struct err *err)
-{
-	return in_netns(netns_fd, apply_arg, (void *)cfg, err);
 }
 
 bool capture_clean(struct err *err)

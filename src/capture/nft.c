@@ -3,7 +3,6 @@
 #include <nftables/libnftables.h>
 
 #include "base/slice.h"
-#include "capture/in_netns.h"
 
 /* The library's message has several lines: the error, then the command with a marker below. The
  * first line says it all but where; of the second we keep as much as fits. */
@@ -53,14 +52,4 @@ bool nft_run(const char *commands, struct err *err)
 bool nft_query(const char *commands, struct buf *out, struct err *err)
 {
 	return run(commands, out, err);
-}
-
-static bool run_text(void *arg, struct err *err)
-{
-	return nft_run(arg, err);
-}
-
-bool nft_run_in(int netns_fd, const char *commands, struct err *err)
-{
-	return in_netns(netns_fd, run_text, (void *)commands, err);
 }

@@ -367,13 +367,3 @@ bool container_running(const struct container_proc *c)
 {
 	return c->started && !c->gone;
 }
-
-pid_t container_pid(const struct container_proc *c)
-{
-	return c->pid;
-}
-
-const char *container_id(const struct container_proc *c)
-{
-	return c->id;
-}

@@ -4,13 +4,12 @@
  *
  *   struct container_spec spec = {.id = "shop.db-0.mariadb", .pod = net, .argv = argv, .n_argv = 2,
  *                                 .caps = CONTAINER_DEFAULT_CAPS, .log_path = path, ...};
- *   struct container_proc *c = container_start(node, &spec, &(struct container_ops){...}, pod,
- * &err);
- *   ... ops.started(ctx)                       // the command runs
- *   ... ops.exited(ctx, &exit)                 // once, always, a command that never started
- * included container_stop(c, 30);                     // SIGTERM, then SIGKILL after 30 s; exited()
- * follows container_free(c);                         // also from within exited(); kills what still
- * runs
+ *   struct container_ops ops = {started, exited};
+ *   struct container_proc *c = container_start(node, &spec, &ops, ctx, &err);
+ *   ... started(ctx)              // the command runs
+ *   ... exited(ctx, &exit)        // once, always, also for a command that never started
+ *   container_stop(c, 30);        // SIGTERM, then SIGKILL after 30 s; exited() follows
+ *   container_free(c);            // also from within exited(); kills what still runs
  *
  * PID 1 in there is a small init of ours: it reaps, passes SIGTERM on and ends with the command's
  * status; its end takes the container's other processes along. Restarting is the caller's business:
@@ -85,12 +84,7 @@ void container_stop(struct container_proc *c,
 		    unsigned grace_s);                  /* 0: SIGKILL now; again: sooner only */
 void container_free(struct container_proc *c);          /* exited() does not come any more */
 bool container_running(const struct container_proc *c); /* started, not exited */
-pid_t container_pid(const struct container_proc *c);    /* of its init, as the node counts */
-const char *container_id(const struct container_proc *c);
 
-/*
- * Kubernetes' $(VAR) in TEXT: a known name gives its value, an unknown one stays as it stands, "$$"
- * is
- * "$". malloc'd; free() it.
- */
+/* Kubernetes' $(VAR) in TEXT: a known name gives its value, an unknown one stays as it stands, "$$"
+ * is "$". malloc'd; free() it. */
 char *container_expand(const char *text, const struct container_env *env, size_t n_env);

@@ -29,7 +29,7 @@ struct pod_net {
 	struct node *node;
 	pid_t pid;    /* keeps the namespaces; as the node counts */
 	int pidfd;    /* of it */
-	int netns_fd; /* for netns_socket(), nft_run_in() */
+	int netns_fd; /* for netns_socket() */
 	struct ip v4, v6;
 	char hostname[64];
 	char link[16];               /* the node's end of the veth pair */

@@ -462,6 +462,8 @@ int main(int argc, char **argv)
 	if (!addr_parse(slice_of(argv[2]), &target))
 		return usage();
 	size_t count = strtoul(argv[3], NULL, 10);
+	if (count == 0)
+		return usage();
 	if (strcmp(argv[1], "rr") == 0 && argc >= 6) {
 		double rate = argc > 6 ? strtod(argv[6], NULL) : 0;
 		struct exchange x = {.size = strtoul(argv[4], NULL, 10),

@@ -4,8 +4,8 @@
  *   static const struct api_resource want[] = {{"Service", "/api/v1/services", NULL},
  *                                              {"Pod", "/api/v1/pods", NULL}};
  *   static const struct api_watch_events events = {on_object, on_synced, on_connected};
- *   struct api_watch *w = api_watch_new(loop, "unix:/run/hark/api.sock", want, 2, &events, app,
- * &err);
+ *   struct api_watch *w = api_watch_new(loop, "unix:/run/hark/api.sock", want, 2, &events, ctx,
+ *                                       &err);
  *
  * Each resource is listed and then watched on a connection of its own. A watch that ends is taken
  * up from its last resourceVersion; one whose version the server no longer has (410) is listed

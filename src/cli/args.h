@@ -2,9 +2,11 @@
  * Command lines from tables: one row per option, one struct per subcommand.
  *
  *   static const char *name = "default";
- *   static const struct arg_row rows[] = {{'n', "name", "NAME", "the mesh's name", ARG_TEXT,
- * &name}}; const struct command cmd_down = {"down", "[-n NAME]", "stop a mesh", NULL, rows,
- * N_ELEMS(rows), 0, 0, run_down};
+ *   static const struct arg_row rows[] = {
+ *           {'n', "name", "NAME", "the mesh's name", ARG_TEXT, &name},
+ *   };
+ *   const struct command cmd_down = {.name = "down", .summary = "stop a mesh", .rows = rows,
+ *                                    .n_rows = N_ELEMS(rows), .run = run_down};
  *
  * Options may stand before and after the operands; `--` ends them. Rows point to statics of the
  * command's file: a process runs one command once. Exit statuses: 0 done, 1 it could not be done,

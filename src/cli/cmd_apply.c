@@ -8,6 +8,8 @@
 #include "cli/wait.h"
 #include "rest/client.h"
 
+enum { ANSWER_MAX = 1024 * 1024 };
+
 static struct mesh_client client = MESH_CLIENT_INIT;
 static struct arg_list given;
 static bool wait_ready, ignore_missing;
@@ -111,7 +113,7 @@ static int delete_named(char **operands, unsigned n)
 		char path[1024];
 		unsigned code = 0;
 		struct buf out;
-		buf_init(&out, 1024 * 1024);
+		buf_init(&out, ANSWER_MAX);
 		api_path(kind, client.ns, operands[i], path, sizeof(path));
 		struct rest_ask ask = {.method = "DELETE", .path = path};
 		bool ok = rest_call(client.base, &ask, &code, &out, &err);

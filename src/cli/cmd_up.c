@@ -16,7 +16,7 @@
 #include "local/mesh.h"
 #include "rest/client.h"
 
-enum { NODE_LOG_LINES = 20, NODE_LOG_MAX = 16 * 1024 };
+enum { NODE_LOG_LINES = 20, NODE_LOG_MAX = 16 * 1024, MESSAGES_MAX = 1024 * 1024 };
 
 static const char *name = "default";
 static const char *pods_v4, *pods_v6, *services_v4, *services_v6;
@@ -215,7 +215,7 @@ static int run_up(char **operands, unsigned n)
 
 	if (given.n + n == 0)
 		return args_bad(&cmd_up, "nothing to run: give files with -f");
-	buf_init(&messages, 1024 * 1024);
+	buf_init(&messages, MESSAGES_MAX);
 	bool ok = file_list_read(&files, &given, operands, n, &err);
 	bool good = ok && apply_check(files.at, files.n, &messages);
 	fprintf(stderr, "%.*s", SLICE_FMT(buf_slice(&messages)));

@@ -57,9 +57,9 @@ const char *columns_age(const char *since, char *out, size_t out_len)
 		s = 0;
 	if (s < 120)
 		snprintf(out, out_len, "%llds", s);
-	else if (s < 120 * 60)
+	else if (s < 120LL * 60)
 		snprintf(out, out_len, "%lldm", s / 60);
-	else if (s < 48 * 3600)
+	else if (s < 48LL * 3600)
 		snprintf(out, out_len, "%lldh", s / 3600);
 	else
 		snprintf(out, out_len, "%lldd", s / 86400);

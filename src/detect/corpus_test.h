@@ -2,8 +2,10 @@
  * The corpus of real first words, for tests.
  *
  *   struct corpus c;
- *   corpus_load(&c, argv[1]);                  // the folder with index.txt; aborts when it is
- * wrong for (size_t i = 0; i < c.n; i++) ... c.words[i].bytes corpus_free(&c);
+ *   corpus_load(&c, argv[1]);          // the folder with index.txt; aborts when it is wrong
+ *   for (size_t i = 0; i < c.n; i++)
+ *           use(c.words[i].bytes);
+ *   corpus_free(&c);
  */
 #pragma once
 #include "detect/classify.h"

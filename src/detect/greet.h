@@ -3,8 +3,7 @@
  *
  *   struct greet g = greet_server(peeked);       // all bytes peeked so far, from the first
  *   if (g.kind == GREET_WORDS)
- *           log("protocol=%s", greet_name(g.protocol));   // "mysql", "smtp", ...; "tcp" when
- * unknown
+ *           use(greet_name(g.protocol));          // "mysql", "smtp", ...; "tcp" when unknown
  *
  * Only the kind decides anything. The protocol is for telemetry, a best answer for the bytes that
  * are there: it may be GREET_IS_UNKNOWN for a short prefix and better a moment later, and nobody

@@ -161,14 +161,11 @@ void cluster_name_read(struct slice name, struct slice zone, struct cluster_name
 		return;
 	}
 	size_t n = labels_of(name, labels);
+	out->kind = CLUSTER_NAME_NONE;
 	if (n == 0)
 		out->kind = CLUSTER_NAME_ZONE;
-	else if (n > MAX_LABELS)
-		out->kind = CLUSTER_NAME_NONE;
-	else if (slice_is(labels[0], "svc"))
+	else if (n <= MAX_LABELS && slice_is(labels[0], "svc"))
 		out->kind = below_svc(labels, n, out);
-	else if (slice_is(labels[0], "pod"))
+	else if (n <= MAX_LABELS && slice_is(labels[0], "pod"))
 		out->kind = below_pod(labels, n, out);
-	else
-		out->kind = CLUSTER_NAME_NONE;
 }

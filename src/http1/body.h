@@ -5,8 +5,7 @@
  *   http1_body_init(&b, http1_request_framing(&h), h.content_length, NULL);
  *   while (in.len && (v = http1_body_next(&b, &in, &piece)) == HTTP1_MORE)
  *           take(piece);                                    // borrowed from IN, may be empty
- *   if (v == HTTP1_DONE) ...                                // PIECE is the last one; IN is what
- * follows
+ *   if (v == HTTP1_DONE) ...                 // PIECE is the last one; IN is what follows
  *
  * A relay that forwards bodies as they came needs only how far IN moved. Chunk sizes, extensions
  * and trailers are checked and taken off (RFC 9112 7.1); the trailer section, its empty line

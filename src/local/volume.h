@@ -3,9 +3,8 @@
  *
  *   char path[NODE_PATH_LEN];
  *   if (!volume_empty_dir(node, "shop.db-0", "data", path, &err)) ...
- *   if (!volume_config(node, "shop.db-0", "conf", files, n, path, &err)) ...   // again: new
- * contents volume_remove_pod(node, "shop.db-0");                                      // with the
- * Pod
+ *   if (!volume_config(node, "shop.db-0", "conf", files, n, path, &err)) ...  // again: new contents
+ *   volume_remove_pod(node, "shop.db-0");                                     // with the Pod
  *
  * They live on the mesh's tmpfs, shared by the Pod's containers. A hostPath volume is not here: its
  * source is the host's path itself. Names are Kubernetes names; POD is the Pod's id,
@@ -29,11 +28,8 @@ struct volume_file {
  */
 bool volume_empty_dir(struct node *node, const char *pod, const char *name,
 		      char path[NODE_PATH_LEN], struct err *err) MUST_CHECK;
-/*
- * A folder with exactly FILES. Called again for the same volume it swaps all files at once (through
- * a
- * `..data` link, as kubelet does), so that a reader sees the old set or the new one.
- */
+/* A folder with exactly FILES. Called again for the same volume it swaps all files at once (through
+ * a `..data` link, as kubelet does), so that a reader sees the old set or the new one. */
 bool volume_config(struct node *node, const char *pod, const char *name,
 		   const struct volume_file *files, size_t n, char path[NODE_PATH_LEN],
 		   struct err *err) MUST_CHECK;

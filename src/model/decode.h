@@ -34,8 +34,7 @@ enum field_type {
 	FIELD_TYPE_UINT, /* an integer in min..max, into an unsigned member of any width */
 	FIELD_TYPE_BOOL,
 	FIELD_TYPE_ENUM,     /* one of words, whose index is the value */
-	FIELD_TYPE_DURATION, /* "1.5s", "2m", "100ms"; in units of `max` nanoseconds, `min` or more
-			      */
+	FIELD_TYPE_DURATION, /* "1.5s", "100ms"; in units of `max` nanoseconds, `min` or more */
 	FIELD_TYPE_PAIRS,    /* an object of strings */
 	FIELD_TYPE_STRINGS,  /* a list of strings, NULL-terminated */
 	FIELD_TYPE_STRUCT,

@@ -4,8 +4,7 @@
  *   struct node *root;
  *   if (!node_from_json(arena, text, &root, &err)) ...          // what the API carries
  *   const struct node *port = node_at(root, "spec.ports[0].port");
- *   if (!node_write_json(root, &buf)) ...                        // canonical: keys sorted, no
- * spaces
+ *   if (!node_write_json(root, &buf)) ...             // canonical: keys sorted, no spaces
  *
  * People's YAML becomes the same tree, with the place of each node (node_yaml.h). Everything lives
  * in the arena. A tree belongs to one thread. Texts hold no NUL, so that they may become C strings.

@@ -8,7 +8,10 @@
 #include "net/sock.h"
 #include "proxy/main_thread.h"
 
-enum { ANSWER_BYTES = 64 << 20 }; /* of one answer, at most */
+enum {
+	ANSWER_BYTES = 64 << 20, /* of one answer, at most */
+	BODY_BYTES = 64 * 1024,
+};
 
 static const char json_type[] = "application/json";
 
@@ -185,7 +188,7 @@ static const struct {
 static struct rest_server *serve(struct proxy *p, const char *name, unsigned which)
 {
 	/* Small: these are for people and probes. */
-	static const struct rest_limits limits = {.body_bytes = 64 * 1024, .connections = 64};
+	static const struct rest_limits limits = {.body_bytes = BODY_BYTES, .connections = 64};
 	struct rest_server *s = rest_server_new(p->loop, name, &limits);
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
 		if (routes[i].on & which)

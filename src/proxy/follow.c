@@ -13,7 +13,7 @@ enum { LIVE_MAX = 16384 };
 /* The order is that of `kinds` below. */
 static const struct api_resource resources[] = {
 	{"Namespace", "/api/v1/namespaces", NULL},
-	{"ConfigMap", "/api/v1/namespaces/istio-system/configmaps", NULL},
+	{"ConfigMap", "/api/v1/namespaces/" MESH_CONFIG_NS "/configmaps", NULL},
 	{"Service", "/api/v1/services", NULL},
 	{"EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", NULL},
 	{"Pod", "/api/v1/pods", NULL},

@@ -17,6 +17,8 @@
 
 enum { LIMIT_MS = 10000 };
 
+enum { CONFIG_MAX = 64 * 1024 };
+
 static const struct addr any_port = {
 	.ip = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1}}};
 
@@ -31,7 +33,7 @@ static struct object *mesh_object(const char *yaml)
 	struct buf text;
 	struct json_out j;
 	struct err err = {0};
-	buf_init(&text, 64 * 1024);
+	buf_init(&text, CONFIG_MAX);
 	json_out_init(&j, &text);
 	json_open_object(&j, NULL);
 	json_cstr(&j, "apiVersion", "v1");
@@ -72,6 +74,12 @@ static int limited(int fd)
 	return fd;
 }
 
+static int worker_fd(const struct worker *w)
+{
+	MUST(w);
+	return w->listeners[0].io.fd;
+}
+
 void testbed_start(struct testbed *tb, const struct testbed_setup *with)
 {
 	struct err err = {0};
@@ -95,7 +103,8 @@ void testbed_start(struct testbed *tb, const struct testbed_setup *with)
 	for (unsigned i = 0; i < n; i++) {
 		tb->workers[i] = worker_new(&tb->setup, i, &err);
 		must_work(tb->workers[i] != NULL, &err);
-		assert_true(net_local_addr(tb->workers[0]->listeners[0].io.fd, &tb->through));
+		if (i == 0)
+			assert_true(net_local_addr(worker_fd(tb->workers[i]), &tb->through));
 		tb->setup.rows[0].on = tb->through; /* the others listen on the same port */
 		must_work(worker_start(tb->workers[i], &err), &err);
 		worker_set_view(tb->workers[i], tb->view);

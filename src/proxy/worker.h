@@ -3,8 +3,9 @@
  *
  *   struct worker *w = worker_new(&setup, i, &err);    // listeners open, nobody accepted yet
  *   worker_start(w, &err);                             // its thread runs
- *   worker_set_view(w, view);                          // by message; the first one begins
- * accepting worker_stop(w); worker_free(w);                    // closes what still lives
+ *   worker_set_view(w, view);                          // by message; from the first one it accepts
+ *   worker_stop(w);                                    // closes what still lives
+ *   worker_free(w);
  *
  * The main thread talks to a worker only by messages to its loop. Workers share the view, live
  * cells and the table of sources, all of which are immutable or atomic.

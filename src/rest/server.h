@@ -58,10 +58,9 @@ struct rest_server *rest_server_new(struct loop *loop, const char *name,
 				    const struct rest_limits *limits);
 /* The server owns FD from here on, also after failure. Several listeners are fine. */
 bool rest_server_listen_fd(struct rest_server *s, int fd, struct err *err) MUST_CHECK;
-/* METHOD NULL: all of them; GET answers HEAD too. PATH is exact, or ends in a slash and an
- * asterisk: that path and all below it. Exact wins over prefix, long prefix over short, a named
- * method over NULL; a route put twice replaces the first. No route: 404; only for other methods:
- * 405. */
+/* METHOD NULL: all of them; GET answers HEAD too. PATH is exact, or ends in a slash and three dots:
+ * that path and all below it. Exact wins over prefix, long prefix over short, a named method over
+ * NULL; a route put twice replaces the first. No route: 404; only for other methods: 405. */
 void rest_route(struct rest_server *s, const char *method, const char *path, rest_handler *handler,
 		void *ctx);
 struct rest_server_stats rest_server_stats(const struct rest_server *s);

@@ -7,9 +7,8 @@
 
 #include "local/exec.h"
 #include "local/netns.h"
-#include "local/pod_container.h"
+#include "model/sidecar.h"
 #include "net/sock.h"
-#include "proxy/proxy.h"
 #include "rest/client.h"
 
 enum { CONNECT_MS = 5000, ANSWER_MS = 10000 };
@@ -21,7 +20,7 @@ bool sidecar_is_there(const json_t *pod)
 
 static bool dial(int fd, struct err *err)
 {
-	struct addr admin = {.ip = ip_v4(INADDR_LOOPBACK), .port = PORT_ADMIN};
+	struct addr admin = {.ip = ip_v4(INADDR_LOOPBACK), .port = SIDECAR_ADMIN_PORT};
 	struct sockaddr_storage sa;
 	struct pollfd made = {.fd = fd, .events = POLLOUT};
 	socklen_t len = addr_to_sockaddr(&admin, &sa);

@@ -14,7 +14,7 @@
 
 enum { REPORT_S = 5 }; /* how often a living connection's bytes are told to the metrics */
 
-_Static_assert(sizeof(struct conn) <= 960, "an idle connection has to cost less than 1 KiB");
+_Static_assert(sizeof(struct conn) <= 784, "an idle connection has to cost less than 1 KiB");
 
 #define TO(s) (1u << CONN_##s)
 static const struct {
@@ -327,7 +327,7 @@ static void free_conn(struct deferred *d);
 static void plan_fixed(struct conn *c)
 {
 	const struct worker_setup *s = c->worker->setup;
-	const struct mesh_config *mesh = view_mesh(c->view);
+	const struct mesh_config *mesh = view_mesh(c->record.view);
 	c->plan = (struct plan){
 		.action = s->fixed_detect ? PLAN_DETECT : PLAN_RELAY,
 		.destination = DEST_PASSTHROUGH,
@@ -350,7 +350,7 @@ static void make_plan(struct conn *c, enum listen_kind kind)
 	switch (kind) {
 	case LISTEN_OUTBOUND: {
 		struct outbound_facts facts = {.dst = rec->original_dst};
-		decide_outbound(c->view, &facts, &c->plan);
+		decide_outbound(c->record.view, &facts, &c->plan);
 		return;
 	}
 	case LISTEN_INBOUND: {
@@ -359,7 +359,7 @@ static void make_plan(struct conn *c, enum listen_kind kind)
 					      .dst = rec->original_dst,
 					      .source_speaks_tls =
 						      tls_sources_has(t, &rec->client.ip)};
-		decide_inbound(c->view, &facts, &c->plan);
+		decide_inbound(c->record.view, &facts, &c->plan);
 		return;
 	}
 	case LISTEN_FIXED:
@@ -411,14 +411,12 @@ void conn_accept(struct worker *w, enum listen_kind kind, int fd, const struct a
 	c->client = (struct io){fd, on_client};
 	c->server = (struct io){-1, on_server};
 	c->timer.fire = on_connect_timeout;
-	c->free.run = free_conn;
-	c->view = view_get(w->view);
 	c->record = (struct conn_record){
 		.id = ++w->next_id * w->setup->n_workers + w->index,
 		.start_ns = clock_ns(),
 		.client = *peer,
 		.original_dst = original_dst(w, kind, fd),
-		.view = c->view,
+		.view = view_get(w->view),
 		.plan = &c->plan,
 	};
 	TAILQ_INSERT_TAIL(&w->conns[CONN_ACCEPTED], c, link);
@@ -461,7 +459,7 @@ static void free_conn(struct deferred *d)
 {
 	struct conn *c = CONTAINER_OF(d, struct conn, free);
 	TAILQ_REMOVE(&c->worker->conns[CONN_CLOSED], c, link);
-	view_put(c->view);
+	view_put((struct view *)c->record.view);
 	free(c);
 }
 
@@ -481,7 +479,7 @@ void conn_close(struct conn *c, enum end_reason why, enum conn_close with)
 	flow_fini(&c->up, &w->tools);
 	flow_fini(&c->down, &w->tools);
 	if (c->in_turn)
-		TAILQ_REMOVE(&w->turn, c, turn);
+		TAILQ_REMOVE(&w->turn, c, queue);
 	loop_forget(w->loop, &c->client);
 	(void)close(c->client.fd); /* all that was to be said has been said */
 	c->client.fd = -1;
@@ -490,5 +488,6 @@ void conn_close(struct conn *c, enum end_reason why, enum conn_close with)
 	worker_log_due(w);
 	conn_go(c, CONN_CLOSED);
 	worker_conn_gone(w);
+	c->free.run = free_conn;
 	loop_defer(w->loop, &c->free);
 }

@@ -54,7 +54,12 @@ struct conn {
 	enum upstream_state upstream; /* of the socket towards the server */
 	struct worker *worker;
 	TAILQ_ENTRY(conn) link; /* in the worker's list of this state */
-	TAILQ_ENTRY(conn) turn; /* in the list of those whose share of a turn was used up */
+	union {
+		TAILQ_ENTRY(conn)
+		queue;                /* for a place in the early budget (CONN_FIRST_WORD), or
+					    for the next turn (CONN_RELAY, CONN_DRAIN) */
+		struct deferred free; /* CONN_CLOSED */
+	};
 	bool in_turn;
 	bool teach_greeting; /* the server greeted; learnt when the client answers */
 	bool guessed;        /* the greeting went out on a guess: a ClientHello now refutes it */
@@ -70,10 +75,8 @@ struct conn {
 	const struct view_endpoint *endpoint; /* the one dialled; NULL: not an endpoint's address */
 	enum end_reason failure;              /* why dialling failed */
 
-	struct view *view; /* one reference */
 	struct plan plan;
-	struct conn_record record;
-	struct deferred free;
+	struct conn_record record; /* holds one reference to its view */
 };
 
 TAILQ_HEAD(conn_list, conn);

@@ -50,7 +50,7 @@ void dial_start(struct conn *c)
 	c->failure = END_NO_ENDPOINT;
 	if (c->plan.destination != DEST_SERVICE)
 		return;
-	const struct mesh_config *mesh = view_mesh(c->view);
+	const struct mesh_config *mesh = view_mesh(c->record.view);
 	balance_start(&c->balance, c->plan.port, mesh->lb, ip_is_v4(&c->record.original_dst.ip),
 		      worker_random(c->worker), clock_ns());
 }
@@ -135,7 +135,7 @@ enum dial_result dial_event(struct conn *c, uint32_t events)
 	timer_cancel(c->worker->loop, &c->timer);
 	c->upstream = UPSTREAM_OPEN;
 	/* A socket that cannot be tuned still carries bytes. */
-	(void)net_tune(c->server.fd, view_mesh(c->view)->keepalive_s);
+	(void)net_tune(c->server.fd, view_mesh(c->record.view)->keepalive_s);
 	return DIAL_MADE;
 }
 

@@ -18,7 +18,6 @@ struct race {
 	bool place;                  /* holds a place in the budgets */
 	bool by_source;              /* counted there by the client's address too */
 	bool waiting;                /* in the worker's queue for one */
-	TAILQ_ENTRY(race) queue;
 };
 
 enum { RETRY_SCAN = 32 }; /* how far down the queue a freed place is offered */
@@ -48,7 +47,7 @@ static void give_place_back(struct conn *c)
 	struct race *r = c->race;
 	struct worker *w = c->worker;
 	if (r->waiting)
-		TAILQ_REMOVE(&w->early_queue, r, queue);
+		TAILQ_REMOVE(&w->early_queue, c, queue);
 	if (r->place) {
 		early_release(&w->early, budget_source(c), c->plan.live);
 		worker_retry_due(w);
@@ -90,16 +89,16 @@ static bool open_early(struct conn *c)
 	struct race *r = c->race;
 	struct worker *w = c->worker;
 	r->by_source = counts_by_source(c);
-	if (!early_take(&w->early, view_mesh(c->view), budget_source(c), c->plan.live)) {
+	if (!early_take(&w->early, view_mesh(c->record.view), budget_source(c), c->plan.live)) {
 		if (!r->waiting) {
 			observe_early(w->metrics, EARLY_NO_BUDGET);
-			TAILQ_INSERT_TAIL(&w->early_queue, r, queue);
+			TAILQ_INSERT_TAIL(&w->early_queue, c, queue);
 		}
 		r->waiting = true;
 		return false;
 	}
 	if (r->waiting)
-		TAILQ_REMOVE(&w->early_queue, r, queue);
+		TAILQ_REMOVE(&w->early_queue, c, queue);
 	r->waiting = false;
 	r->place = true;
 	c->record.early = true;
@@ -110,13 +109,13 @@ static bool open_early(struct conn *c)
 
 void race_retry(struct worker *w)
 {
-	struct race *r = TAILQ_FIRST(&w->early_queue);
-	for (unsigned missed = 0; r && missed < RETRY_SCAN;) {
-		struct race *next = TAILQ_NEXT(r, queue);
-		if (!open_early(r->conn))
+	struct conn *c = TAILQ_FIRST(&w->early_queue);
+	for (unsigned missed = 0; c && missed < RETRY_SCAN;) {
+		struct conn *next = TAILQ_NEXT(c, queue);
+		if (!open_early(c))
 			missed++;
-		/* R may be gone; NEXT is not: opening one connection ends no other. */
-		r = next;
+		/* C may be closed now; NEXT is not: opening one connection ends no other. */
+		c = next;
 	}
 }
 

@@ -13,8 +13,6 @@
 #pragma once
 #include "proxy/conn.h"
 
-TAILQ_HEAD(race_list, race);
-
 void race_start(struct conn *c);
 void race_client(struct conn *c, uint32_t events);
 void race_server(struct conn *c, uint32_t events);

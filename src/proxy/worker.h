@@ -75,7 +75,7 @@ struct worker {
 	uint32_t random;
 
 	struct early_budget early;    /* sources.h */
-	struct race_list early_queue; /* of those that wait for a place in it */
+	struct conn_list early_queue; /* those that wait for a place in it */
 	struct deferred early_retry;
 	bool retry_due;
 

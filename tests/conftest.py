@@ -23,7 +23,8 @@ def hark(*args, stdin=None, check=True, timeout=LIMIT):
     done = subprocess.run([HARK, *args], input=stdin, capture_output=True, text=True, timeout=timeout,
                           **({} if stdin is not None else {"stdin": None}))
     if check and done.returncode:
-        raise AssertionError(f"hark {' '.join(args)[:300]} exited with {done.returncode}:\n{done.stderr}{done.stdout}")
+        shown = " ".join(a if len(a) < 200 else "..." for a in args)
+        raise AssertionError(f"hark {shown} exited with {done.returncode}:\n{done.stderr}{done.stdout}")
     return done
 
 

@@ -210,8 +210,9 @@ def test_2000_connections_at_once(both, port):
 
 
 def test_300_clients_of_one_pod_wait_for_a_slow_greeting(meshed):
-    """More than any budget of early connections allows one source: a budget must not become a stall."""
-    assert meshed.call(clients.greeted_crowd, "odd", 9002, 300) == 300
+    """As long as one of them would wait: no budget of early connections stands in their way."""
+    waits = meshed.call(clients.greeted_crowd, "odd", 9002, 300)
+    assert len(waits) == 300 and max(waits) < 3000 + 2 * AT_ONCE_MS
 
 
 # --- restarts -------------------------------------------------------------------------------------------------------

@@ -266,7 +266,7 @@ struct mesh_config {
 					default 1s */
 	uint32_t tcp_idle_timeout_s; /* tcpIdleTimeout, default 0: none */
 	uint32_t early_per_source, early_per_destination,
-		early_per_worker; /* budgets of early connections: 64, 1024, 4096 */
+		early_per_worker; /* budgets of early connections: 512, 1024, 4096 */
 	uint32_t drain_s;         /* terminationDrain, default 30 */
 	uint32_t workers;         /* concurrency, default 0: one per core */
 };

@@ -25,7 +25,7 @@ void mesh_config_default(struct mesh_config *out)
 		.head_start_us = 2000,
 		.tls_window_max_us = 50000,
 		.partial_word_ms = 1000,
-		.early_per_source = 64,
+		.early_per_source = 512,
 		.early_per_destination = 1024,
 		.early_per_worker = 4096,
 		.drain_s = 30,

@@ -42,7 +42,7 @@ static void defaults(void **state)
 	assert_int_equal(m.tls_window_max_us, 50000);
 	assert_int_equal(m.partial_word_ms, 1000);
 	assert_int_equal(m.tcp_idle_timeout_s, 0);
-	assert_int_equal(m.early_per_source, 64);
+	assert_int_equal(m.early_per_source, 512);
 	assert_int_equal(m.early_per_destination, 1024);
 	assert_int_equal(m.early_per_worker, 4096);
 	assert_int_equal(m.drain_s, 30);

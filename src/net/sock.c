@@ -199,6 +199,11 @@ bool net_tune(int fd, unsigned keepalive_s)
 {
 	if (!set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1) || !set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1))
 		return false;
+	return net_keepalive(fd, keepalive_s);
+}
+
+bool net_keepalive(int fd, unsigned keepalive_s)
+{
 	if (keepalive_s == 0)
 		return true;
 	int s = (int)(keepalive_s > 32767 ? 32767 : keepalive_s);

@@ -43,6 +43,7 @@ bool net_peer_addr(int fd, struct addr *out);
  * KEEPALIVE_S of silence; 0: off). On a listener: what it accepts inherits all of it. Failure is
  * not fatal to a connection: false with errno. */
 bool net_tune(int fd, unsigned keepalive_s);
+bool net_keepalive(int fd, unsigned keepalive_s); /* that part alone */
 /* The kernel's smoothed round trip in microseconds, 0 when it has no sample yet. TCP_INFO, tcp(7).
  */
 uint32_t net_rtt_us(int fd);

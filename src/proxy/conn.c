@@ -134,12 +134,15 @@ static void reset_from(struct conn *c, enum side side)
 static void on_fin(struct conn *c, struct flow *f)
 {
 	struct flow *other = f == &c->up ? &c->down : &c->up;
+	int to_fd = f == &c->up ? c->server.fd : c->client.fd;
 	switch (other->state) {
 	case FLOW_OPEN:
+		(void)shutdown(to_fd,
+			       SHUT_WR); /* fails only where nobody is left, who will say so */
 		c->record.end = sender(c, f) == SIDE_CLIENT ? END_CLIENT_CLOSED : END_SERVER_CLOSED;
 		conn_go(c, CONN_DRAIN);
 		return;
-	case FLOW_ENDED:
+	case FLOW_ENDED: /* nothing is unread on either side: close() sends FIN */
 		conn_close(c, c->record.end, CLOSE_FIN);
 		return;
 	case FLOW_BROKEN: /* all that the peer had said before it went away is handed on now */
@@ -438,6 +441,12 @@ struct conn_record *conn_record(struct conn *c)
 void conn_sweep(struct conn *c)
 {
 	uint64_t bytes = c->up.bytes + c->down.bytes;
+	if (!c->kept_alive && c->upstream == UPSTREAM_OPEN) {
+		/* Not while dialling: most connections do not live long enough to need it. */
+		c->kept_alive = true;
+		(void)net_keepalive(c->server.fd,
+				    view_mesh(c->record.view)->keepalive_s); /* a help */
+	}
 	bool quiet = bytes == c->swept_bytes;
 	c->swept_bytes = bytes;
 	c->quiet_s = quiet ? c->quiet_s + 1 : 0;

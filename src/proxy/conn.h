@@ -61,6 +61,7 @@ struct conn {
 		struct deferred free; /* CONN_CLOSED */
 	};
 	bool in_turn;
+	bool kept_alive;     /* keepalive is set on the server's socket */
 	bool teach_greeting; /* the server greeted; learnt when the client answers */
 	bool guessed;        /* the greeting went out on a guess: a ClientHello now refutes it */
 	struct io client, server; /* fd -1: none */

@@ -127,15 +127,16 @@ enum dial_result dial_event(struct conn *c, uint32_t events)
 {
 	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 		return DIAL_UNDER_WAY;
-	int error = net_connect_result(c->server.fd);
-	if (error == 0 && !(events & EPOLLOUT))
-		error = ECONNRESET;
-	if (error)
-		return try_another(c, error);
+	if (events & (EPOLLERR | EPOLLHUP)) {
+		int error = net_connect_result(c->server.fd);
+		/* No error: made, and ended by both sides since. */
+		if (error || !(events & EPOLLOUT))
+			return try_another(c, error ? error : ECONNRESET);
+	}
 	timer_cancel(c->worker->loop, &c->timer);
 	c->upstream = UPSTREAM_OPEN;
 	/* A socket that cannot be tuned still carries bytes. */
-	(void)net_tune(c->server.fd, view_mesh(c->record.view)->keepalive_s);
+	(void)net_tune(c->server.fd, 0); /* keepalive: conn_sweep() */
 	return DIAL_MADE;
 }
 

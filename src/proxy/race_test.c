@@ -216,6 +216,19 @@ static void budget_makes_others_wait_their_turn(void **state)
 	testbed_stop(&few);
 }
 
+static void silence_ends_where_asked_for(void **state)
+{
+	(void)state;
+	struct testbed idle;
+	testbed_start(&idle,
+		      &(struct testbed_setup){.detect = true, .mesh = "tcpIdleTimeout: 1s\n"});
+	struct peers p = testbed_peers(&idle);
+	expect_end(p.client);
+	expect_end(p.server);
+	peers_close(&p);
+	testbed_stop(&idle);
+}
+
 static void many_silent_clients(void **state)
 {
 	(void)state;
@@ -247,6 +260,7 @@ int main(void)
 		cmocka_unit_test(silent_client_that_resets),
 		cmocka_unit_test(endless_greeting),
 		cmocka_unit_test(budget_makes_others_wait_their_turn),
+		cmocka_unit_test(silence_ends_where_asked_for),
 		cmocka_unit_test(many_silent_clients),
 	};
 	return cmocka_run_group_tests(tests, start, stop);

@@ -25,7 +25,7 @@ static bool would_block(void)
 }
 
 /* A read gave N, which is not positive. */
-static enum flow_result read_ended(struct flow *f, int to, ssize_t n)
+static enum flow_result read_ended(struct flow *f, ssize_t n)
 {
 	if (n < 0 && would_block()) {
 		f->ready = f->to_end = false;
@@ -34,7 +34,6 @@ static enum flow_result read_ended(struct flow *f, int to, ssize_t n)
 	if (n < 0)
 		return FLOW_RESET;
 	f->state = FLOW_ENDED;
-	(void)shutdown(to, SHUT_WR); /* fails only where the receiver is gone, which it will say */
 	return FLOW_FIN;
 }
 
@@ -90,7 +89,7 @@ static enum flow_result copy_once(struct flow *f, int from, int to, struct relay
 {
 	ssize_t n = net_recv(from, t->scratch, RELAY_SCRATCH, 0);
 	if (n <= 0)
-		return read_ended(f, to, n);
+		return read_ended(f, n);
 	if (f->watch && !f->watch(f, (struct slice){t->scratch, (size_t)n}))
 		return FLOW_STOPPED;
 	ssize_t sent = net_send(to, t->scratch, (size_t)n, MSG_NOSIGNAL);
@@ -118,7 +117,7 @@ static void pipe_back(struct flow *f, struct relay_tools *t)
 }
 
 /* Fills the pipe; FLOW_MORE: there is something in it. */
-static enum flow_result splice_in(struct flow *f, int from, int to, struct relay_tools *t)
+static enum flow_result splice_in(struct flow *f, int from, struct relay_tools *t)
 {
 	ssize_t n = splice(from, NULL, f->pipe->in, NULL, PIPE_BYTES,
 			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
@@ -126,7 +125,7 @@ static enum flow_result splice_in(struct flow *f, int from, int to, struct relay
 		int saved = errno;
 		pipe_back(f, t);
 		errno = saved;
-		return read_ended(f, to, n);
+		return read_ended(f, n);
 	}
 	f->pipe->len = (size_t)n;
 	f->run = n < RELAY_SMALL ? (uint8_t)(f->run + 1) : 0;
@@ -141,7 +140,7 @@ static enum flow_result splice_once(struct flow *f, int from, int to, struct rel
 		return FLOW_MORE;
 	}
 	if (f->pipe->len == 0) {
-		enum flow_result r = splice_in(f, from, to, t);
+		enum flow_result r = splice_in(f, from, t);
 		if (r != FLOW_MORE)
 			return r;
 	}

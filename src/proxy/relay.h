@@ -39,7 +39,7 @@ struct relay_tools {
 
 enum flow_state {
 	FLOW_OPEN,
-	FLOW_ENDED,  /* the sender's FIN was passed on, after all its bytes */
+	FLOW_ENDED,  /* the sender has ended, and all its bytes were handed on */
 	FLOW_BROKEN, /* the receiver is gone: nothing more can be delivered */
 };
 
@@ -64,7 +64,7 @@ enum flow_result {
 	FLOW_DRAINED, /* the sender has nothing more for now */
 	FLOW_BLOCKED, /* pump again when the receiver is writable */
 	FLOW_MORE,    /* the share is used up: pump again soon */
-	FLOW_FIN,     /* the sender has ended; passed on: the flow is FLOW_ENDED */
+	FLOW_FIN,     /* the sender has ended: pass it on, the flow is FLOW_ENDED */
 	FLOW_RESET,   /* the sender is gone by reset or error; all it sent before was handed on */
 	FLOW_GONE,    /* the receiver is gone: the flow is FLOW_BROKEN */
 	FLOW_STOPPED, /* the watch said so */

@@ -106,7 +106,7 @@ static void on_tick(struct io *io, uint32_t events)
 {
 	(void)events; /* only EPOLLIN was asked for */
 	struct worker *w = CONTAINER_OF(io, struct worker, tick);
-	static const enum conn_state living[] = {CONN_RELAY, CONN_DRAIN};
+	static const enum conn_state living[] = {CONN_FIRST_WORD, CONN_RELAY, CONN_DRAIN};
 	uint64_t times;
 	if (read(io->fd, &times, sizeof(times)) < 0)
 		return; /* set again meanwhile */

@@ -25,7 +25,7 @@ def last_line(mesh, pod, port, side):
 
 
 def test_undeclared_port_of_a_service(both):
-    both.call(clients.first_byte, "mariadb", 3307)
+    both.call(clients.mariadb, "mariadb")
     wait_for(lambda: last_line(both.mesh, both.client, 3307, "outbound"), what="the access log line")
     got = explain(both.mesh, "in/client", "mariadb.in:3307")
     assert got["side"] == "outbound"
@@ -63,18 +63,18 @@ def test_client_first_port_would_do_elsewhere(both):
     assert got["elsewhere"]["result"] == "ok"
 
 
-@pytest.mark.parametrize("service, port", [("mariadb", 3307), ("redis", 6380), ("vsftpd", 2121)])
-def test_reason_is_the_one_in_the_access_log(both, service, port):
+@pytest.mark.parametrize("service, port, talk", [
+    ("mariadb", 3307, clients.mariadb), ("postgres", 5433, clients.postgres), ("vsftpd", 2121, clients.ftp)])
+def test_reason_is_the_one_in_the_access_log(both, service, port, talk):
     """The same code decides: what explain says now is what the next connection's line says, plus its first word."""
-    words = "PING\r\n".encode().hex() if service == "redis" else ""
-    both.call(clients.first_byte, service, port, words)  # learnt, so that the next one meets the same
-    wait_for(lambda: last_line(both.mesh, both.client, port, "outbound"), what="the first line")
+    both.call(talk, service)  # learnt, so that the next one meets the same
+    first = wait_for(lambda: last_line(both.mesh, both.client, port, "outbound"), what="the first line")[0]
     before = len(both.mesh.access_log(both.client, side="outbound"))
-    got = explain(both.mesh, "in/client", f"{service}.in:{port}")
-    both.call(clients.first_byte, service, port, words)
+    got = explain(both.mesh, "in/client", first["downstream_local_address"])
+    both.call(talk, service)
     line = wait_for(lambda: [e for e in both.mesh.access_log(both.client, side="outbound")[before:]
-                             if (e["downstream_local_address"] or "").endswith(f":{port}")], what="the second line")[-1]
-    assert line["reason"].startswith(got["reason"]), (got["reason"], line["reason"])
+                             if e["downstream_local_address"] == first["downstream_local_address"]], what="the second line")[-1]
+    assert line["reason"].startswith(got["reason"] + "; "), (got["reason"], line["reason"])
 
 
 def test_headless_service_goes_to_exactly_that_pod(both):

@@ -4,7 +4,7 @@
 usage: bench.py [NAME...] [--rounds N] [--seconds S] [--smoke] [--count] [--list]
 
   NAME      only these works (a prefix is enough: `rr`, `mtls`)
-  --smoke   each work once, one second: only whether it still runs
+  --smoke   each work once, for a moment: only whether it still runs
   --count   instructions of hark alone, counted by callgrind: the figure that can be compared from commit to commit
 
 Writes build/bench.json; a full run also writes docs/performance.md. Everything runs in a network namespace of its own.
@@ -114,7 +114,7 @@ def main():
         return count.main()
     in_own_network()
     if args.smoke:
-        args.rounds = 1
+        args.rounds, args.seconds = 1, 0.5
     else:
         peers.install_envoy()
     works.prepare(args.seconds)

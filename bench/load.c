@@ -89,10 +89,10 @@ struct peer {
 	uint64_t sent_ns;
 };
 
-static void watch(struct peer *p, uint32_t events)
+static void watch(struct peer *p, int op, uint32_t events)
 {
 	struct epoll_event ev = {.events = events, .data.ptr = p};
-	if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, p->fd, &ev) < 0)
+	if (epoll_ctl(poll_fd, op, p->fd, &ev) < 0)
 		die("epoll_ctl");
 }
 
@@ -108,7 +108,7 @@ static bool dial(struct peer *p)
 	}
 	if (!net_tune(p->fd, 0))
 		die("setsockopt");
-	watch(p, EPOLLIN | EPOLLOUT | EPOLLET);
+	watch(p, EPOLL_CTL_ADD, EPOLLIN | EPOLLOUT | EPOLLET);
 	return true;
 }
 
@@ -269,6 +269,9 @@ static void run_bulk(size_t streams, double seconds, bool push)
 		(void)dial(&peers[i]); /* counted as an error when it fails */
 	if (!push)
 		ask(streams);
+	for (size_t i = 0; i < streams; i++) /* asks anew for events that ask() may have used up */
+		if (peers[i].fd >= 0)
+			watch(&peers[i], EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT | EPOLLET);
 	started = clock_ns();
 	uint64_t stop = started + (uint64_t)(seconds * (double)NS_PER_S);
 	struct epoll_event events[EVENTS];
@@ -403,7 +406,7 @@ static void serve(uint16_t port, const char *mode)
 		fprintf(stderr, "load: %s\n", err.text);
 		exit(1);
 	}
-	watch(&listener, EPOLLIN);
+	watch(&listener, EPOLL_CTL_ADD, EPOLLIN);
 	printf("ready\n");
 	if (fflush(stdout) != 0)
 		die("stdout");
@@ -424,7 +427,7 @@ static void serve(uint16_t port, const char *mode)
 				if (letter == 'g' &&
 				    send(fd, "220 hello\r\n", 11, MSG_NOSIGNAL) != 11)
 					errors++;
-				watch(q, letter == 'o' ? EPOLLOUT : EPOLLIN);
+				watch(q, EPOLL_CTL_ADD, letter == 'o' ? EPOLLOUT : EPOLLIN);
 			}
 		}
 	}

@@ -44,6 +44,15 @@ static bool assume_server_first(const struct plan *p)
 	return learn_state(p->live) != FW_LEARNED_CLIENT_FIRST;
 }
 
+/* Endpoints of the family that was dialled, which are tried first: a Pod with an address of each
+ * family is not two to a person. */
+static size_t first_choices(const struct plan *p)
+{
+	size_t n_v4 = p->port->n_v4, n_v6 = p->port->n_endpoints - n_v4;
+	size_t n = ip_is_v4(&p->to.ip) ? n_v4 : n_v6;
+	return n ? n : p->port->n_endpoints;
+}
+
 static void plan_in_words(const struct plan *p, struct buf *out)
 {
 	char text[ADDR_TEXT];
@@ -55,11 +64,10 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 	case DEST_NONE:
 		break;
 	case DEST_SERVICE:
-		if (p->port->n_endpoints == 1)
+		if (first_choices(p) == 1)
 			(void)buf_puts(out, " to the one ready endpoint");
 		else
-			(void)buf_printf(out, " to one of %zu ready endpoints",
-					 p->port->n_endpoints);
+			(void)buf_printf(out, " to one of %zu ready endpoints", first_choices(p));
 		(void)buf_printf(out, " of %s port %u", p->port->service->host,
 				 p->port->port->port);
 		break;

@@ -54,7 +54,7 @@ def metrics():
 def fields(path, table):
     """Names of the rows of a table of fields that have an effect, those of inlined tables as OUTER.INNER."""
     out = set()
-    for kind, args in re.findall(r"FIELD_([A-Z_]+)\(([^;]*?)\),\n", part(path, rf"struct field {table}\[\] = \{{", r"\}};\n")):
+    for kind, args in re.findall(r"FIELD_([A-Z_]+)\(([^;]*?)\),\n", part(path, rf"struct field {table}\[\] = \{{", r"\};\n")):
         name = re.search(r'"(\w+)"', args).group(1)
         if kind == "INLINE":
             inner = re.search(r"&(\w+)_schema", args).group(1)
@@ -134,7 +134,7 @@ def check_table(name, number, lines, what):
 
 def check_word(name, number, word):
     if re.fullmatch(r"(src|tests|tools|bench|docs|examples|deploy|web)/[\w./-]+", word):
-        if not (top / word).exists():
+        if not (top / word).exists() and not re.search(r"/[A-Z]+$", word):  # deploy/NAME
             complain(name, number, f"`{word}`: no such file")
     elif re.fullmatch(r"[a-z0-9_]+/[a-z0-9_]+\.[ch]", word):
         if not (src / word).exists():

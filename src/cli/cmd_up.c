@@ -151,7 +151,8 @@ static void on_wait_end(void *ctx, const struct err *err)
 	struct up *up = ctx;
 
 	if (up->waiting.result == WAIT_READY) {
-		printf("mesh %s is up: %u Pods\n", name, up->waiting.n_total);
+		printf("mesh %s is up: %u Pod%s\n", name, up->waiting.n_total,
+		       up->waiting.n_total == 1 ? "" : "s");
 		(void)fflush(stdout); /* a closed standard output is no reason to stop */
 		if (detach)
 			finish(up, 0);

@@ -38,6 +38,8 @@ def run_work(work, rounds, scratch):
         for name, how in work.table.items():
             running[name] = peers.start(name, how, scratch, to)
             samples[name] = {metric: [] for metric in work.units} if running[name] else None
+            if running[name]:
+                work.ready(running[name])
         for turn in range(rounds):
             busy = {}
             for name, peer in running.items():  # A B C A B C: what drifts, drifts for all

@@ -34,9 +34,11 @@ class MariaDb:
         os.chmod(scratch, 0o755)
         run = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=65534, group=65534, extra_groups=[])
         subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={self.dir}/data", "--skip-test-db"], check=True, cwd=self.dir, **run)
+        # Without an account for this address MariaDB would not greet but refuse.
+        (self.dir / "init.sql").write_text("CREATE USER 'shop'@'%' IDENTIFIED BY 'shop';\n")
         # A greeting that nobody answers counts as a failed login: no host cache, or MariaDB would block us after a hundred.
         self.process = subprocess.Popen(["mariadbd", "--no-defaults", f"--datadir={self.dir}/data", f"--port={self.port}", "--bind-address=127.0.0.1",
-                                         f"--socket={self.dir}/sock", "--skip-name-resolve", "--host-cache-size=0"], cwd=self.dir, **run)
+                                         f"--socket={self.dir}/sock", "--skip-name-resolve", "--host-cache-size=0", f"--init-file={self.dir}/init.sql"], cwd=self.dir, **run)
         peers.wait_port(self.port, self.process, 60)
 
     def stop(self):
@@ -100,6 +102,12 @@ class Greeting(works.Work):
             self.direct = got
         return {"p50_us": got["p50_us"], "p99_us": got["p99_us"], "added_p50_us": got["p50_us"] - self.direct["p50_us"],
                 "added_p99_us": got["p99_us"] - self.direct["p99_us"]}
+
+    def ready(self, peer):
+        """As in a running system: the port has been used before. (A proxy that stalls here stalls below, where it counts.)"""
+        for _ in range(3):
+            subprocess.run(["timeout", "1", "mariadb", "--no-defaults", "-h", "127.0.0.1", "-P", str(peer.port), "-ushop", "-pshop", "-e", "SELECT 1"],
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class MeshGreeting(works.Work):

@@ -68,6 +68,9 @@ class Work:
     def start(self):
         raise NotImplementedError
 
+    def ready(self, peer):
+        """Once for each peer, before anything is measured."""
+
     def stop(self):
         self.backend.stop()
 

@@ -211,6 +211,8 @@ static void fill_setup(struct proxy *p)
 	s->fixed_to = cfg->to;
 	s->fixed_detect = cfg->detect;
 	if (cfg->to.port) {
+		if (cfg->detect)
+			s->fixed_live = live_port_get(p->live, LIVE_OUTBOUND, "", cfg->to.port);
 		s->rows[s->n_rows++] = (struct listen_row){LISTEN_FIXED, cfg->listen};
 		return;
 	}
@@ -250,8 +252,8 @@ static bool start(struct proxy *p, struct err *err)
 	const struct proxy_config *cfg = p->cfg;
 	if (!(p->loop = loop_new(err)) || !watch_signals(p, err))
 		return false;
-	fill_setup(p);
 	p->live = live_new();
+	fill_setup(p);
 	if (!admin_start(p, err) || !drop_privileges(cfg->uid, err) || !start_workers(p, err))
 		return false;
 	if (cfg->to.port)
@@ -277,6 +279,8 @@ static void stop(struct proxy *p)
 	if (p->signals.fd >= 0)
 		(void)close(p->signals.fd); /* nothing to lose */
 	view_put(p->view);
+	if (p->setup.fixed_live)
+		live_port_put(p->setup.fixed_live);
 	if (p->live)
 		live_free(p->live);
 	metrics_free(p->metrics);

@@ -35,6 +35,7 @@ struct worker_setup {
 	unsigned n_rows;
 	struct addr fixed_to; /* of LISTEN_FIXED */
 	bool fixed_detect; /* LISTEN_FIXED: race for the first word instead of dialling at once */
+	struct live_port *fixed_live; /* where that race learns; NULL: nowhere */
 	struct metrics *metrics;
 	struct tls_sources *tls_sources;
 	const struct loop *main_loop; /* that workers may post to; NULL: none */

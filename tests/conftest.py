@@ -122,6 +122,24 @@ class Mesh:
         lines = [e for e in self.json_lines(pod, "istio-proxy") if "bytes_sent" in e]
         return [e for e in lines if all(e.get(k) == v for k, v in match.items())]
 
+    def processes(self):
+        """Those started as `hark ... NAME ...`, and all that came of them."""
+        parents, roots = {}, set()
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            try:
+                folder = pathlib.Path(f"/proc/{pid}")
+                parents[pid] = int(folder.joinpath("stat").read_text().rsplit(")", 1)[1].split()[1])
+                if (self.name in folder.joinpath("cmdline").read_text().split("\0")
+                        and os.readlink(folder / "exe") == os.path.realpath(HARK)):
+                    roots.add(pid)
+            except (OSError, UnicodeDecodeError):
+                pass
+        found = set()
+        while roots - found:
+            found |= roots
+            roots = {pid for pid, parent in parents.items() if parent in found}
+        return found
+
     # functions in Pods
 
     def argv(self, pod, function, *args, container=None):

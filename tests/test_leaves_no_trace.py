@@ -11,30 +11,11 @@ import uuid
 import clients
 import pytest
 import shop
-from conftest import HARK, Mesh, hark, wait_for
+from conftest import Mesh, hark, wait_for
 
 
 def run(*argv):
     return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-
-
-def members(mesh):
-    """The processes of a mesh: what was started as `hark ... NAME ...`, and all that came of it."""
-    parents, roots = {}, set()
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        try:
-            folder = pathlib.Path(f"/proc/{pid}")
-            parents[pid] = int(folder.joinpath("stat").read_text().rsplit(")", 1)[1].split()[1])
-            if (mesh.name in folder.joinpath("cmdline").read_text().split("\0")
-                    and os.readlink(folder / "exe") == os.path.realpath(HARK)):
-                roots.add(pid)
-        except (OSError, UnicodeDecodeError):
-            pass
-    found = set()
-    while roots - found:
-        found |= roots
-        roots = {pid for pid, parent in parents.items() if parent in found}
-    return found
 
 
 def is_zombie(pid):
@@ -90,7 +71,7 @@ def small(tmp_path):
 
 
 def own_namespaces(mesh):
-    inside = namespaces(members(mesh)) - namespaces(["self"])
+    inside = namespaces(mesh.processes()) - namespaces(["self"])
     assert len([ns for ns in inside if ns.startswith("net:")]) >= 3, inside  # the node and two Pods
     return inside
 
@@ -107,14 +88,14 @@ def test_down_leaves_nothing(small):
     inside = own_namespaces(mesh)
     mesh.down()
     assert host_state() == before
-    assert not members(mesh) and not namespaces() & inside
+    assert not mesh.processes() and not namespaces() & inside
     assert hark("ps", "-n", mesh.name, check=False).returncode == 1
 
 
 def test_down_after_everything_was_killed(small):
     mesh, before = small
     inside = own_namespaces(mesh)
-    for pid in members(mesh):
+    for pid in mesh.processes():
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

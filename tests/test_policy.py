@@ -37,11 +37,12 @@ def settings(village):
     """settings(policy=..., detection=..., timeout_ms=...) applies the ConfigMap `istio` and waits until the sidecars
     follow it; the defaults come back afterwards."""
 
-    def set_to(policy="ALLOW_ANY", detection="both-ends", timeout_ms=0):
+    def set_to(policy="ALLOW_ANY", detection="both-ends", timeout_ms=0, idle_s=0):
         village.apply(shop.documents(shop.mesh_config(
             {"outboundTrafficPolicy": {"mode": policy}, "protocolDetectionTimeout": f"{timeout_ms / 1000}s"},
-            {"detection": detection})))
-        want = {"outbound_traffic_policy": policy, "detection": detection, "protocol_detection_timeout_ms": timeout_ms}
+            {"detection": detection, "tcpIdleTimeout": f"{idle_s}s"})))
+        want = {"outbound_traffic_policy": policy, "detection": detection, "protocol_detection_timeout_ms": timeout_ms,
+                "tcp_idle_timeout_seconds": idle_s}
         for pod in ("in/client", "in/odd"):
             wait_for(lambda p=pod: want.items() <= village.admin_json(p, "/config")["mesh"].items(), what=f"{want} at {pod}")
 
@@ -181,6 +182,17 @@ def test_annotation_sets_one_port(village):
     got = village.call("in/client", clients.greeted_exchange, "patient.out", 9001, "hello\r\n", 0, 10)
     assert got["greeting"] == GREETING and got["greeted_s"] >= 0.5
     assert village.call("in/client", clients.greeted_exchange, "patient.out", 9101, "hello\r\n", 0, 10)["greeted_s"] < 0.5
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+def test_idle_timeout_ends_a_quiet_connection(village, settings):
+    settings(idle_s=1)
+    before = len(village.access_log("in/client", side="outbound"))
+    got = village.call("in/client", clients.hear, "odd.out", 9001, 0, "", 10)
+    assert (got["bytes"], got["end"]) == (GREETING, "fin") and 900 <= got["end_ms"] < 5000
+    assert last_outbound(village, before)["end"] == "idle-timeout"
 
 
 # --- changes --------------------------------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ static void protocol_names(void **state)
 		{"a greeting without a name", NULL, FW_SERVER_FIRST, GREET_IS_UNKNOWN, PROTO_AUTO,
 		 "tcp"},
 		{"a refusal in words", NULL, FW_PASS_ON, GREET_IS_REDIS, PROTO_AUTO, "redis"},
-		{"a request", NULL, FW_HTTP1, GREET_IS_UNKNOWN, PROTO_AUTO, "http"},
+		{"a request", NULL, FW_HTTP1, GREET_IS_UNKNOWN, PROTO_AUTO, "http/1.1"},
 		{"a preface", NULL, FW_HTTP2, GREET_IS_UNKNOWN, PROTO_AUTO, "http2"},
 		{"a ClientHello", NULL, FW_TLS, GREET_IS_UNKNOWN, PROTO_AUTO, "tls"},
 		{"other bytes", NULL, FW_OPAQUE, GREET_IS_UNKNOWN, PROTO_AUTO, "tcp"},

@@ -49,7 +49,7 @@ const char *record_protocol(const struct conn_record *r)
 	if (p->has_word) {
 		switch (p->word.verdict) {
 		case FW_HTTP1:
-			return "http";
+			return "http/1.1"; /* the first bytes relayed say whether it is 1.0 */
 		case FW_HTTP2:
 			return "http2";
 		case FW_TLS:

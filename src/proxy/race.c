@@ -126,27 +126,6 @@ static enum early_result early_result(const struct fw_answer *a)
 	return a->verdict == FW_CLOSE ? EARLY_DROPPED : EARLY_USED;
 }
 
-static const char *protocol_seen(const struct fw_answer *a)
-{
-	switch (a->verdict) {
-	case FW_HTTP1:
-		return "http/1.1";
-	case FW_HTTP2:
-		return "http2";
-	case FW_TLS:
-		return "tls";
-	case FW_SERVER_FIRST:
-	case FW_PASS_ON:
-		return a->protocol == GREET_IS_UNKNOWN ? NULL : greet_name(a->protocol);
-	case FW_UNDECIDED:
-	case FW_OPAQUE:
-	case FW_REFUSED:
-	case FW_CLOSE:
-		return NULL;
-	}
-	return NULL;
-}
-
 static void end_without_word(struct conn *c, const struct fw_answer *a)
 {
 	if (a->verdict == FW_REFUSED)
@@ -163,7 +142,6 @@ static void decided(struct conn *c, const struct fw_answer *a)
 	struct conn_record *rec = &c->record;
 	rec->detect_ns = clock_ns() - rec->start_ns;
 	rec->first = a->who;
-	rec->protocol = protocol_seen(a);
 	decide_first_word(&c->plan, a);
 	observe_detected(c->worker->metrics, rec);
 	if (c->race->place)

@@ -5,10 +5,10 @@
 void service_slices(const struct store *store, const char *ns, const char *service,
 		    void (*each)(void *ctx, const struct endpoint_slice *slice), void *ctx)
 {
-	const struct object *o = NULL;
-	while ((o = store_next(store, KIND_ENDPOINT_SLICE, ns, o)))
-		if (strcmp(o->endpoint_slice->service, service) == 0)
-			each(ctx, o->endpoint_slice);
+	size_t n = 0;
+	struct object *const *all = store_slices(store, ns, service, &n);
+	for (size_t i = 0; i < n; i++)
+		each(ctx, all[i]->endpoint_slice);
 }
 
 struct gather {

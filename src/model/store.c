@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/table.h"
 #include "model/object_node.h"
 #include "model/object_set.h"
 
@@ -22,8 +23,17 @@ struct pending {
 	STAILQ_ENTRY(pending) link;
 };
 
+/* The endpoint slices of one Service. Never empty. */
+struct slice_group {
+	UT_hash_handle hh;
+	struct object_set slices;
+	size_t key_len;
+	char key[]; /* namespace, a slash, the Service's name */
+};
+
 struct store {
 	struct object_set sets[N_KINDS];
+	struct slice_group *slices;
 	uint64_t version;
 	struct logged log[STORE_LOG]; /* a ring; the newest is before `log_next` */
 	size_t log_next, log_n;
@@ -46,10 +56,77 @@ struct store *store_new(void)
 	return s;
 }
 
+/* Which slices a Service has. */
+
+enum { SLICE_KEY = 512 }; /* a namespace and a name, 63 + 1 + 253 */
+
+static struct slice_group *group_find(const struct store *s, const char *ns, const char *service,
+				      char key[SLICE_KEY], size_t *key_len)
+{
+	struct slice_group *g = NULL;
+	int len = snprintf(key, SLICE_KEY, "%s/%s", ns, service);
+	*key_len = len < 0 || len >= SLICE_KEY ? 0 : (size_t)len; /* 0: no Service's name */
+	if (*key_len)
+		HASH_FIND(hh, s->slices, key, *key_len, g);
+	return g;
+}
+
+static void group_free(struct store *s, struct slice_group *g)
+{
+	HASH_DELETE(hh, s->slices, g);
+	object_set_fini(&g->slices);
+	free(g);
+}
+
+static void group_remove(struct store *s, const struct object *slice)
+{
+	char key[SLICE_KEY];
+	size_t len = 0, at = 0;
+	struct slice_group *g =
+		group_find(s, slice->meta.ns, slice->endpoint_slice->service, key, &len);
+	if (!g || !object_set_find(&g->slices, slice->meta.ns, slice->meta.name, &at))
+		return;
+	object_set_remove(&g->slices, at);
+	if (g->slices.n == 0)
+		group_free(s, g);
+}
+
+static void group_put(struct store *s, const struct object *slice)
+{
+	char key[SLICE_KEY];
+	size_t len = 0;
+	struct slice_group *g =
+		group_find(s, slice->meta.ns, slice->endpoint_slice->service, key, &len);
+	if (!slice->endpoint_slice->service[0] || !len)
+		return; /* nobody's */
+	if (!g) {
+		g = mem_new(sizeof(*g) + len);
+		g->key_len = len;
+		memcpy(g->key, key, len);
+		HASH_ADD_KEYPTR(hh, s->slices, g->key, g->key_len, g);
+	}
+	object_set_put(&g->slices, slice);
+}
+
+/* NOW has taken the place of OLD; either may be NULL. */
+static void regroup(struct store *s, const struct object *old, const struct object *now)
+{
+	if ((now ? now : old)->kind != KIND_ENDPOINT_SLICE)
+		return;
+	if (old &&
+	    (!now || strcmp(old->endpoint_slice->service, now->endpoint_slice->service) != 0))
+		group_remove(s, old);
+	if (now)
+		group_put(s, now);
+}
+
 void store_free(struct store *s)
 {
 	if (!s)
 		return;
+	struct slice_group *g, *next;
+	HASH_ITER (hh, s->slices, g, next)
+		group_free(s, g);
 	for (size_t i = 0; i < N_KINDS; i++)
 		object_set_fini(&s->sets[i]);
 	for (size_t i = 0; i < s->log_n; i++)
@@ -283,6 +360,7 @@ bool store_apply(struct store *s, const struct object *o, enum store_mode mode, 
 		goto done;
 	s->version++;
 	object_set_put(set, made);
+	regroup(s, old, made);
 	happened(s, old ? STORE_MODIFIED : STORE_ADDED, made, old);
 	if (out) /* looked up anew: a watcher may have changed it once more */
 		*out = store_get(s, made->kind, made->meta.ns, made->meta.name);
@@ -311,6 +389,7 @@ bool store_delete(struct store *s, enum kind kind, const char *ns, const char *n
 	arena_free(a);
 	s->version++;
 	object_set_remove(&s->sets[kind], at);
+	regroup(s, old, NULL);
 	happened(s, STORE_DELETED, last, NULL);
 	object_put(last);
 	object_put(old);
@@ -336,6 +415,31 @@ const struct object *store_next(const struct store *s, enum kind kind, const cha
 	if (at >= set->n || (ns && strcmp(set->at[at]->meta.ns, ns) != 0))
 		return NULL;
 	return set->at[at];
+}
+
+struct object *const *store_all(const struct store *s, enum kind kind, const char *ns, size_t *n)
+{
+	const struct object_set *set = &s->sets[kind];
+	size_t from = 0, to = set->n;
+	if (ns) {
+		char after[SLICE_KEY];                              /* sorts right behind NS */
+		(void)snprintf(after, sizeof(after), "%s\x01", ns); /* longer: no such namespace */
+		(void)object_set_find(set, ns, "",
+				      &from); /* no name is empty: the place is wanted */
+		(void)object_set_find(set, after, "", &to); /* as above */
+	}
+	*n = to - from;
+	return *n ? &set->at[from] : NULL;
+}
+
+struct object *const *store_slices(const struct store *s, const char *ns, const char *service,
+				   size_t *n)
+{
+	char key[SLICE_KEY];
+	size_t len = 0;
+	const struct slice_group *g = group_find(s, ns, service, key, &len);
+	*n = g ? g->slices.n : 0;
+	return g ? g->slices.at : NULL;
 }
 
 size_t store_count(const struct store *s, enum kind kind)

@@ -68,6 +68,13 @@ struct object_list store_list(const struct store *s, enum kind kind, const char 
 			      bool (*keep)(const void *ctx, const struct object *o),
 			      const void *ctx);
 void object_list_free(struct object_list *l);
+/* All objects of KIND in the order of store_next(), N of them; with NS those in there. Borrowed
+ * until the next change; for those who look at many. */
+struct object *const *store_all(const struct store *s, enum kind kind, const char *ns, size_t *n);
+/* The endpoint slices of a Service by name, N of them; found without a search. Borrowed until the
+ * next change. */
+struct object *const *store_slices(const struct store *s, const char *ns, const char *service,
+				   size_t *n);
 
 void store_watch(struct store *s, struct store_watch *w); /* all kinds; W filters */
 void store_unwatch(struct store *s, struct store_watch *w);

@@ -231,10 +231,85 @@ static void log_is_bounded(void **state)
 	store_free(s);
 }
 
+static void put_slice(struct store *s, const char *ns, const char *name, const char *service)
+{
+	char json[512];
+	struct err err = {0};
+	(void)snprintf(json, sizeof(json),
+		       "{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\",\"labels\":"
+		       "{\"kubernetes.io/service-name\":\"%s\"}},\"addressType\":\"IPv4\","
+		       "\"endpoints\":[],\"ports\":[]}",
+		       ns, name, service);
+	struct object *o = object_from_json(KIND_ENDPOINT_SLICE, slice_of(json), true, &err);
+	if (!o)
+		fail_msg("%s", err.text);
+	assert_true(store_apply(s, o, STORE_CREATE_OR_REPLACE, 0, NULL, &err));
+	object_put(o);
+}
+
+static void expect_slices(const struct store *s, const char *ns, const char *service,
+			  const char *expected)
+{
+	char names[200] = "";
+	size_t n = 0;
+	struct object *const *all = store_slices(s, ns, service, &n);
+	for (size_t i = 0; i < n; i++) {
+		size_t used = strlen(names);
+		(void)snprintf(names + used, sizeof(names) - used, "%s%s", used ? " " : "",
+			       all[i]->meta.name);
+	}
+	assert_string_equal(names, expected);
+}
+
+static void slices_of_a_service(void **state)
+{
+	(void)state;
+	struct store *s = store_new();
+	put_slice(s, "shop", "b", "db");
+	put_slice(s, "shop", "a", "db");
+	put_slice(s, "shop", "c", "web");
+	put_slice(s, "bank", "a", "db");
+	expect_slices(s, "shop", "db", "a b");
+	expect_slices(s, "bank", "db", "a");
+	put_slice(s, "shop", "a", "web"); /* moves */
+	expect_slices(s, "shop", "db", "b");
+	expect_slices(s, "shop", "web", "a c");
+	put_slice(s, "shop", "b", ""); /* nobody's any more */
+	expect_slices(s, "shop", "db", "");
+	assert_true(store_delete(s, KIND_ENDPOINT_SLICE, "shop", "c", NULL));
+	expect_slices(s, "shop", "web", "a");
+	expect_slices(s, "shop", "none", "");
+	store_free(s);
+}
+
+static void all_of_a_namespace(void **state)
+{
+	(void)state;
+	struct store *s = store_new();
+	static const char *const names[] = {"shop", "shop-2", "sho", "shopper", "bank"};
+	size_t n = 0;
+	for (size_t i = 0; i < N_ELEMS(names); i++) {
+		assert_true(put(s, names[i], "x", "1", STORE_CREATE, 0, NULL));
+		assert_true(put(s, names[i], "y", "1", STORE_CREATE, 0, NULL));
+	}
+	struct object *const *all = store_all(s, KIND_CONFIG_MAP, "shop", &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(all[0]->meta.ns, "shop");
+	assert_string_equal(all[1]->meta.name, "y");
+	assert_ptr_equal(store_next(s, KIND_CONFIG_MAP, "shop", NULL), all[0]);
+	(void)store_all(s, KIND_CONFIG_MAP, NULL, &n); /* only how many */
+	assert_int_equal(n, 10);
+	assert_null(store_all(s, KIND_CONFIG_MAP, "zoo", &n));
+	assert_int_equal(n, 0);
+	store_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(life),
+		cmocka_unit_test(slices_of_a_service),
+		cmocka_unit_test(all_of_a_namespace),
 		cmocka_unit_test(status_stays),
 		cmocka_unit_test(walks),
 		cmocka_unit_test(names_made),

@@ -196,7 +196,7 @@ static void start_controllers(struct mesh *m, const char *sidecar_socket)
 	m->services = services_start(m->node, m->store);
 	m->deployments = deployments_start(m->loop, m->store);
 	m->endpoints = endpoints_start(m->loop, m->store);
-	m->vips = vips_start(m->node, m->store);
+	m->vips = vips_start(m->node, m->store, m->rules);
 	m->pods = pods_start(m->node, m->store, &cfg);
 }
 
@@ -207,6 +207,7 @@ static void stop(struct mesh *m)
 	if (m->sidecars)
 		api_server_free(m->sidecars);
 	pods_free(m->pods);
+	nft_runner_free(m->rules);
 	vips_stop(m->vips);
 	endpoints_stop(m->endpoints);
 	deployments_stop(m->deployments);
@@ -243,8 +244,9 @@ int mesh_main(struct node *node, void *arg)
 
 	m.loop = node->loop = loop_new(&err);
 	m.store = store_new();
-	bool ok = m.loop && watch_signals(&m, &err) && start_dns(&m, &err) &&
-		  start_apis(&m, sidecar_socket, &err) && apply_first(&m, opt, &err);
+	bool ok = m.loop && (m.rules = nft_runner_new(m.loop, &err)) && watch_signals(&m, &err) &&
+		  start_dns(&m, &err) && start_apis(&m, sidecar_socket, &err) &&
+		  apply_first(&m, opt, &err);
 	if (!ok) {
 		fprintf(stderr, "hark up: %s\n", err.text);
 		return 1; /* the end of this process is the end of all of it */

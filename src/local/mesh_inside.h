@@ -13,6 +13,7 @@ struct mesh {
 	struct deployments *deployments;
 	struct services *services;
 	struct endpoints *endpoints;
+	struct nft_runner *rules; /* those of vips */
 	struct vips *vips;
 	struct pods *pods;
 	struct cluster_dns *dns;

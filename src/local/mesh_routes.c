@@ -6,6 +6,7 @@
 #include "local/deployments.h"
 #include "local/mesh_inside.h"
 #include "local/reconcile.h"
+#include "local/vips.h"
 
 enum {
 	LOOK_AGAIN_MS = 20,
@@ -151,11 +152,12 @@ static void waiter_look(struct reconciler *r)
 	enum pods_state state = pods_report(w->m->pods, NULL);
 
 	tell_progress(w);
-	if (state == PODS_SETTLING)
+	bool ready = state == PODS_READY && deployments_settled(w->m->store);
+	if (state == PODS_SETTLING || (ready && !vips_settled(w->m->vips)))
 		timer_set(w->m->loop, &w->changes.timer, LOOK_AGAIN_MS * NS_PER_MS);
 	else if (state == PODS_FAILED)
 		finish(w, "failed");
-	else if (state == PODS_READY && deployments_settled(w->m->store))
+	else if (ready)
 		finish(w, "ready");
 }
 

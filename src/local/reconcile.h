@@ -1,6 +1,6 @@
 /*
- * What the controllers have in common: something changed in the store, so look at all of it again,
- * once for a burst of changes.
+ * What the controllers have in common: something changed in the store, so look at it again, once
+ * for a burst of changes.
  *
  *   struct reconciler r = {.loop = loop, .store = store, .run = run};
  *   r.kinds = 1u << KIND_SERVICE | 1u << KIND_POD;
@@ -20,6 +20,8 @@ struct reconciler {
 	struct loop *loop;
 	struct store *store;
 	uint32_t kinds; /* bit per enum kind: changes of these matter */
+	/* May be NULL. Hears of each of those changes, within it: notes what RUN has to look at. */
+	void (*note)(struct reconciler *r, const struct store_event *ev);
 	void (*run)(struct reconciler *r);
 	struct store_watch watch;
 	struct timer timer;

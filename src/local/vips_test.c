@@ -15,11 +15,13 @@ static const struct {
 	const char *line; /* must stand in the rules; with '!' in front: must not */
 } cases[] = {
 	{"random over the ready ones", "",
-	 "services ip daddr 198.19.1.1 tcp dport 80 dnat ip to numgen random mod 2 map { 0 : "
-	 "198.18.0.7 . 3306, 1 : 198.18.0.8 . 3306 }"},
+	 "endpoints-v4 { 198.19.1.1 . tcp . 80 . 0 : 198.18.0.7 . 3306, 198.19.1.1 . tcp . 80 . 1 "
+	 ": "
+	 "198.18.0.8 . 3306 }\nadd element inet hark-vips services-v4 { 198.19.1.1 . tcp . 80 : "
+	 "goto pick-2 }"},
 	{"the client's address decides with affinity", ", 'sessionAffinity': 'ClientIP'",
-	 "dport 80 dnat ip to jhash ip saddr mod 2 map"},
-	{"a port without endpoints is not translated", "", "!dport 81"},
+	 "198.19.1.1 . tcp . 80 : goto stick-2"},
+	{"a port without endpoints is not translated", "", "!tcp . 81"},
 	{"what is not translated is refused", "",
 	 "refuse ip daddr 198.19.0.0/16 meta l4proto tcp reject with tcp reset"},
 	{"and so is UDP, and IPv6", "",

@@ -68,7 +68,12 @@ static void give_ips(struct manifest *m, const struct store *store, const struct
 {
 	struct service_ips ips;
 	struct err err = {0};
+	size_t first = 0;
 
+	while (first < m->n_objects && m->objects[first]->kind != KIND_SERVICE)
+		first++;
+	if (first == m->n_objects)
+		return; /* the pools need not be looked at */
 	service_ips_init(&ips, &node->cfg, node->ipv6, store);
 	for (size_t i = 0; i < m->n_objects; i++)
 		if (m->objects[i]->kind == KIND_SERVICE &&
@@ -102,20 +107,12 @@ static void keep_notes(struct manifest *m, const struct store *store)
 	}
 }
 
-static bool declares_namespace(const struct manifest *m, const char *ns)
-{
-	for (size_t i = 0; i < m->n_objects; i++)
-		if (m->objects[i]->kind == KIND_NAMESPACE &&
-		    strcmp(m->objects[i]->meta.name, ns) == 0)
-			return true;
-	return false;
-}
-
 /* Namespaces that nobody declared come into being with what is in them. */
 static void make_namespace(const struct manifest *m, struct store *store, const char *ns)
 {
 	struct err err = {0};
-	if (!*ns || store_get(store, KIND_NAMESPACE, "", ns) || declares_namespace(m, ns))
+	if (!*ns || store_get(store, KIND_NAMESPACE, "", ns) ||
+	    manifest_get(m, KIND_NAMESPACE, "", ns))
 		return;
 	json_t *root =
 		json_pack("{s:s, s:s, s:{s:s, s:{s:s}}}", "apiVersion", "v1", "kind", "Namespace",

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "local/name_set.h"
 #include "local/pod_delete.h"
 #include "local/reconcile.h"
 
@@ -17,6 +18,7 @@ enum { SURGE = 1 };
 
 struct deployments {
 	struct reconciler r;
+	struct name_set dirty; /* Deployments to look at again, those that are gone included */
 };
 
 /* FNV-1a: the same template must have the same hash in every run, so that tests and people can name
@@ -29,16 +31,21 @@ static void template_hash(const struct deployment *d, char out[16])
 	snprintf(out, 16, "%08x", h);
 }
 
-static bool is_its_pod(const void *deployment, const struct object *pod)
+static bool has_owner(const struct object *pod)
 {
-	const struct object *owner = deployment;
-	return strcmp(pod->meta.owner_kind, "Deployment") == 0 &&
-	       strcmp(pod->meta.owner_name, owner->meta.name) == 0 && !pod->meta.deletion_ns;
+	return strcmp(pod->meta.owner_kind, "Deployment") == 0;
 }
 
-static struct object_list pods_of(const struct store *store, const struct object *deployment)
+static bool is_its_pod(const void *deployment, const struct object *pod)
 {
-	return store_list(store, KIND_POD, deployment->meta.ns, is_its_pod, deployment);
+	return has_owner(pod) && strcmp(pod->meta.owner_name, deployment) == 0 &&
+	       !pod->meta.deletion_ns;
+}
+
+/* Those that are not ending. */
+static struct object_list pods_of(const struct store *store, const char *ns, const char *deployment)
+{
+	return store_list(store, KIND_POD, ns, is_its_pod, deployment);
 }
 
 /* Letters that spell no words, as Kubernetes draws them. */
@@ -153,7 +160,7 @@ static void sort_to_give_up(struct object_list *list, const char *hash)
 static void reconcile_one(struct store *store, const struct object *deployment)
 {
 	size_t replicas = deployment->deployment->replicas, n_new = 0, n_ready = 0, given_up = 0;
-	struct object_list list = pods_of(store, deployment);
+	struct object_list list = pods_of(store, deployment->meta.ns, deployment->meta.name);
 	char hash[16];
 
 	template_hash(deployment->deployment, hash);
@@ -186,35 +193,62 @@ static void reconcile_one(struct store *store, const struct object *deployment)
 	object_list_free(&list);
 }
 
-static bool is_orphan(const void *store, const struct object *pod)
+static void remove_orphans(struct store *store, const char *ns, const char *deployment)
 {
-	return strcmp(pod->meta.owner_kind, "Deployment") == 0 && !pod->meta.deletion_ns &&
-	       !store_get(store, KIND_DEPLOYMENT, pod->meta.ns, pod->meta.owner_name);
-}
-
-static void remove_orphans(struct store *store)
-{
-	struct object_list orphans = store_list(store, KIND_POD, NULL, is_orphan, store);
+	struct object_list orphans = pods_of(store, ns, deployment);
 	for (size_t i = 0; i < orphans.n; i++)
 		pod_delete(store, orphans.at[i]);
 	object_list_free(&orphans);
 }
 
+static void look_at(struct store *store, const char *ns, const char *name)
+{
+	const struct object *found = store_get(store, KIND_DEPLOYMENT, ns, name);
+	struct object *deployment = found ? object_get(found) : NULL;
+	if (deployment)
+		reconcile_one(store, deployment);
+	else
+		remove_orphans(store, ns, name);
+	object_put(deployment);
+}
+
 void deployments_reconcile(struct deployments *d)
 {
-	struct store *store = d->r.store;
-	struct object_list all = store_list(store, KIND_DEPLOYMENT, NULL, NULL, NULL);
-	for (size_t i = 0; i < all.n; i++)
-		reconcile_one(store, all.at[i]);
-	object_list_free(&all);
-	remove_orphans(store);
+	struct name_set now = name_set_take(&d->dirty);
+	for (const struct name *n = name_set_first(&now); n; n = name_set_next(n))
+		look_at(d->r.store, n->ns, n->name);
+	name_set_clear(&now);
+}
+
+static bool note(struct deployments *d, const struct object *o)
+{
+	if (o->kind == KIND_POD && !has_owner(o))
+		return false;
+	name_set_add(&d->dirty, o->meta.ns,
+		     o->kind == KIND_POD ? o->meta.owner_name : o->meta.name);
+	return true;
+}
+
+static bool concerns(struct reconciler *r, const struct store_event *ev)
+{
+	struct deployments *d = CONTAINER_OF(r, struct deployments, r);
+	bool now = note(d, ev->object);
+	return (ev->old && note(d, ev->old)) || now; /* a Pod may change hands */
+}
+
+static void note_all(struct deployments *d, enum kind kind)
+{
+	size_t n = 0;
+	struct object *const *all = store_all(d->r.store, kind, NULL, &n);
+	for (size_t i = 0; i < n; i++)
+		(void)note(d, all[i]); /* it is looked at in any case */
 }
 
 bool deployments_settled(const struct store *store)
 {
 	const struct object *o = NULL;
 	while ((o = store_next(store, KIND_DEPLOYMENT, NULL, o))) {
-		struct object_list list = pods_of(store, o);
+		struct object_list list = pods_of(store, o->meta.ns, o->meta.name);
 		char hash[16];
 		bool settled = list.n == o->deployment->replicas;
 		template_hash(o->deployment, hash);
@@ -238,8 +272,11 @@ struct deployments *deployments_start(struct loop *loop, struct store *store)
 	d->r = (struct reconciler){.loop = loop,
 				   .store = store,
 				   .kinds = 1u << KIND_DEPLOYMENT | 1u << KIND_POD,
+				   .concerns = concerns,
 				   .run = run};
 	reconciler_start(&d->r);
+	note_all(d, KIND_DEPLOYMENT);
+	note_all(d, KIND_POD);
 	return d;
 }
 
@@ -248,5 +285,6 @@ void deployments_stop(struct deployments *d)
 	if (!d)
 		return;
 	reconciler_stop(&d->r);
+	name_set_clear(&d->dirty);
 	free(d);
 }

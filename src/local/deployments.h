@@ -17,7 +17,7 @@
 struct deployments;
 struct deployments *deployments_start(struct loop *loop, struct store *store);
 void deployments_stop(struct deployments *d);
-/* One pass, at once. */
+/* Looks at what has changed, at once; what that changes is for the next time. */
 void deployments_reconcile(struct deployments *d);
 /* Every Deployment has its Pods, all of them ready and of the template as it is now. */
 bool deployments_settled(const struct store *store);

@@ -7,7 +7,7 @@
 #include "base/json_out.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/table.h"
+#include "local/name_set.h"
 #include "local/reconcile.h"
 
 #define LABEL_SERVICE "kubernetes.io/service-name"
@@ -18,6 +18,8 @@ enum { MAX_PORTS = 100, MAX_GROUPS = 64, SLICE_MAX = 1024 * 1024 };
 
 struct endpoints {
 	struct reconciler r;
+	struct name_set dirty; /* Services to look at again */
+	bool writing;          /* the change that is told is ours */
 };
 
 /* Pods of one Service whose ports have the same numbers. */
@@ -76,10 +78,11 @@ static size_t group_pods(const struct store *store, const struct object *svc, en
 			 struct group *groups)
 {
 	const struct service *s = svc->service;
-	const struct object *pod = NULL;
-	size_t n = 0;
+	size_t n = 0, n_all = 0;
+	struct object *const *all = store_all(store, KIND_POD, svc->meta.ns, &n_all);
 
-	while ((pod = store_next(store, KIND_POD, svc->meta.ns, pod))) {
+	for (size_t at = 0; at < n_all; at++) {
+		const struct object *pod = all[at];
 		uint16_t ports[MAX_PORTS] = {0};
 		if (!pairs_match(&s->selector, &pod->meta.labels) || !is_endpoint(pod, family))
 			continue;
@@ -195,102 +198,117 @@ static void write_slice(struct endpoints *e, const struct object *svc, enum ip_f
 	buf_fini(&out);
 }
 
-/* The names of slices that shall be, "ns/name"; what is managed and not in here goes away. */
-struct wanted {
-	UT_hash_handle hh;
-	char key[];
-};
-
-static struct wanted *want(struct wanted *all, const char *ns, const char *name)
-{
-	size_t len = strlen(ns) + 1 + strlen(name);
-	struct wanted *w = mem_new(sizeof(*w) + len + 1);
-	snprintf(w->key, len + 1, "%s/%s", ns, name);
-	HASH_ADD_KEYPTR(hh, all, w->key, len, w);
-	return all;
-}
-
-static bool is_wanted(struct wanted *all, const struct object *o)
-{
-	struct wanted *found;
-	char key[600];
-	int n = snprintf(key, sizeof(key), "%s/%s", o->meta.ns, o->meta.name);
-	HASH_FIND(hh, all, key, (size_t)n, found);
-	return found != NULL;
-}
-
-static void forget_wanted(struct wanted *all)
-{
-	struct wanted *w = all;
-	HASH_CLEAR(hh, all); /* the table; the names hang on each other still */
-	while (w) {
-		struct wanted *next = w->hh.next;
-		free(w);
-		w = next;
-	}
-}
-
-static struct wanted *service_slices(struct endpoints *e, const struct object *svc,
-				     struct wanted *wanted)
+/* Writes the slices of one family; their names, with their namespace, go to WANTED. */
+static void write_slices(struct endpoints *e, const struct object *svc, enum ip_family f,
+			 struct name_set *wanted)
 {
 	struct group *groups = mem_array(MAX_GROUPS, sizeof(*groups));
-
-	for (enum ip_family f = IP_V4; f < N_IP_FAMILIES; f++) {
-		if (!svc->service->want_family[f])
-			continue;
-		memset(groups, 0, MAX_GROUPS * sizeof(*groups));
-		size_t n = group_pods(e->r.store, svc, f, groups);
-		for (size_t i = 0; i < n; i++) {
-			char name[300];
-			if (i == 0)
-				snprintf(name, sizeof(name), "%s-%s", svc->meta.name,
-					 family_suffix[f]);
-			else
-				snprintf(name, sizeof(name), "%s-%s-%zu", svc->meta.name,
-					 family_suffix[f], i + 1);
-			write_slice(e, svc, f, &groups[i], name);
-			wanted = want(wanted, svc->meta.ns, name);
-			free(groups[i].pods);
-		}
+	size_t n = group_pods(e->r.store, svc, f, groups);
+	for (size_t i = 0; i < n; i++) {
+		char name[300];
+		if (i == 0)
+			snprintf(name, sizeof(name), "%s-%s", svc->meta.name, family_suffix[f]);
+		else
+			snprintf(name, sizeof(name), "%s-%s-%zu", svc->meta.name, family_suffix[f],
+				 i + 1);
+		write_slice(e, svc, f, &groups[i], name);
+		name_set_add(wanted, svc->meta.ns, name);
+		free(groups[i].pods);
 	}
 	free(groups);
-	return wanted;
 }
 
-static void remove_unwanted(struct store *store, struct wanted *wanted)
+static bool is_managed(const struct object *slice)
 {
+	const char *by = pairs_get(&slice->meta.labels, LABEL_MANAGED_BY);
+	return by && strcmp(by, MANAGED_BY) == 0;
+}
+
+/* Slices of ours that the Service NS/NAME has and that are not WANTED go away. */
+static void remove_unwanted(struct store *store, const char *ns, const char *name,
+			    const struct name_set *wanted)
+{
+	size_t n = 0, i = 0;
 	for (;;) {
-		const struct object *o = NULL;
-		while ((o = store_next(store, KIND_ENDPOINT_SLICE, NULL, o))) {
-			const char *by = pairs_get(&o->meta.labels, LABEL_MANAGED_BY);
-			if (by && strcmp(by, MANAGED_BY) == 0 && !is_wanted(wanted, o))
-				break;
-		}
-		if (!o)
+		struct object *const *all = store_slices(store, ns, name, &n);
+		while (i < n &&
+		       (!is_managed(all[i]) || name_set_find(wanted, ns, all[i]->meta.name)))
+			i++;
+		if (i == n)
 			return;
 		struct err err = {0};
-		/* found a moment ago, so it is there; a walk ends with a change */
-		MUST(store_delete(store, KIND_ENDPOINT_SLICE, o->meta.ns, o->meta.name, &err));
+		/* found a moment ago, so it is there; the next one takes its place */
+		MUST(store_delete(store, KIND_ENDPOINT_SLICE, ns, all[i]->meta.name, &err));
 	}
 }
 
-static bool has_slices(const void *ctx, const struct object *svc)
+static bool has_slices(const struct object *svc)
 {
-	(void)ctx; /* needs none */
 	return svc->service->selector.n && svc->service->type != SERVICE_EXTERNAL_NAME;
+}
+
+static void look_at(struct endpoints *e, const char *ns, const char *name)
+{
+	const struct object *found = store_get(e->r.store, KIND_SERVICE, ns, name);
+	struct object *svc = found && has_slices(found) ? object_get(found) : NULL;
+	struct name_set wanted = {0};
+
+	for (enum ip_family f = IP_V4; svc && f < N_IP_FAMILIES; f++)
+		if (svc->service->want_family[f])
+			write_slices(e, svc, f, &wanted);
+	remove_unwanted(e->r.store, ns, name, &wanted);
+	name_set_clear(&wanted);
+	object_put(svc);
 }
 
 void endpoints_reconcile(struct endpoints *e)
 {
-	struct store *store = e->r.store;
-	struct object_list services = store_list(store, KIND_SERVICE, NULL, has_slices, NULL);
-	struct wanted *wanted = NULL;
+	struct name_set now = name_set_take(&e->dirty);
+	e->writing = true;
+	for (const struct name *n = name_set_first(&now); n; n = name_set_next(n))
+		look_at(e, n->ns, n->name);
+	e->writing = false;
+	name_set_clear(&now);
+}
 
-	for (size_t i = 0; i < services.n; i++)
-		wanted = service_slices(e, services.at[i], wanted);
-	object_list_free(&services);
-	remove_unwanted(store, wanted);
-	forget_wanted(wanted);
+/* Services that select Pods with LABELS. */
+static bool note_pod(struct endpoints *e, const char *ns, const struct pairs *labels)
+{
+	size_t n = 0;
+	struct object *const *all = store_all(e->r.store, KIND_SERVICE, ns, &n);
+	bool any = false;
+	for (size_t i = 0; i < n; i++) {
+		if (!has_slices(all[i]) || !pairs_match(&all[i]->service->selector, labels))
+			continue;
+		name_set_add(&e->dirty, ns, all[i]->meta.name);
+		any = true;
+	}
+	return any;
+}
+
+/* Somebody else has written to a slice of ours. */
+static bool note_slice(struct endpoints *e, const struct object *slice)
+{
+	if (e->writing || !slice || !is_managed(slice))
+		return false;
+	name_set_add(&e->dirty, slice->meta.ns, slice->endpoint_slice->service);
+	return true;
+}
+
+static bool concerns(struct reconciler *r, const struct store_event *ev)
+{
+	struct endpoints *e = CONTAINER_OF(r, struct endpoints, r);
+	const struct object *o = ev->object;
+	if (o->kind == KIND_POD) {
+		bool now = note_pod(e, o->meta.ns, &o->meta.labels);
+		return (ev->old && note_pod(e, o->meta.ns, &ev->old->meta.labels)) || now;
+	}
+	if (o->kind == KIND_SERVICE) {
+		name_set_add(&e->dirty, o->meta.ns, o->meta.name);
+		return true;
+	}
+	bool now = note_slice(e, o);
+	return note_slice(e, ev->old) || now;
 }
 
 static void run(struct reconciler *r)
@@ -303,9 +321,15 @@ struct endpoints *endpoints_start(struct loop *loop, struct store *store)
 	struct endpoints *e = mem_new(sizeof(*e));
 	e->r = (struct reconciler){.loop = loop,
 				   .store = store,
-				   .kinds = 1u << KIND_SERVICE | 1u << KIND_POD,
+				   .kinds = 1u << KIND_SERVICE | 1u << KIND_POD |
+					    1u << KIND_ENDPOINT_SLICE,
+				   .concerns = concerns,
 				   .run = run};
 	reconciler_start(&e->r);
+	size_t n = 0;
+	struct object *const *all = store_all(store, KIND_SERVICE, NULL, &n);
+	for (size_t i = 0; i < n; i++)
+		name_set_add(&e->dirty, all[i]->meta.ns, all[i]->meta.name);
 	return e;
 }
 
@@ -314,5 +338,6 @@ void endpoints_stop(struct endpoints *e)
 	if (!e)
 		return;
 	reconciler_stop(&e->r);
+	name_set_clear(&e->dirty);
 	free(e);
 }

@@ -16,5 +16,5 @@
 struct endpoints;
 struct endpoints *endpoints_start(struct loop *loop, struct store *store);
 void endpoints_stop(struct endpoints *e);
-/* One pass, at once. */
+/* Looks at what has changed, at once. */
 void endpoints_reconcile(struct endpoints *e);

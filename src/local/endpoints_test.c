@@ -154,6 +154,60 @@ static void slices_go_with_their_service(void **state)
 	assert_string_equal(slice_text(w, "mine", text), "10.9.9.9:5 ready serving");
 }
 
+static void a_pod_that_changes_labels_leaves(void **state)
+{
+	struct world *w = *state;
+	char text[512];
+	put(w->store, KIND_SERVICE, service);
+	put_pod(w->store, "a", "db", 3306, "10.0.0.1", true, "");
+	endpoints_reconcile(w->endpoints);
+	assert_string_equal(slice_text(w, "db-ipv4", text), "10.0.0.1:3306 ready serving");
+	put_pod(w->store, "a", "web", 3306, "10.0.0.1", true, "");
+	endpoints_reconcile(w->endpoints);
+	assert_string_equal(slice_text(w, "db-ipv4", text), "");
+}
+
+static void what_others_do_to_a_slice_is_undone(void **state)
+{
+	struct world *w = *state;
+	struct err err = {0};
+	char text[512];
+	put(w->store, KIND_SERVICE, service);
+	put_pod(w->store, "a", "db", 3306, "10.0.0.1", true, "");
+	endpoints_reconcile(w->endpoints);
+	assert_true(store_delete(w->store, KIND_ENDPOINT_SLICE, "default", "db-ipv4", &err));
+	endpoints_reconcile(w->endpoints);
+	assert_string_equal(slice_text(w, "db-ipv4", text), "10.0.0.1:3306 ready serving");
+	put(w->store, KIND_ENDPOINT_SLICE,
+	    "{'metadata': {'name': 'db-ipv4', 'labels': {'kubernetes.io/service-name': 'other',"
+	    " 'endpointslice.kubernetes.io/managed-by': 'hark-endpoints'}},"
+	    " 'addressType': 'IPv4', 'endpoints': [], 'ports': []}");
+	endpoints_reconcile(w->endpoints);
+	assert_string_equal(slice_text(w, "db-ipv4", text), "10.0.0.1:3306 ready serving");
+}
+
+/* No clock: what a change costs is what it touches. */
+static void others_are_left_alone(void **state)
+{
+	enum { MANY = 2000 };
+	struct world *w = *state;
+	char text[512];
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(text, sizeof(text),
+			 "{'metadata': {'name': 's%u'}, 'spec': {'selector': {'app': 'a%u'},"
+			 " 'ipFamilies': ['IPv4'], 'ports': [{'port': 80}]}}",
+			 i, i);
+		put(w->store, KIND_SERVICE, text);
+	}
+	endpoints_reconcile(w->endpoints);
+	assert_int_equal(store_count(w->store, KIND_ENDPOINT_SLICE), MANY);
+	uint64_t version = store_version(w->store);
+	put_pod(w->store, "a", "a1000", 80, "10.0.0.1", true, "");
+	endpoints_reconcile(w->endpoints);
+	assert_string_equal(slice_text(w, "s1000-ipv4", text), "10.0.0.1:80 ready serving");
+	assert_int_equal(store_version(w->store), version + 2);
+}
+
 static void comes_to_rest(void **state)
 {
 	struct world *w = *state;
@@ -175,6 +229,9 @@ int main(void)
 		TEST(an_ending_pod_serves_but_is_not_ready),
 		TEST(finished_pods_are_no_endpoints),
 		TEST(slices_go_with_their_service),
+		TEST(a_pod_that_changes_labels_leaves),
+		TEST(what_others_do_to_a_slice_is_undone),
+		TEST(others_are_left_alone),
 		TEST(comes_to_rest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

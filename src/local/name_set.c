@@ -46,15 +46,25 @@ const struct name *name_set_first(const struct name_set *s)
 	return s->all;
 }
 
-void name_set_drop(struct name_set *s, const struct name *n)
+const struct name *name_set_next(const struct name *n)
 {
-	struct name *mine = (struct name *)n; /* S owns it */
-	HASH_DELETE(hh, s->all, mine);
-	free(mine);
+	return n->hh.next;
+}
+
+struct name_set name_set_take(struct name_set *s)
+{
+	struct name_set taken = *s;
+	s->all = NULL;
+	return taken;
 }
 
 void name_set_clear(struct name_set *s)
 {
-	while (s->all)
-		name_set_drop(s, s->all);
+	struct name *n = s->all;
+	HASH_CLEAR(hh, s->all); /* the table; the names hang on each other still */
+	while (n) {
+		struct name *next = n->hh.next;
+		free(n);
+		n = next;
+	}
 }

@@ -12,11 +12,8 @@ static void fire(struct timer *t)
 static void on_event(struct store_watch *w, const struct store_event *ev)
 {
 	struct reconciler *r = CONTAINER_OF(w, struct reconciler, watch);
-	if (!(r->kinds >> ev->object->kind & 1))
-		return;
-	if (r->note)
-		r->note(r, ev);
-	reconciler_kick(r);
+	if ((r->kinds >> ev->object->kind & 1) && (!r->concerns || r->concerns(r, ev)))
+		reconciler_kick(r);
 }
 
 void reconciler_start(struct reconciler *r)

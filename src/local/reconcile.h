@@ -20,8 +20,9 @@ struct reconciler {
 	struct loop *loop;
 	struct store *store;
 	uint32_t kinds; /* bit per enum kind: changes of these matter */
-	/* May be NULL. Hears of each of those changes, within it: notes what RUN has to look at. */
-	void (*note)(struct reconciler *r, const struct store_event *ev);
+	/* May be NULL. Asked within each of those changes whether RUN has to look at something, which
+	 * it notes down. */
+	bool (*concerns)(struct reconciler *r, const struct store_event *ev);
 	void (*run)(struct reconciler *r);
 	struct store_watch watch;
 	struct timer timer;

@@ -18,16 +18,17 @@ static bool can_have_ips(const struct service *s)
 void service_ips_init(struct service_ips *ips, const struct node_config *cfg, bool ipv6,
 		      const struct store *store)
 {
-	const struct object *o = NULL;
+	size_t n = 0;
+	struct object *const *all = store_all(store, KIND_SERVICE, NULL, &n);
 
 	ips->store = store;
 	ips->pool[IP_V4] = ip_pool_new(&cfg->services_v4, STATIC_BAND);
 	ips->pool[IP_V6] = ipv6 ? ip_pool_new(&cfg->services_v6, STATIC_BAND) : NULL;
-	while ((o = store_next(store, KIND_SERVICE, NULL, o)))
+	for (size_t i = 0; i < n; i++)
 		for (enum ip_family f = IP_V4; f < N_IP_FAMILIES; f++)
-			if (ips->pool[f] && o->service->has_ip[f])
+			if (ips->pool[f] && all[i]->service->has_ip[f])
 				/* may be outside: the range was checked when it came */
-				(void)ip_pool_claim(ips->pool[f], &o->service->cluster_ip[f]);
+				(void)ip_pool_claim(ips->pool[f], &all[i]->service->cluster_ip[f]);
 }
 
 void service_ips_fini(struct service_ips *ips)
@@ -73,13 +74,16 @@ bool service_ips_claim(struct service_ips *ips, const struct object *svc, struct
 	return true;
 }
 
-bool service_ips_wanting(const struct service_ips *ips, const struct object *svc)
+bool service_ips_wants(const struct object *svc, bool ipv6)
 {
 	const struct service *s = svc->service;
-	for (enum ip_family f = IP_V4; can_have_ips(s) && f < N_IP_FAMILIES; f++)
-		if (s->want_family[f] && !s->has_ip[f] && ips->pool[f])
-			return true;
-	return false;
+	return can_have_ips(s) && ((s->want_family[IP_V4] && !s->has_ip[IP_V4]) ||
+				   (ipv6 && s->want_family[IP_V6] && !s->has_ip[IP_V6]));
+}
+
+bool service_ips_wanting(const struct service_ips *ips, const struct object *svc)
+{
+	return service_ips_wants(svc, ips->pool[IP_V6] != NULL);
 }
 
 /* FNV-1a of "ns/name": where to begin looking for a free address. */

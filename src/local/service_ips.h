@@ -31,5 +31,7 @@ bool service_ips_claim(struct service_ips *ips, const struct object *svc,
 /* SVC with an address for each family that it wants; one reference. NULL: the range is used up. */
 struct object *service_ips_fill(struct service_ips *ips, const struct object *svc,
 				struct err *err) MUST_CHECK;
-/* SVC can have virtual IPs and lacks one that it wants. */
+/* SVC can have virtual IPs and lacks one that it wants, on a node that has IPv6 or has not. */
+bool service_ips_wants(const struct object *svc, bool ipv6);
+/* The same on this node. */
 bool service_ips_wanting(const struct service_ips *ips, const struct object *svc);

@@ -27,6 +27,12 @@ static bool is_wanting(const void *ips, const struct object *svc)
 	return service_ips_wanting(ips, svc);
 }
 
+static bool concerns(struct reconciler *r, const struct store_event *ev)
+{
+	struct services *s = CONTAINER_OF(r, struct services, r);
+	return ev->type != STORE_DELETED && service_ips_wants(ev->object, s->node->ipv6);
+}
+
 static void run(struct reconciler *r)
 {
 	struct services *s = CONTAINER_OF(r, struct services, r);
@@ -44,8 +50,11 @@ struct services *services_start(const struct node *node, struct store *store)
 {
 	struct services *s = mem_new(sizeof(*s));
 	s->node = node;
-	s->r = (struct reconciler){
-		.loop = node->loop, .store = store, .kinds = 1u << KIND_SERVICE, .run = run};
+	s->r = (struct reconciler){.loop = node->loop,
+				   .store = store,
+				   .kinds = 1u << KIND_SERVICE,
+				   .concerns = concerns,
+				   .run = run};
 	reconciler_start(&s->r);
 	return s;
 }

@@ -36,10 +36,12 @@ static void all_dirty(struct vips *v)
 		name_set_add(&v->dirty, all[i]->meta.ns, all[i]->meta.name);
 }
 
-static void note_slice(struct vips *v, const struct object *slice)
+static bool note_slice(struct vips *v, const struct object *slice)
 {
-	if (slice && slice->endpoint_slice->service[0])
-		name_set_add(&v->dirty, slice->meta.ns, slice->endpoint_slice->service);
+	if (!slice || !slice->endpoint_slice->service[0])
+		return false;
+	name_set_add(&v->dirty, slice->meta.ns, slice->endpoint_slice->service);
+	return true;
 }
 
 static bool same_ips(const struct pod *a, const struct pod *b)
@@ -50,18 +52,21 @@ static bool same_ips(const struct pod *a, const struct pod *b)
 	return true;
 }
 
-static void note(struct reconciler *r, const struct store_event *ev)
+static bool concerns(struct reconciler *r, const struct store_event *ev)
 {
 	struct vips *v = CONTAINER_OF(r, struct vips, r);
 	const struct object *o = ev->object;
-	if (o->kind == KIND_SERVICE)
-		name_set_add(&v->dirty, o->meta.ns, o->meta.name);
 	if (o->kind == KIND_ENDPOINT_SLICE) {
-		note_slice(v, o);
-		note_slice(v, ev->old);
+		bool now = note_slice(v, o);
+		return note_slice(v, ev->old) || now;
 	}
-	if (o->kind == KIND_POD && (ev->type != STORE_MODIFIED || !same_ips(o->pod, ev->old->pod)))
-		v->pods_dirty = true;
+	if (o->kind == KIND_POD) {
+		bool moved = ev->type != STORE_MODIFIED || !same_ips(o->pod, ev->old->pod);
+		v->pods_dirty = v->pods_dirty || moved;
+		return moved;
+	}
+	name_set_add(&v->dirty, o->meta.ns, o->meta.name);
+	return true;
 }
 
 /* Looking. */
@@ -177,11 +182,13 @@ static void run(struct reconciler *r)
 
 	if (nft_runner_busy(v->runner) || timer_is_set(&v->again))
 		return; /* comes back when that is over */
-	while ((n = name_set_first(&v->dirty))) {
-		if (!set_service(v->table, r->store, n->ns, n->name))
-			all_dirty(v); /* N is done with all the same */
-		name_set_drop(&v->dirty, n);
-	}
+	struct name_set now = name_set_take(&v->dirty);
+	for (n = name_set_first(&now); n; n = name_set_next(n))
+		if (!set_service(v->table, r->store, n->ns, n->name)) {
+			all_dirty(v);
+			reconciler_kick(r);
+		}
+	name_set_clear(&now);
 	if (v->pods_dirty)
 		set_pods(v->table, r->store);
 	v->pods_dirty = false;
@@ -203,7 +210,7 @@ struct vips *vips_start(const struct node *node, struct store *store, struct nft
 				   .store = store,
 				   .kinds = 1u << KIND_SERVICE | 1u << KIND_ENDPOINT_SLICE |
 					    1u << KIND_POD,
-				   .note = note,
+				   .concerns = concerns,
 				   .run = run};
 	reconciler_start(&v->r);
 	all_dirty(v);

@@ -204,6 +204,7 @@ static bool wait_here(struct up *up, struct err *err)
 	bool ok = loop_run(up->loop, err);
 	rest_client_free(up->client);
 	waiting_fini(&up->waiting);
+	loop_free(up->loop);
 	return ok;
 }
 

@@ -1,3 +1,4 @@
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -10,6 +11,19 @@ static struct mesh_client client = MESH_CLIENT_INIT;
 static const char *container;
 static bool follow;
 static unsigned tail = UINT32_MAX;
+
+/* A container that was not started yet has no log: it has written nothing so far. */
+static bool print_log(const char *path, struct err *err)
+{
+	static const struct timespec moment = {.tv_nsec = 50 * 1000 * 1000};
+	while (access(path, F_OK) < 0) {
+		if (!follow)
+			return true;
+		(void)nanosleep(&moment, NULL); /* a signal ends the program, or the wait */
+	}
+	return logfile_follow(path, tail == UINT32_MAX ? SIZE_MAX : tail, follow, STDOUT_FILENO,
+			      err);
+}
 
 static int run_logs(char **operands, unsigned n)
 {
@@ -27,8 +41,7 @@ static int run_logs(char **operands, unsigned n)
 	if (of)
 		ok = pods_log_path(client.node.run_dir, pod_ns(pod), pod_name(pod), of, path,
 				   &err) &&
-		     logfile_follow(path, tail == UINT32_MAX ? SIZE_MAX : tail, follow,
-				    STDOUT_FILENO, &err);
+		     print_log(path, &err);
 	else if (pod)
 		ok = err_set(&err, ERR_NOT_FOUND, "Pod %s/%s has no container \"%s\"", pod_ns(pod),
 			     pod_name(pod), container ? container : "");

@@ -228,8 +228,11 @@ bool delete_files(struct store *store, const struct apply_file *files, size_t n,
 		manifest_read(&m, files[i].name, files[i].text);
 	for (size_t i = 0; !ignore_missing && i < m.n_objects; i++) {
 		const struct object *o = m.objects[i];
+		char name[400];
 		if (!store_get(store, o->kind, o->meta.ns, o->meta.name))
-			manifest_problem(&m, PROBLEM_ERROR, o, "metadata.name", "is not there");
+			manifest_problem(&m, PROBLEM_ERROR, o, "metadata.name",
+					 "there is no %s in the mesh",
+					 object_text(o, name, sizeof(name)));
 	}
 	json_open_object(report, NULL);
 	json_open_array(report, "objects");

@@ -228,6 +228,25 @@ static void show_namespaces(const json_t *items)
 	columns_print(&c);
 }
 
+/* One column of each kind's own, as `kubectl get` shows it. */
+static void show_policies(const json_t *items, const char *title, const char *field,
+			  const char *member)
+{
+	struct columns c;
+	const json_t *o;
+	size_t i;
+
+	columns_init(&c, 4);
+	columns_row(&c, "NAMESPACE", "NAME", title, "AGE");
+	json_array_foreach(items, i, o)
+	{
+		char age[CELL];
+		columns_row(&c, ns_of(o), name_of(o), json_text(o, "spec", field, member, NULL),
+			    age_of(o, age));
+	}
+	columns_print(&c);
+}
+
 void show_table(enum kind kind, const json_t *items, bool wide)
 {
 	switch (kind) {
@@ -248,6 +267,15 @@ void show_table(enum kind kind, const json_t *items, bool wide)
 		return;
 	case KIND_NAMESPACE:
 		show_namespaces(items);
+		return;
+	case KIND_PEER_AUTHENTICATION:
+		show_policies(items, "MODE", "mtls", "mode");
+		return;
+	case KIND_DESTINATION_RULE:
+		show_policies(items, "HOST", "host", NULL);
+		return;
+	case KIND_AUTHORIZATION_POLICY:
+		show_policies(items, "ACTION", "action", NULL);
 		return;
 	case N_KINDS:
 		return;

@@ -56,21 +56,25 @@ void discovery_version(void *ctx, const struct rest_request *req, struct rest_re
 			      "\"platform\":\"linux\"}"));
 }
 
-/* The members of a group, into the object that is open. */
-static void write_group(struct json_out *j, const char *api_version)
+static void write_version(struct json_out *j, const char *key, const char *api_version)
 {
-	struct slice version = version_of(api_version);
-	json_slice(j, "name", group_of(api_version));
+	json_open_object(j, key);
+	json_cstr(j, "groupVersion", api_version);
+	json_slice(j, "version", version_of(api_version));
+	json_close(j);
+}
+
+/* The members of a group, into the object that is open: those of its first kind, which the others
+ * share. */
+static void write_group(struct json_out *j, const struct kind_info *k)
+{
+	json_slice(j, "name", group_of(k->api_version));
 	json_open_array(j, "versions");
-	json_open_object(j, NULL);
-	json_cstr(j, "groupVersion", api_version);
-	json_slice(j, "version", version);
+	write_version(j, NULL, k->api_version);
+	for (const char *const *also = k->also; *also; also++)
+		write_version(j, NULL, *also);
 	json_close(j);
-	json_close(j);
-	json_open_object(j, "preferredVersion");
-	json_cstr(j, "groupVersion", api_version);
-	json_slice(j, "version", version);
-	json_close(j);
+	write_version(j, "preferredVersion", k->api_version);
 }
 
 static void reply_versions(const struct target *t, struct rest_reply *reply)
@@ -84,7 +88,7 @@ static void reply_versions(const struct target *t, struct rest_reply *reply)
 	for (unsigned i = 0; i < N_KINDS && !t->core; i++)
 		if (is_first_of_group(i)) {
 			json_open_object(&j, NULL);
-			write_group(&j, kind_info((enum kind)i)->api_version);
+			write_group(&j, kind_info((enum kind)i));
 			json_close(&j);
 		}
 	json_close(&j);
@@ -95,13 +99,13 @@ static void reply_versions(const struct target *t, struct rest_reply *reply)
 static void reply_group(const struct target *t, struct rest_reply *reply)
 {
 	for (unsigned i = 0; i < N_KINDS; i++) {
-		const char *api_version = kind_info((enum kind)i)->api_version;
-		if (!slice_eq(t->group, group_of(api_version)))
+		const struct kind_info *k = kind_info((enum kind)i);
+		if (!slice_eq(t->group, group_of(k->api_version)))
 			continue;
 		struct buf b;
 		struct json_out j;
 		begin(&j, &b, "APIGroup");
-		write_group(&j, api_version);
+		write_group(&j, k);
 		json_close(&j);
 		send_json(reply, &b);
 		return;
@@ -141,7 +145,7 @@ static void reply_resources(const struct target *t, struct rest_reply *reply)
 	json_open_array(&j, "resources");
 	for (unsigned i = 0; i < N_KINDS; i++) {
 		const struct kind_info *k = kind_info((enum kind)i);
-		if (!slice_is(t->api_version, k->api_version))
+		if (!kind_serves(k, t->api_version))
 			continue;
 		write_resource(&j, k, false);
 		write_resource(&j, k, true);

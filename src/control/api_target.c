@@ -23,7 +23,7 @@ static const struct kind_info *kind_of(struct slice api_version, struct slice pl
 {
 	for (unsigned i = 0; i < N_KINDS; i++) {
 		const struct kind_info *k = kind_info((enum kind)i);
-		if (slice_is(api_version, k->api_version) && slice_is(plural, k->plural))
+		if (kind_serves(k, api_version) && slice_is(plural, k->plural))
 			return k;
 	}
 	return NULL;
@@ -32,7 +32,7 @@ static const struct kind_info *kind_of(struct slice api_version, struct slice pl
 static bool version_is_served(struct slice api_version)
 {
 	for (unsigned i = 0; i < N_KINDS; i++)
-		if (slice_is(api_version, kind_info((enum kind)i)->api_version))
+		if (kind_serves(kind_info((enum kind)i), api_version))
 			return true;
 	return false;
 }

@@ -84,6 +84,8 @@ static void inbound_plaintext(const struct elsewhere_facts *f, struct elsewhere_
 			      "mTLS is disabled and the port is declared TCP: nothing is "
 			      "inspected");
 		return;
+	case MTLS_UNSET: /* a mode is never that */
+		break;
 	}
 	/* The codec itself waits: no detection timeout ends that. */
 	stall(out, "D4", NEVER_HELPS,

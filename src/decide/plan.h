@@ -133,7 +133,6 @@ struct elsewhere_answer {
 	const char *text;  /* why, one sentence, static */
 	uint32_t delay_ms; /* ELSEWHERE_DELAY: before the first byte */
 };
-enum mtls_mode { MTLS_PERMISSIVE, MTLS_STRICT, MTLS_DISABLE };
 struct elsewhere_facts {
 	enum live_side side;
 	enum proto_class class;

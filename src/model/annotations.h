@@ -15,6 +15,7 @@
 #define ANNOTATION_DETECTION "hark.mesh/detection"
 #define ANNOTATION_DETECTION_TIMEOUT "hark.mesh/protocol-detection-timeout"
 #define ANNOTATION_SIDECAR_STATUS "sidecar.istio.io/status"
+#define ANNOTATION_DRY_RUN "istio.io/dry-run"
 #define LABEL_TLS_MODE "security.istio.io/tlsMode"
 #define LABEL_SERVICE_NAME "kubernetes.io/service-name"
 

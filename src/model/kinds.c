@@ -4,12 +4,15 @@
 
 static const struct kind_info kinds[N_KINDS] = {
 	/* clang-format off */
-	[KIND_NAMESPACE]      = {KIND_NAMESPACE,      "v1",                  "Namespace",     "namespaces",     "namespace",     "ns",     false},
-	[KIND_CONFIG_MAP]     = {KIND_CONFIG_MAP,     "v1",                  "ConfigMap",     "configmaps",     "configmap",     "cm",     true},
-	[KIND_SERVICE]        = {KIND_SERVICE,        "v1",                  "Service",       "services",       "service",       "svc",    true},
-	[KIND_ENDPOINT_SLICE] = {KIND_ENDPOINT_SLICE, "discovery.k8s.io/v1", "EndpointSlice", "endpointslices", "endpointslice", "",       true},
-	[KIND_POD]            = {KIND_POD,            "v1",                  "Pod",           "pods",           "pod",           "po",     true},
-	[KIND_DEPLOYMENT]     = {KIND_DEPLOYMENT,     "apps/v1",             "Deployment",    "deployments",    "deployment",    "deploy", true},
+	[KIND_NAMESPACE]      = {KIND_NAMESPACE,      "v1",                  "Namespace",     "namespaces",     "namespace",     "ns",     false, {NULL}},
+	[KIND_CONFIG_MAP]     = {KIND_CONFIG_MAP,     "v1",                  "ConfigMap",     "configmaps",     "configmap",     "cm",     true, {NULL}},
+	[KIND_SERVICE]        = {KIND_SERVICE,        "v1",                  "Service",       "services",       "service",       "svc",    true, {NULL}},
+	[KIND_ENDPOINT_SLICE] = {KIND_ENDPOINT_SLICE, "discovery.k8s.io/v1", "EndpointSlice", "endpointslices", "endpointslice", "",       true, {NULL}},
+	[KIND_POD]            = {KIND_POD,            "v1",                  "Pod",           "pods",           "pod",           "po",     true, {NULL}},
+	[KIND_DEPLOYMENT]     = {KIND_DEPLOYMENT,     "apps/v1",             "Deployment",    "deployments",    "deployment",    "deploy", true, {NULL}},
+	[KIND_PEER_AUTHENTICATION]  = {KIND_PEER_AUTHENTICATION,  "security.istio.io/v1",   "PeerAuthentication",  "peerauthentications",   "peerauthentication",  "pa", true, {"security.istio.io/v1beta1"}},
+	[KIND_DESTINATION_RULE]     = {KIND_DESTINATION_RULE,     "networking.istio.io/v1", "DestinationRule",     "destinationrules",      "destinationrule",     "dr", true, {"networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"}},
+	[KIND_AUTHORIZATION_POLICY] = {KIND_AUTHORIZATION_POLICY, "security.istio.io/v1",   "AuthorizationPolicy", "authorizationpolicies", "authorizationpolicy", "ap", true, {"security.istio.io/v1beta1"}},
 	/* clang-format on */
 };
 
@@ -35,9 +38,19 @@ const struct kind_info *kind_by_name(struct slice name)
 const struct kind_info *kind_by_gvk(struct slice api_version, struct slice kind)
 {
 	for (size_t i = 0; i < N_KINDS; i++)
-		if (slice_is(api_version, kinds[i].api_version) && slice_is(kind, kinds[i].name))
+		if (kind_serves(&kinds[i], api_version) && slice_is(kind, kinds[i].name))
 			return &kinds[i];
 	return NULL;
+}
+
+bool kind_serves(const struct kind_info *k, struct slice api_version)
+{
+	if (slice_is(api_version, k->api_version))
+		return true;
+	for (const char *const *also = k->also; *also; also++)
+		if (slice_is(api_version, *also))
+			return true;
+	return false;
 }
 
 const char *pairs_get(const struct pairs *p, const char *key)
@@ -64,4 +77,9 @@ bool pairs_match(const struct pairs *selector, const struct pairs *labels)
 			return false;
 	}
 	return selector->n > 0;
+}
+
+bool pairs_select(const struct pairs *selector, const struct pairs *labels)
+{
+	return selector->n == 0 || pairs_match(selector, labels);
 }

@@ -5,7 +5,8 @@
  * Field names follow the Kubernetes and Istio API fields (snake case for camel case). Texts are
  * NUL-terminated and live in the arena of the object that holds them; "" stands for absent unless
  * the comment says NULL. Durations are in the unit of their name. Sources: Kubernetes core/v1,
- * apps/v1, discovery/v1 types; Istio mesh/v1alpha1 MeshConfig.
+ * apps/v1, discovery/v1 types; Istio mesh/v1alpha1 MeshConfig, security/v1 PeerAuthentication and
+ * AuthorizationPolicy, networking/v1 DestinationRule.
  */
 #pragma once
 #include <stdbool.h>
@@ -21,23 +22,29 @@ enum kind {
 	KIND_ENDPOINT_SLICE,
 	KIND_POD,
 	KIND_DEPLOYMENT,
+	KIND_PEER_AUTHENTICATION,
+	KIND_DESTINATION_RULE,
+	KIND_AUTHORIZATION_POLICY,
 	N_KINDS,
 };
 
 /* Everything the API and the decoder need to know of a kind; one row each in kinds.c. */
 struct kind_info {
 	enum kind kind;
-	const char *api_version; /* "v1", "apps/v1", "discovery.k8s.io/v1" */
+	const char *api_version; /* as stored: "v1", "apps/v1", "discovery.k8s.io/v1" */
 	const char *name;        /* "Pod" */
 	const char *plural;      /* "pods" */
 	const char *singular;    /* "pod" */
 	const char *short_name;  /* "po", or "" */
 	bool namespaced;
+	/* Accepted as well, and the same but for the name; NULL-terminated */
+	const char *also[3];
 };
 const struct kind_info *kind_info(enum kind kind);
+bool kind_serves(const struct kind_info *k, struct slice api_version);
 /* By "Pod", "pods", "pod" or "po", ASCII case ignored; NULL when there is no such kind. */
 const struct kind_info *kind_by_name(struct slice name);
-/* By apiVersion and kind as a resource names them; NULL when unknown. */
+/* By apiVersion (any that is accepted) and kind as a resource names them; NULL when unknown. */
 const struct kind_info *kind_by_gvk(struct slice api_version, struct slice kind);
 
 struct pair {
@@ -53,6 +60,8 @@ const char *pairs_get(const struct pairs *p, const char *key); /* NULL when abse
 /* Every pair of SELECTOR stands in LABELS; an empty selector matches nothing (as a Service's does).
  */
 bool pairs_match(const struct pairs *selector, const struct pairs *labels);
+/* The same for a policy's selector: an empty one matches everything. */
+bool pairs_select(const struct pairs *selector, const struct pairs *labels);
 
 struct meta {
 	const char *name, *ns; /* ns "" for cluster-scoped kinds */
@@ -234,6 +243,114 @@ struct deployment {
 	unsigned ready_replicas;    /* status */
 };
 
+/* What a server's sidecar asks of connections to a port. */
+enum mtls_mode { MTLS_PERMISSIVE, MTLS_STRICT, MTLS_DISABLE, MTLS_UNSET };
+
+struct mtls_port {
+	uint16_t port; /* of the workload, not of a Service */
+	enum mtls_mode mode;
+};
+
+struct peer_authentication {
+	struct pairs selector; /* empty: the whole namespace, or the mesh */
+	enum mtls_mode mode;
+	const struct mtls_port *ports; /* by number; portLevelMtls */
+	size_t n_ports;
+};
+
+/* DestinationRule: of what the API has, `tls` has effect; the rest is accepted. */
+enum client_tls_mode {
+	CLIENT_TLS_DISABLE, /* what `tls: {}` means */
+	CLIENT_TLS_SIMPLE,
+	CLIENT_TLS_MUTUAL,
+	CLIENT_TLS_ISTIO_MUTUAL
+};
+
+struct client_tls {
+	enum client_tls_mode mode;
+	const char *client_certificate, *private_key, *ca_certificates, *ca_crl; /* files */
+	const char *credential_name, *sni;
+	const char *const *subject_alt_names; /* NULL-terminated */
+	bool insecure_skip_verify;
+	bool given; /* false: the policy has no `tls` */
+};
+
+struct port_policy {
+	uint16_t port; /* of the Service */
+	struct client_tls tls;
+};
+
+struct traffic_policy {
+	struct client_tls tls;
+	const struct port_policy *ports; /* portLevelSettings */
+	size_t n_ports;
+	bool given;
+};
+
+struct subset {
+	const char *name;
+	struct pairs labels;
+	struct traffic_policy policy;
+};
+
+struct destination_rule {
+	const char *host; /* as written: "db", "db.shop.svc.cluster.local", "*.local" */
+	struct traffic_policy policy;
+	const struct subset *subsets;
+	size_t n_subsets;
+	const char *const *export_to; /* NULL-terminated; empty: the mesh's default */
+	struct pairs workload_selector;
+	bool has_workload_selector;
+};
+
+/* AuthorizationPolicy. All lists are NULL-terminated; NOT_X: none of them. */
+enum authz_action { AUTHZ_ALLOW, AUTHZ_DENY, AUTHZ_AUDIT, AUTHZ_CUSTOM };
+
+struct authz_source {
+	const char *const *principals, *const *not_principals;
+	const char *const *request_principals, *const *not_request_principals;
+	const char *const *namespaces, *const *not_namespaces;
+	const char *const *service_accounts, *const *not_service_accounts;
+	const char *const *trust_domains, *const *not_trust_domains;
+	const char *const *ip_blocks, *const *not_ip_blocks;
+	const char *const *remote_ip_blocks, *const *not_remote_ip_blocks;
+	const char *unknown; /* a field that this program does not know, or "" */
+};
+
+struct authz_operation {
+	const char *const *hosts, *const *not_hosts;
+	const char *const *ports, *const *not_ports;
+	const char *const *methods, *const *not_methods;
+	const char *const *paths, *const *not_paths;
+	const char *unknown;
+};
+
+struct authz_condition {
+	const char *key;
+	const char *const *values, *const *not_values;
+	const char *unknown;
+};
+
+struct authz_rule_spec {
+	const struct authz_source *from;
+	size_t n_from;
+	const struct authz_operation *to;
+	size_t n_to;
+	const struct authz_condition *when;
+	size_t n_when;
+	const char *unknown;
+};
+
+struct authorization_policy {
+	struct pairs selector;
+	bool has_target_refs; /* for gateways and waypoints: not for sidecars */
+	enum authz_action action;
+	const char *provider; /* CUSTOM */
+	const struct authz_rule_spec *rules;
+	size_t n_rules;
+	bool dry_run; /* annotation istio.io/dry-run: counted, not enforced */
+};
+
 enum outbound_policy { OUTBOUND_ALLOW_ANY, OUTBOUND_REGISTRY_ONLY };
 
 enum detection { DETECTION_BOTH_ENDS, DETECTION_CLIENT_FIRST };
@@ -255,7 +372,11 @@ struct mesh_config {
 	uint32_t keepalive_s;                   /* tcpKeepalive.time, default 300; 0 off */
 	const char *access_log_file;            /* accessLogFile, default "/dev/stdout"; "" off */
 	const char *root_namespace, *trust_domain;
+	const char *const *trust_domain_aliases; /* NULL-terminated */
+	const char *const
+		*destination_rule_export_to; /* defaultDestinationRuleExportTo; empty: * */
 	bool enable_auto_mtls;
+	bool mesh_tls13; /* meshMTLS.minProtocolVersion: TLSV1_3 */
 	/* hark: */
 	enum detection detection;    /* detection: both-ends (default) | client-first */
 	enum load_balancer lb;       /* loadBalancer: least-connections (default) | round-robin */
@@ -266,7 +387,9 @@ struct mesh_config {
 					default 1s */
 	uint32_t tcp_idle_timeout_s; /* tcpIdleTimeout, default 0: none */
 	uint32_t early_per_source, early_per_destination,
-		early_per_worker; /* budgets of early connections: 512, 1024, 4096 */
-	uint32_t drain_s;         /* terminationDrain, default 30 */
-	uint32_t workers;         /* concurrency, default 0: one per core */
+		early_per_worker;      /* budgets of early connections: 512, 1024, 4096 */
+	uint32_t drain_s;              /* terminationDrain, default 30 */
+	uint32_t workers;              /* concurrency, default 0: one per core */
+	uint32_t handshake_timeout_ms; /* handshakeTimeout: how long a client may take to
+					  authenticate, default 10s */
 };

@@ -12,6 +12,7 @@
 
 void mesh_config_default(struct mesh_config *out)
 {
+	static const char *const none[] = {NULL};
 	*out = (struct mesh_config){
 		.outbound_policy = OUTBOUND_ALLOW_ANY,
 		.connect_timeout_ms = 10000,
@@ -19,6 +20,8 @@ void mesh_config_default(struct mesh_config *out)
 		.access_log_file = "/dev/stdout",
 		.root_namespace = "istio-system",
 		.trust_domain = "cluster.local",
+		.trust_domain_aliases = none,
+		.destination_rule_export_to = none,
 		.enable_auto_mtls = true,
 		.detection = DETECTION_BOTH_ENDS,
 		.lb = LB_LEAST_CONNECTIONS,
@@ -29,6 +32,7 @@ void mesh_config_default(struct mesh_config *out)
 		.early_per_destination = 1024,
 		.early_per_worker = 4096,
 		.drain_s = 30,
+		.handshake_timeout_ms = 10000,
 	};
 }
 
@@ -104,6 +108,28 @@ static const struct field proxy_fields[] = {
 };
 static const struct schema proxy_schema = SCHEMA(struct mesh_config, proxy_fields, NULL, NULL);
 
+static const char *const tls_version_words[] = {"TLS_AUTO", "TLSV1_2", "TLSV1_3", NULL};
+enum { TLS_VERSION_1_3 = 2 };
+
+static void read_tls_version(struct decoder *d, struct node *n, void *out)
+{
+	struct mesh_config *m = out;
+	m->mesh_tls13 =
+		n->type == NODE_STRING && slice_is(n->text, tls_version_words[TLS_VERSION_1_3]);
+	for (size_t i = 0; tls_version_words[i]; i++)
+		if (n->type == NODE_STRING && slice_is(n->text, tls_version_words[i]))
+			return;
+	decode_expected(d, n, "one of TLS_AUTO, TLSV1_2, TLSV1_3");
+}
+
+static const struct field mesh_tls_fields[] = {
+	FIELD_CUSTOM("minProtocolVersion", read_tls_version),
+	FIELD_KNOWN("cipherSuites"),
+	FIELD_KNOWN("ecdhCurves"),
+};
+static const struct schema mesh_tls_schema =
+	SCHEMA(struct mesh_config, mesh_tls_fields, NULL, NULL);
+
 static const struct field mesh_fields[] = {
 	FIELD_INLINE("outboundTrafficPolicy", &policy_schema),
 	FIELD_DURATION(struct mesh_config, "protocolDetectionTimeout",
@@ -114,6 +140,10 @@ static const struct field mesh_fields[] = {
 	FIELD_STRING(struct mesh_config, "rootNamespace", root_namespace),
 	FIELD_STRING(struct mesh_config, "trustDomain", trust_domain),
 	FIELD_BOOL(struct mesh_config, "enableAutoMtls", enable_auto_mtls),
+	FIELD_STRINGS(struct mesh_config, "trustDomainAliases", trust_domain_aliases),
+	FIELD_STRINGS(struct mesh_config, "defaultDestinationRuleExportTo",
+		      destination_rule_export_to),
+	FIELD_INLINE("meshMTLS", &mesh_tls_schema),
 	FIELD_INLINE("defaultConfig", &proxy_schema),
 	FIELD_KNOWN("accessLogEncoding"),
 	FIELD_KNOWN("accessLogFormat"),
@@ -122,7 +152,6 @@ static const struct field mesh_fields[] = {
 	FIELD_KNOWN("certificates"),
 	FIELD_KNOWN("compliancePolicy"),
 	FIELD_KNOWN("configSources"),
-	FIELD_KNOWN("defaultDestinationRuleExportTo"),
 	FIELD_KNOWN("defaultHttpRetryPolicy"),
 	FIELD_KNOWN("defaultProviders"),
 	FIELD_KNOWN("defaultServiceExportTo"),
@@ -142,7 +171,6 @@ static const struct field mesh_fields[] = {
 	FIELD_KNOWN("ingressSelector"),
 	FIELD_KNOWN("ingressService"),
 	FIELD_KNOWN("localityLbSetting"),
-	FIELD_KNOWN("meshMTLS"),
 	FIELD_KNOWN("outboundClusterStatName"),
 	FIELD_KNOWN("pathNormalization"),
 	FIELD_KNOWN("proxyHttpPort"),
@@ -152,7 +180,6 @@ static const struct field mesh_fields[] = {
 	FIELD_KNOWN("serviceSettings"),
 	FIELD_KNOWN("thriftConfig"),
 	FIELD_KNOWN("tlsDefaults"),
-	FIELD_KNOWN("trustDomainAliases"),
 	FIELD_KNOWN("verifyCertificateAtClient"),
 };
 static const struct schema mesh_schema =
@@ -178,6 +205,7 @@ static const struct field hark_fields[] = {
 	FIELD_INLINE("earlyConnections", &early_schema),
 	FIELD_DURATION(struct mesh_config, "terminationDrain", drain_s, NS_PER_S, 0),
 	FIELD_UINT(struct mesh_config, "concurrency", workers, 0, 1024),
+	FIELD_DURATION(struct mesh_config, "handshakeTimeout", handshake_timeout_ms, NS_PER_MS, 1),
 };
 static const struct schema hark_schema = SCHEMA(struct mesh_config, hark_fields, NULL, NULL);
 

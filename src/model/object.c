@@ -29,15 +29,21 @@ const char *object_text(const struct object *o, char *out, size_t out_len)
 	return out;
 }
 
-/* MEMBER of ROOT is TEXT; it is put there when it is absent (items of a list lack it). */
-static void complete(struct decoder *d, struct node *root, struct arena *a, const char *member,
-		     const char *text)
+/* apiVersion and kind are those of INFO; they are put there when they are absent (items of a list
+ * lack them). The version becomes the stored one: the others differ in nothing but its name. */
+static void complete(struct decoder *d, struct node *root, struct arena *a,
+		     const struct kind_info *info)
 {
-	const struct node *n = node_get(root, member);
-	if (!n)
-		node_set(root, slice_of(member), node_string(a, slice_of(text)));
-	else if (n->type != NODE_STRING || !slice_is(n->text, text))
-		decode_expected(d, n, text);
+	const struct node *version = node_get(root, "apiVersion"), *kind = node_get(root, "kind");
+	bool text = version && version->type == NODE_STRING;
+	if (version && !(text && kind_serves(info, version->text)))
+		decode_expected(d, version, info->api_version);
+	else if (!version || !slice_is(version->text, info->api_version))
+		node_set(root, SLICE("apiVersion"), node_string(a, slice_of(info->api_version)));
+	if (!kind)
+		node_set(root, SLICE("kind"), node_string(a, slice_of(info->name)));
+	else if (kind->type != NODE_STRING || !slice_is(kind->text, info->name))
+		decode_expected(d, kind, info->name);
 }
 
 static void check_object_name(struct decoder *d, const struct node *n, const struct object *o)
@@ -106,8 +112,7 @@ static struct object *build(enum kind kind, struct node *root, struct arena *a,
 	o->origin_line = source->line;
 	o->json = SLICE("");
 	if (root->type == NODE_MAP) {
-		complete(&d, root, a, "apiVersion", info->api_version);
-		complete(&d, root, a, "kind", info->name);
+		complete(&d, root, a, info);
 		read_meta(&d, o, root, a, source->options.ns);
 	}
 	decode(&d, schema, root, body);
@@ -116,6 +121,11 @@ static struct object *build(enum kind kind, struct node *root, struct arena *a,
 	if (kind == KIND_ENDPOINT_SLICE) {
 		const char *service = pairs_get(&o->meta.labels, LABEL_SERVICE_NAME);
 		((struct endpoint_slice *)body)->service = service ? service : "";
+	}
+	if (kind == KIND_AUTHORIZATION_POLICY) {
+		const char *dry_run = pairs_get(&o->meta.annotations, ANNOTATION_DRY_RUN);
+		((struct authorization_policy *)body)->dry_run =
+			dry_run && strcmp(dry_run, "true") == 0;
 	}
 	if (!source->options.lean)
 		write_json(o, root);

@@ -26,6 +26,9 @@ struct object {
 		const struct endpoint_slice *endpoint_slice;
 		const struct pod *pod;
 		const struct deployment *deployment;
+		const struct peer_authentication *peer_authentication;
+		const struct destination_rule *destination_rule;
+		const struct authorization_policy *authorization_policy;
 	};
 	struct slice
 		json; /* canonical JSON text, metadata included, no newline; empty in a lean one */

@@ -240,6 +240,9 @@ const struct schema *kind_schema(enum kind kind)
 		[KIND_ENDPOINT_SLICE] = &endpoint_slice_schema,
 		[KIND_POD] = &pod_schema,
 		[KIND_DEPLOYMENT] = &deployment_schema,
+		[KIND_PEER_AUTHENTICATION] = &peer_authentication_schema,
+		[KIND_DESTINATION_RULE] = &destination_rule_schema,
+		[KIND_AUTHORIZATION_POLICY] = &authorization_policy_schema,
 	};
 	return schemas[kind];
 }

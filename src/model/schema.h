@@ -3,7 +3,7 @@
  *
  *   decode(&d, kind_schema(KIND_POD), root, body);       // root: the whole resource
  *
- * The rows name every field of the Kubernetes API (1.36); what hark does not use is accepted and
+ * The rows name every field of the Kubernetes API (1.36) and of Istio's (1.29); what hark does not use is accepted and
  * has no effect. Never change.
  */
 #pragma once
@@ -19,6 +19,9 @@ extern const struct schema pod_schema; /* schema_pod.c */
 extern const struct schema deployment_schema;
 extern const struct schema container_schema; /* schema_container.c */
 extern const struct schema security_schema;
+extern const struct schema peer_authentication_schema; /* schema_security.c */
+extern const struct schema authorization_policy_schema;
+extern const struct schema destination_rule_schema; /* schema_destination_rule.c */
 
 /* The rows that every resource begins with; object.c reads them. */
 #define TOP_ROWS FIELD_KNOWN("apiVersion"), FIELD_KNOWN("kind"), FIELD_KNOWN("metadata")
@@ -30,5 +33,8 @@ void read_ip(struct decoder *d, const struct node *n, struct ip *out, bool *ok);
 /* TEXT, which stands at N's member MEMBER, is such a name; else that is told. */
 void check_name(struct decoder *d, const struct node *n, const char *member, enum name_kind kind,
 		const char *text);
+/* LABELS, which stand at N's member MEMBER, may select workloads: Istio's WorkloadSelector. */
+void check_selector(struct decoder *d, const struct node *n, const char *member,
+		    const struct pairs *labels);
 /* Child I of the list MEMBER of N, for the place of a problem. */
 const struct node *list_item(const struct node *n, const char *member, size_t i);

@@ -105,12 +105,26 @@ static void refresh_mesh(struct view_builder *b)
 	arena_free(a);
 }
 
+static const char *const *copy_strings(struct arena *a, const char *const *from)
+{
+	size_t n = 0;
+	while (from[n])
+		n++;
+	const char **to = arena_array(a, n + 1, sizeof(char *));
+	for (size_t i = 0; i < n; i++)
+		to[i] = arena_dup(a, slice_of(from[i]));
+	return to;
+}
+
 static void copy_mesh(struct view *v, const struct mesh_config *from)
 {
 	v->mesh = *from;
 	v->mesh.access_log_file = arena_dup(v->arena, slice_of(from->access_log_file));
 	v->mesh.root_namespace = arena_dup(v->arena, slice_of(from->root_namespace));
 	v->mesh.trust_domain = arena_dup(v->arena, slice_of(from->trust_domain));
+	v->mesh.trust_domain_aliases = copy_strings(v->arena, from->trust_domain_aliases);
+	v->mesh.destination_rule_export_to =
+		copy_strings(v->arena, from->destination_rule_export_to);
 }
 
 static void hold(struct view *v, const struct view_builder *b)

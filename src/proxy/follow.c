@@ -17,9 +17,13 @@ static const struct api_resource resources[] = {
 	{"Service", "/api/v1/services", NULL},
 	{"EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", NULL},
 	{"Pod", "/api/v1/pods", NULL},
+	{"PeerAuthentication", "/apis/security.istio.io/v1/peerauthentications", NULL},
+	{"DestinationRule", "/apis/networking.istio.io/v1/destinationrules", NULL},
+	{"AuthorizationPolicy", "/apis/security.istio.io/v1/authorizationpolicies", NULL},
 };
-static const enum kind kinds[] = {KIND_NAMESPACE, KIND_CONFIG_MAP, KIND_SERVICE,
-				  KIND_ENDPOINT_SLICE, KIND_POD};
+static const enum kind kinds[] = {
+	KIND_NAMESPACE, KIND_CONFIG_MAP,          KIND_SERVICE,          KIND_ENDPOINT_SLICE,
+	KIND_POD,       KIND_PEER_AUTHENTICATION, KIND_DESTINATION_RULE, KIND_AUTHORIZATION_POLICY};
 _Static_assert(N_ELEMS(kinds) == N_ELEMS(resources), "a kind for each resource");
 
 struct follow {

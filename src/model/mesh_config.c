@@ -182,8 +182,21 @@ static const struct field mesh_fields[] = {
 	FIELD_KNOWN("tlsDefaults"),
 	FIELD_KNOWN("verifyCertificateAtClient"),
 };
+
+/* What a SPIFFE id cannot hold is written otherwise there, as Istio does. */
+static void check_mesh(struct decoder *d, const struct node *n, void *out)
+{
+	struct mesh_config *m = out;
+	(void)n;
+	if (!strchr(m->trust_domain, '@'))
+		return;
+	char *domain = arena_dup(d->arena, slice_of(m->trust_domain));
+	for (char *c = domain; (c = strchr(c, '@'));)
+		*c = '.';
+	m->trust_domain = domain;
+}
 static const struct schema mesh_schema =
-	SCHEMA(struct mesh_config, mesh_fields, default_mesh, NULL);
+	SCHEMA(struct mesh_config, mesh_fields, default_mesh, check_mesh);
 
 static const struct field early_fields[] = {
 	FIELD_UINT(struct mesh_config, "perSource", early_per_source, 0, UINT32_MAX),

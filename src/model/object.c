@@ -21,6 +21,15 @@ void object_put(struct object *o)
 		arena_free(o->arena); /* O lives in it */
 }
 
+bool object_older(const struct object *a, const struct object *b)
+{
+	const struct meta *x = &a->meta, *y = &b->meta;
+	if (x->creation_ns != y->creation_ns)
+		return x->creation_ns < y->creation_ns;
+	int cmp = strcmp(x->ns, y->ns);
+	return (cmp ? cmp : strcmp(x->name, y->name)) < 0;
+}
+
 const char *object_text(const struct object *o, char *out, size_t out_len)
 {
 	const struct kind_info *info = kind_info(o->kind);

@@ -55,6 +55,8 @@ struct object *object_from_json(enum kind kind, struct slice json, bool strict,
 				struct err *err) MUST_CHECK;
 struct object *object_get(const struct object *o); /* one more reference */
 void object_put(struct object *o);                 /* NULL is fine */
+/* Which of two counts where only one can: the one that was made first; then by namespace and name. */
+bool object_older(const struct object *a, const struct object *b);
 /* "Service shop/db", into OUT; for messages and steps. */
 const char *object_text(const struct object *o, char *out, size_t out_len);
 /* A copy whose top-level member FIELD ("status", "metadata", "spec") is replaced by JSON; decoded

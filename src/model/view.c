@@ -52,11 +52,7 @@ size_t view_count(const struct view *v, enum kind kind)
 
 bool service_older(const struct view_service *a, const struct view_service *b)
 {
-	const struct meta *x = &a->object->meta, *y = &b->object->meta;
-	if (x->creation_ns != y->creation_ns)
-		return x->creation_ns < y->creation_ns;
-	int cmp = strcmp(x->ns, y->ns);
-	return (cmp ? cmp : strcmp(x->name, y->name)) < 0;
+	return object_older(a->object, b->object);
 }
 
 const struct view_service *view_service_by_vip(const struct view *v, const struct ip *ip)

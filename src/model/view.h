@@ -14,9 +14,12 @@
  * force (view_builder_problem() says so).
  */
 #pragma once
+#include "model/authz.h"
 #include "model/live.h"
 #include "model/object.h"
 #include "model/protocol.h"
+
+enum { VIEW_IDENTITY_LEN = 1024 }; /* of any SPIFFE id, with the NUL: longer ones are cut */
 
 struct view_endpoint {
 	struct addr at;                  /* Pod IP and target port */
@@ -40,18 +43,43 @@ struct view_port {
 		*endpoints; /* ready ones (all with publishNotReadyAddresses), IPv4 first */
 	size_t n_endpoints, n_v4;
 	size_t n_known; /* of a headless Service, those that are not ready stand behind the ready */
+	const struct client_tls
+		*tls;           /* what the Service's rule says for this port; NULL: nothing */
 	struct live_port *live; /* outbound */
 };
 
+/* The DestinationRules that this sidecar follows for a Service: those of one namespace for one host,
+ * united. */
+struct view_rule {
+	const struct object *policy_by;    /* whose trafficPolicy counts; NULL: none has one */
+	const struct object *const *rules; /* the oldest first: their subsets are all there */
+	size_t n;
+};
+
 struct view_service {
-	const struct object *object; /* KIND_SERVICE */
-	const char *host;            /* "db.shop.svc.cluster.local" */
+	const struct object *object;  /* KIND_SERVICE */
+	const char *host;             /* "db.shop.svc.cluster.local" */
+	const struct view_rule *rule; /* NULL: none */
 	const struct view_port *ports;
 	size_t n_ports;
 };
 
+/* What PeerAuthentications say of a workload. */
+struct peer_auth {
+	enum mtls_mode mode;           /* never MTLS_UNSET */
+	const struct object *by;       /* whose spec.mtls that is; NULL: the default */
+	const struct object *ports_by; /* whose portLevelMtls counts; NULL: none */
+};
+
+struct mtls_answer {
+	enum mtls_mode mode;     /* never MTLS_UNSET */
+	const struct object *by; /* the PeerAuthentication that says so; NULL: the default */
+	bool by_port;            /* in its portLevelMtls */
+};
+
 struct workload {
 	const struct object *pod;
+	const struct peer_auth *peer_auth;
 	const char *name; /* of the owner: the Deployment's for its Pods, else the Pod's (Istio:
 			     workload name) */
 	const char *canonical_name, *canonical_revision, *app,
@@ -115,6 +143,21 @@ const struct workload *view_workload_by_ip(const struct view *v,
  * others share one, whose port is 0 and LIVE NULL. service_port is NULL where no Service targets it.
  */
 const struct inbound_port *view_inbound_port(const struct view *v, uint16_t port);
+/* What W's sidecar asks of connections to its PORT (the workload's, not a Service's). */
+struct mtls_answer view_mtls(const struct workload *w, uint16_t port);
+/* A subset of S's rule; *BY is the rule that has it. NULL: none. */
+const struct subset *view_subset(const struct view_service *s, struct slice name,
+				 const struct object **by);
+/* What a rule says of TLS towards P's endpoints of SUBSET (NULL: any). NULL: nothing. */
+const struct client_tls *view_tls(const struct view_port *p, const struct subset *subset);
+/* The programs of the policies that select the own workload. Never NULL. */
+const struct authz *view_authz(const struct view *v);
+/* "spiffe://cluster.local/ns/shop/sa/db", into OUT. */
+const char *view_identity(const struct view *v, const struct workload *w, char *out,
+			  size_t out_len);
+/* URI is W's identity, under the mesh's trust domain or one of its aliases. */
+bool view_is_identity(const struct view *v, const struct workload *w, struct slice uri);
+
 /* "db", "db.shop", "db.shop.svc", "db.shop.svc.cluster.local", Pod host names; from the own
  * namespace. All addresses, up to MAX. */
 size_t view_resolve(const struct view *v, struct slice host, struct ip *out, size_t max);

@@ -129,7 +129,9 @@ static void copy_mesh(struct view *v, const struct mesh_config *from)
 
 static void hold(struct view *v, const struct view_builder *b)
 {
-	static const enum kind kinds[] = {KIND_SERVICE, KIND_ENDPOINT_SLICE, KIND_POD};
+	static const enum kind kinds[] = {
+		KIND_SERVICE,          KIND_ENDPOINT_SLICE,      KIND_POD, KIND_PEER_AUTHENTICATION,
+		KIND_DESTINATION_RULE, KIND_AUTHORIZATION_POLICY};
 	size_t n = 0;
 	for (size_t i = 0; i < N_ELEMS(kinds); i++)
 		n += b->sets[kinds[i]].n;
@@ -435,7 +437,10 @@ struct view *view_build(struct view_builder *b, struct live *live)
 	copy_mesh(v, &b->mesh);
 	hold(v, b);
 	build_workloads(v, b);
+	view_build_peer_auth(v, &b->sets[KIND_PEER_AUTHENTICATION]);
+	view_build_authz(v, &b->sets[KIND_AUTHORIZATION_POLICY]);
 	build_services(v, b, live);
+	view_build_rules(v, &b->sets[KIND_DESTINATION_RULE]);
 	build_slices(v, b);
 	struct arena *scratch = arena_new();
 	for (size_t i = 0; i < v->n_ports; i++)

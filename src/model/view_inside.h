@@ -1,6 +1,6 @@
 /*
- * What a view is made of; for view.c, which answers, and view_build.c and view_inbound.c, which make
- * it.
+ * What a view is made of; for view.c and view_policy.c, which answer, and view_build.c,
+ * view_inbound.c and view_rules.c, which make it.
  */
 #pragma once
 #include <stdatomic.h>
@@ -38,6 +38,8 @@ struct view {
 	size_t n_inbound;
 	struct inbound_port other_inbound; /* for every other port */
 
+	const struct authz *authz;
+
 	struct index by_name;     /* services: "ns/name" */
 	struct index by_vip;      /* services: IP */
 	struct index by_ip;       /* workloads: IP */
@@ -55,5 +57,12 @@ void detection_lay(struct detection_words *words, struct arena *a, const struct 
 		   uint16_t port);
 /* The one that was made first wins: a resource added later takes nothing away. */
 bool service_older(const struct view_service *a, const struct view_service *b);
+struct object_set;
+/* PeerAuthentications -> the peer_auth of every workload. */
+void view_build_peer_auth(struct view *v, const struct object_set *policies);
+/* DestinationRules -> the rule of every Service and the tls of its ports. */
+void view_build_rules(struct view *v, const struct object_set *rules);
+/* AuthorizationPolicies -> v->authz */
+void view_build_authz(struct view *v, const struct object_set *policies);
 /* Services that target ports of the own Pod -> v->inbound. */
 void view_build_inbound(struct view *v, struct live *live);

@@ -158,6 +158,8 @@ def test_greeting_with_its_end(meshed):
     got = meshed.call(clients.hear, "odd", 9005)
     assert (got["bytes"], got["end"]) == ("Friday, January 1, 2027 12:00:00-UTC\r\n", "fin")
     assert got["end_ms"] < AT_ONCE_MS
+    # it could be a refusal, in words that nobody knows: nothing follows for the next connection
+    assert not [row for row in learned(meshed, 9005) if row["learned"] != "nothing"]
 
 
 # --- ends -----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 #include "control/api_parts.h"
 #include "control/merge_patch.h"
 #include "control/status.h"
-#include "model/node.h"
+#include "model/tree.h"
 
 /* People's typing errors shall be seen: only who asks for less strictness gets it. */
 static bool is_strict(const struct rest_request *req)
@@ -77,12 +77,12 @@ static void on_post(struct api_server *a, const struct target *t, const struct r
 
 /* What is stored, changed in its status only, as JSON says. NULL: answered. */
 static struct object *with_status(struct api_server *a, const struct target *t,
-				  const struct node *n, struct rest_reply *reply)
+				  const struct tree *n, struct rest_reply *reply)
 {
 	struct err err = {0};
 	struct buf json;
 	const struct object *old = store_get(a->store, t->kind->kind, target_ns(t), t->name);
-	const struct node *status = node_get(n, "status");
+	const struct tree *status = tree_get(n, "status");
 	if (!old) {
 		status_reply(reply, 404, "%s \"%s\" not found", t->kind->plural, t->name);
 		return NULL;
@@ -93,7 +93,7 @@ static struct object *with_status(struct api_server *a, const struct target *t,
 	}
 	buf_init(&json, SIZE_MAX / 4);
 	struct object *o = NULL;
-	if (node_write_json(status, &json))
+	if (tree_write_json(status, &json))
 		o = object_with(old, "status", buf_slice(&json), &err);
 	buf_fini(&json);
 	if (!o)
@@ -106,9 +106,9 @@ static void put_status(struct api_server *a, const struct target *t, const struc
 {
 	struct err err = {0};
 	struct arena *arena = arena_new();
-	struct node *root = NULL;
+	struct tree *root = NULL;
 	struct object *o = NULL, *changed = NULL;
-	if (!node_from_json(arena, req->body, &root, &err))
+	if (!tree_from_json(arena, req->body, &root, &err))
 		status_reply(reply, 400, "%s", err.text);
 	else if ((o = decode_body(t, req->body, false, reply)))
 		changed = with_status(a, t, root, reply);
@@ -139,19 +139,19 @@ static struct object *patched(struct api_server *a, const struct target *t,
 {
 	struct err err = {0};
 	struct arena *arena = arena_new();
-	struct node *patch = NULL, *root = NULL;
+	struct tree *patch = NULL, *root = NULL;
 	struct object *o = NULL;
 	struct buf json;
 	buf_init(&json, SIZE_MAX / 4);
-	if (!node_from_json(arena, req->body, &patch, &err) || patch->type != NODE_MAP) {
+	if (!tree_from_json(arena, req->body, &patch, &err) || patch->type != TREE_MAP) {
 		status_reply(reply, 400, "%s", err.text[0] ? err.text : "the patch is no object");
 		goto done;
 	}
-	MUST(node_from_json(arena, old->json, &root, &err)); /* it was written by the store */
+	MUST(tree_from_json(arena, old->json, &root, &err)); /* it was written by the store */
 	root = merge_patch(arena, root, patch);
 	if (t->what == TARGET_STATUS)
 		o = with_status(a, t, root, reply);
-	else if (node_write_json(root, &json))
+	else if (tree_write_json(root, &json))
 		o = decode_body(t, buf_slice(&json), is_strict(req), reply);
 done:
 	buf_fini(&json);

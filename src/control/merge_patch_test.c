@@ -32,12 +32,12 @@ static void each_row(void **state)
 	};
 	for (size_t i = 0; i < N_ELEMS(rows); i++) {
 		struct arena *a = arena_new();
-		struct node *target, *patch, *want;
+		struct tree *target, *patch, *want;
 		struct err err = {0};
-		assert_true(node_from_json(a, slice_of(rows[i].target), &target, &err));
-		assert_true(node_from_json(a, slice_of(rows[i].patch), &patch, &err));
-		assert_true(node_from_json(a, slice_of(rows[i].result), &want, &err));
-		if (!node_equal(merge_patch(a, target, patch), want))
+		assert_true(tree_from_json(a, slice_of(rows[i].target), &target, &err));
+		assert_true(tree_from_json(a, slice_of(rows[i].patch), &patch, &err));
+		assert_true(tree_from_json(a, slice_of(rows[i].result), &want, &err));
+		if (!tree_equal(merge_patch(a, target, patch), want))
 			fail_msg("%s patched with %s", rows[i].target, rows[i].patch);
 		arena_free(a);
 	}

@@ -12,7 +12,7 @@
 #pragma once
 #include <stdio.h>
 
-#include "model/node_yaml.h"
+#include "model/tree_yaml.h"
 #include "model/view.h"
 
 struct world {
@@ -21,16 +21,16 @@ struct world {
 };
 
 /* As the API would tell it: a manifest's reader would leave the status out. */
-static inline struct object *test_object(struct node *root)
+static inline struct object *test_object(struct tree *root)
 {
 	struct buf json;
 	struct err err = {0};
-	const struct node *version = node_get(root, "apiVersion"), *kind = node_get(root, "kind");
+	const struct tree *version = tree_get(root, "apiVersion"), *kind = tree_get(root, "kind");
 	assert_true(version && kind);
 	const struct kind_info *info = kind_by_gvk(version->text, kind->text);
 	assert_non_null(info);
 	buf_init(&json, 1 << 20);
-	assert_true(node_write_json(root, &json));
+	assert_true(tree_write_json(root, &json));
 	struct object *o = object_from_json(info->kind, buf_slice(&json), true, &err);
 	if (!o)
 		fail_msg("%s: %s", err.text, buf_cstr(&json));
@@ -43,7 +43,7 @@ static inline void world_init(struct world *w, const char *ns, const char *pod, 
 	struct view_builder *b = view_builder_new(ns, pod);
 	struct arena *a = arena_new();
 	struct yaml *y = yaml_open(slice_of(yaml));
-	struct node *root = NULL;
+	struct tree *root = NULL;
 	struct err err = {0};
 	unsigned line = 0;
 	enum yaml_result got;

@@ -8,9 +8,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "model/kinds.h"
-#include "model/node_yaml.h"
+#include "model/tree_yaml.h"
 
-void decode_problem(struct decoder *d, const struct node *n, const char *member, const char *fmt,
+void decode_problem(struct decoder *d, const struct tree *n, const char *member, const char *fmt,
 		    ...)
 {
 	char text[512];
@@ -23,10 +23,10 @@ void decode_problem(struct decoder *d, const struct node *n, const char *member,
 		d->problem(d->ctx, n, member, text);
 }
 
-void decode_expected(struct decoder *d, const struct node *n, const char *what)
+void decode_expected(struct decoder *d, const struct tree *n, const char *what)
 {
 	char got[128];
-	decode_problem(d, n, NULL, "expected %s, got %s", what, node_describe(n, got, sizeof(got)));
+	decode_problem(d, n, NULL, "expected %s, got %s", what, tree_describe(n, got, sizeof(got)));
 }
 
 /* Levenshtein distance, or LIMIT when it is not below that. */
@@ -67,14 +67,14 @@ void nearest_try(struct nearest *near, const char *candidate)
 	}
 }
 
-const char *decode_string(struct decoder *d, const struct node *n)
+const char *decode_string(struct decoder *d, const struct tree *n)
 {
-	if (n->type == NODE_STRING)
+	if (n->type == TREE_STRING)
 		return n->text.at;
 	char got[128];
-	bool quotable = n->type == NODE_BOOL || n->type == NODE_INT || n->type == NODE_REAL;
+	bool quotable = n->type == TREE_BOOL || n->type == TREE_INT || n->type == TREE_REAL;
 	decode_problem(d, n, NULL, "expected a string, got %s%s",
-		       node_describe(n, got, sizeof(got)),
+		       tree_describe(n, got, sizeof(got)),
 		       quotable && n->line ? " (put it in quotes)" : "");
 	return NULL;
 }
@@ -99,9 +99,9 @@ static void store_uint(void *at, size_t width, uint64_t value)
 	}
 }
 
-static void read_uint(struct decoder *d, const struct field *f, const struct node *n, void *at)
+static void read_uint(struct decoder *d, const struct field *f, const struct tree *n, void *at)
 {
-	if (n->type != NODE_INT || n->integer < 0 || (uint64_t)n->integer < f->min ||
+	if (n->type != TREE_INT || n->integer < 0 || (uint64_t)n->integer < f->min ||
 	    (uint64_t)n->integer > f->max) {
 		char what[64];
 		(void)snprintf(what, sizeof(what), "an integer %llu..%llu",
@@ -112,26 +112,26 @@ static void read_uint(struct decoder *d, const struct field *f, const struct nod
 	store_uint(at, f->width, (uint64_t)n->integer);
 }
 
-static void read_bool(struct decoder *d, struct node *n, bool *at)
+static void read_bool(struct decoder *d, struct tree *n, bool *at)
 {
 	bool value = false;
-	if (n->type == NODE_STRING && n->plain && yaml_boolean_word(n->text, &value)) {
-		n->type = NODE_BOOL;
+	if (n->type == TREE_STRING && n->plain && yaml_boolean_word(n->text, &value)) {
+		n->type = TREE_BOOL;
 		n->boolean = value;
 	}
-	if (n->type != NODE_BOOL) {
+	if (n->type != TREE_BOOL) {
 		decode_expected(d, n, "true or false");
 		return;
 	}
 	*at = n->boolean;
 }
 
-static void read_enum(struct decoder *d, const struct field *f, const struct node *n, void *at)
+static void read_enum(struct decoder *d, const struct field *f, const struct tree *n, void *at)
 {
 	char list[256] = "one of";
 	struct nearest near = {.word = n->text};
 	for (unsigned i = 0; f->words[i]; i++) {
-		if (n->type == NODE_STRING && slice_is(n->text, f->words[i])) {
+		if (n->type == TREE_STRING && slice_is(n->text, f->words[i])) {
 			store_uint(at, f->width, i);
 			return;
 		}
@@ -189,10 +189,10 @@ bool duration_parse(struct slice text, uint64_t *ns)
 	return true;
 }
 
-static void read_duration(struct decoder *d, const struct field *f, const struct node *n, void *at)
+static void read_duration(struct decoder *d, const struct field *f, const struct tree *n, void *at)
 {
 	uint64_t ns = 0, limit = f->width == 4 ? UINT32_MAX : UINT64_MAX;
-	if (n->type != NODE_STRING || !duration_parse(n->text, &ns)) {
+	if (n->type != TREE_STRING || !duration_parse(n->text, &ns)) {
 		decode_expected(d, n, "a duration like \"5s\", \"1m30s\" or \"100ms\"");
 		return;
 	}
@@ -200,7 +200,7 @@ static void read_duration(struct decoder *d, const struct field *f, const struct
 	if (value > limit || (ns > 0 && value == 0)) {
 		char got[128];
 		decode_problem(d, n, NULL, "%s is out of range: it counts in units of %s",
-			       node_describe(n, got, sizeof(got)),
+			       tree_describe(n, got, sizeof(got)),
 			       f->max == NS_PER_S    ? "1s"
 			       : f->max == NS_PER_MS ? "1ms"
 						     : "1us");
@@ -208,7 +208,7 @@ static void read_duration(struct decoder *d, const struct field *f, const struct
 	}
 	if (value < f->min) {
 		char got[128];
-		decode_problem(d, n, NULL, "%s is too short", node_describe(n, got, sizeof(got)));
+		decode_problem(d, n, NULL, "%s is too short", tree_describe(n, got, sizeof(got)));
 		return;
 	}
 	store_uint(at, f->width, value);
@@ -220,19 +220,19 @@ static int pair_cmp(const void *a, const void *b)
 	return strcmp(x->key, y->key);
 }
 
-void decode_pairs(struct decoder *d, const struct node *n, bool (*keep)(struct slice key),
+void decode_pairs(struct decoder *d, const struct tree *n, bool (*keep)(struct slice key),
 		  struct pairs *out)
 {
-	if (n->type != NODE_MAP) {
+	if (n->type != TREE_MAP) {
 		decode_expected(d, n, "an object of strings");
 		return;
 	}
 	struct pair *all = arena_array(d->arena, n->n, sizeof(*all));
 	size_t count = 0;
-	for (const struct node *c = n->first; c; c = c->next) {
+	for (const struct tree *c = n->first; c; c = c->next) {
 		if (keep && !keep(c->key))
 			continue;
-		const char *value = c->type == NODE_NULL ? "" : decode_string(d, c);
+		const char *value = c->type == TREE_NULL ? "" : decode_string(d, c);
 		if (value)
 			all[count++] = (struct pair){arena_dup(d->arena, c->key),
 						     arena_dup(d->arena, slice_of(value))};
@@ -242,15 +242,15 @@ void decode_pairs(struct decoder *d, const struct node *n, bool (*keep)(struct s
 	*out = (struct pairs){all, count};
 }
 
-static void read_strings(struct decoder *d, const struct node *n, const char *const **at)
+static void read_strings(struct decoder *d, const struct tree *n, const char *const **at)
 {
-	if (n->type != NODE_SEQ) {
+	if (n->type != TREE_SEQ) {
 		decode_expected(d, n, "a list of strings");
 		return;
 	}
 	const char **all = arena_array(d->arena, (size_t)n->n + 1, sizeof(*all));
 	size_t count = 0;
-	for (const struct node *c = n->first; c; c = c->next) {
+	for (const struct tree *c = n->first; c; c = c->next) {
 		const char *value = decode_string(d, c);
 		if (value)
 			all[count++] = arena_dup(d->arena, slice_of(value));
@@ -258,23 +258,23 @@ static void read_strings(struct decoder *d, const struct node *n, const char *co
 	*at = all;
 }
 
-static void read_list(struct decoder *d, const struct field *f, const struct node *n, void *out)
+static void read_list(struct decoder *d, const struct field *f, const struct tree *n, void *out)
 {
-	if (n->type != NODE_SEQ) {
+	if (n->type != TREE_SEQ) {
 		decode_expected(d, n, "a list");
 		return;
 	}
 	size_t size = f->schema->size;
 	unsigned char *all = arena_array(d->arena, n->n, size);
 	size_t count = 0;
-	for (struct node *c = n->first; c; c = c->next)
+	for (struct tree *c = n->first; c; c = c->next)
 		decode(d, f->schema, c, &all[size * count++]);
 	unsigned char *base = out;
 	*(void **)(void *)&base[f->offset] = all;
 	*(size_t *)(void *)&base[f->count_offset] = count;
 }
 
-static void read_field(struct decoder *d, const struct field *f, struct node *n, void *out)
+static void read_field(struct decoder *d, const struct field *f, struct tree *n, void *out)
 {
 	unsigned char *base = out;
 	void *at = &base[f->offset];
@@ -329,7 +329,7 @@ static const struct field *find_field(const struct schema *schema, struct slice 
 	return NULL;
 }
 
-static void unknown_field(struct decoder *d, const struct schema *schema, const struct node *n)
+static void unknown_field(struct decoder *d, const struct schema *schema, const struct tree *n)
 {
 	struct nearest near = {.word = n->key};
 	for (size_t i = 0; i < schema->n; i++)
@@ -358,23 +358,23 @@ static void set_absent(const struct schema *schema, void *out)
 		schema->defaults(out);
 }
 
-static void read_members(struct decoder *d, const struct schema *schema, struct node *n, void *out)
+static void read_members(struct decoder *d, const struct schema *schema, struct tree *n, void *out)
 {
-	for (struct node *c = n->first; c; c = c->next) {
+	for (struct tree *c = n->first; c; c = c->next) {
 		const struct field *f = find_field(schema, c->key);
 		if (!f) {
 			if (d->strict)
 				unknown_field(d, schema, c);
-		} else if (c->type != NODE_NULL && !(d->lean && (f->flags & FIELD_SKIP_LEAN))) {
+		} else if (c->type != TREE_NULL && !(d->lean && (f->flags & FIELD_SKIP_LEAN))) {
 			read_field(d, f, c, out);
 		}
 	}
 }
 
-void decode(struct decoder *d, const struct schema *schema, struct node *n, void *out)
+void decode(struct decoder *d, const struct schema *schema, struct tree *n, void *out)
 {
 	set_absent(schema, out);
-	if (n->type != NODE_MAP) {
+	if (n->type != TREE_MAP) {
 		decode_expected(d, n, "an object");
 		return;
 	}
@@ -382,8 +382,8 @@ void decode(struct decoder *d, const struct schema *schema, struct node *n, void
 	read_members(d, schema, n, out);
 	for (size_t i = 0; i < schema->n; i++) {
 		const struct field *f = &schema->fields[i];
-		const struct node *c = f->flags & FIELD_REQUIRED ? node_get(n, f->name) : NULL;
-		if ((f->flags & FIELD_REQUIRED) && (!c || c->type == NODE_NULL))
+		const struct tree *c = f->flags & FIELD_REQUIRED ? tree_get(n, f->name) : NULL;
+		if ((f->flags & FIELD_REQUIRED) && (!c || c->type == TREE_NULL))
 			decode_problem(d, n, f->name, "is required");
 	}
 	/* What hangs together is looked at only when each part is right by itself. */

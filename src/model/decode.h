@@ -15,14 +15,14 @@
  */
 #pragma once
 #include "model/kinds.h"
-#include "model/node.h"
+#include "model/tree.h"
 
 struct decoder {
 	struct arena *arena; /* of the texts and lists of the result */
 	bool strict; /* what people write: fields that are unknown, or that hark up cannot honour,
 			are errors */
 	bool lean;   /* for a sidecar: rows marked FIELD_SKIP_LEAN are not decoded */
-	void (*problem)(void *ctx, const struct node *at, const char *member, const char *text);
+	void (*problem)(void *ctx, const struct tree *at, const char *member, const char *text);
 	void *ctx;
 	unsigned n_problems;
 };
@@ -53,7 +53,7 @@ struct field {
 	uint64_t min, max;
 	const char *const *words; /* NULL-terminated */
 	const struct schema *schema;
-	void (*read)(struct decoder *d, struct node *n, void *out); /* OUT is the struct */
+	void (*read)(struct decoder *d, struct tree *n, void *out); /* OUT is the struct */
 };
 
 struct schema {
@@ -61,7 +61,7 @@ struct schema {
 	const struct field *fields;
 	size_t n;
 	void (*defaults)(void *out); /* or NULL */
-	void (*check)(struct decoder *d, const struct node *n,
+	void (*check)(struct decoder *d, const struct tree *n,
 		      void *out); /* after all rows; or NULL */
 };
 
@@ -131,16 +131,16 @@ struct schema {
 	}
 
 /* N is an object, else that is told. OUT is zeroed memory of schema->size; its texts become "". */
-void decode(struct decoder *d, const struct schema *schema, struct node *n, void *out);
+void decode(struct decoder *d, const struct schema *schema, struct tree *n, void *out);
 /* Tells a problem at N, or at N's member MEMBER (which may be absent); MEMBER may be NULL. */
-void decode_problem(struct decoder *d, const struct node *n, const char *member, const char *fmt,
+void decode_problem(struct decoder *d, const struct tree *n, const char *member, const char *fmt,
 		    ...) PRINTF_LIKE(4, 5);
 /* Says what was expected and what N is. */
-void decode_expected(struct decoder *d, const struct node *n, const char *what);
+void decode_expected(struct decoder *d, const struct tree *n, const char *what);
 /* A text, borrowed from the tree; NULL (and told) when N is something else. */
-const char *decode_string(struct decoder *d, const struct node *n);
+const char *decode_string(struct decoder *d, const struct tree *n);
 /* An object of strings in key order; KEEP (NULL: all) chooses the keys. */
-void decode_pairs(struct decoder *d, const struct node *n, bool (*keep)(struct slice key),
+void decode_pairs(struct decoder *d, const struct tree *n, bool (*keep)(struct slice key),
 		  struct pairs *out);
 /* Go's and protobuf's form: "300ms", "1.5h", "1m30s", "0". */
 bool duration_parse(struct slice text, uint64_t *ns);

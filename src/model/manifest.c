@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "model/manifest_inside.h"
 #include "model/mesh_config.h"
-#include "model/node_yaml.h"
-#include "model/object_node.h"
+#include "model/object_tree.h"
+#include "model/tree_yaml.h"
 
 enum { MAX_PROBLEMS = 100 };
 
@@ -60,12 +60,12 @@ const struct object *manifest_get(const struct manifest *m, enum kind kind, cons
 }
 
 /* The node at PATH, or the nearest one above it. */
-static const struct node *nearest_node(const struct node *root, const char *path)
+static const struct tree *nearest_node(const struct tree *root, const char *path)
 {
 	char part[256];
 	(void)snprintf(part, sizeof(part), "%s", path); /* a longer one points at what is above */
-	const struct node *n;
-	while (!(n = node_at(root, part))) {
+	const struct tree *n;
+	while (!(n = tree_at(root, part))) {
 		size_t cut = strlen(part);
 		while (cut && part[cut] != '.' && part[cut] != '[')
 			cut--;
@@ -89,16 +89,16 @@ void manifest_problem(struct manifest *m, enum severity severity, const struct o
 	manifest_add(m, severity, o->origin_file, line, path, text);
 }
 
-static void on_problem(void *ctx, const struct node *at, const char *member, const char *text)
+static void on_problem(void *ctx, const struct tree *at, const char *member, const char *text)
 {
 	struct manifest *m = ctx;
 	char path[512];
-	const struct node *named = member ? node_get(at, member) : NULL;
+	const struct tree *named = member ? tree_get(at, member) : NULL;
 	manifest_add(m, PROBLEM_ERROR, m->inside->file, (named ? named : at)->line,
-		     node_path(at, member, path, sizeof(path)), text);
+		     tree_path(at, member, path, sizeof(path)), text);
 }
 
-static void keep(struct manifest *m, struct object *o, const struct node *root)
+static void keep(struct manifest *m, struct object *o, const struct tree *root)
 {
 	struct manifest_inside *in = m->inside;
 	const struct object *twin = manifest_get(m, o->kind, o->meta.ns, o->meta.name);
@@ -115,7 +115,7 @@ static void keep(struct manifest *m, struct object *o, const struct node *root)
 	if (m->n_objects == m->size_objects) {
 		m->size_objects = m->size_objects ? m->size_objects * 2 : 16;
 		m->objects = mem_grow(m->objects, m->size_objects, sizeof(struct object *));
-		in->roots = mem_grow(in->roots, m->size_objects, sizeof(struct node *));
+		in->roots = mem_grow(in->roots, m->size_objects, sizeof(struct tree *));
 	}
 	in->roots[m->n_objects] = root;
 	m->objects[m->n_objects++] = o;
@@ -124,13 +124,13 @@ static void keep(struct manifest *m, struct object *o, const struct node *root)
 /* Problems inside the texts of the mesh configuration, at their lines in the file. */
 struct mesh_place {
 	struct manifest *m;
-	const struct node *data;
+	const struct tree *data;
 };
 
 static void on_mesh_problem(void *ctx, const struct mesh_problem *p)
 {
 	struct mesh_place *place = ctx;
-	const struct node *text = node_get(place->data, p->key);
+	const struct tree *text = tree_get(place->data, p->key);
 	unsigned line = text ? text->line : 0;
 	char path[400];
 	if (text && text->literal)
@@ -139,12 +139,12 @@ static void on_mesh_problem(void *ctx, const struct mesh_problem *p)
 	manifest_add(place->m, PROBLEM_ERROR, place->m->inside->file, line, path, p->text);
 }
 
-static void check_mesh(struct manifest *m, const struct object *o, const struct node *root)
+static void check_mesh(struct manifest *m, const struct object *o, const struct tree *root)
 {
 	if (o->kind != KIND_CONFIG_MAP || strcmp(o->meta.ns, MESH_CONFIG_NS) != 0 ||
 	    strcmp(o->meta.name, MESH_CONFIG_NAME) != 0)
 		return;
-	struct mesh_place place = {m, node_get(root, "data")};
+	struct mesh_place place = {m, tree_get(root, "data")};
 	struct mesh_config config;
 	/* Told through the callback; the configuration itself is not wanted here. */
 	if (!mesh_config_read(&o->config_map->data, true, m->arena, &config, on_mesh_problem,
@@ -152,7 +152,7 @@ static void check_mesh(struct manifest *m, const struct object *o, const struct 
 		return;
 }
 
-static void note_image(struct manifest *m, const struct object *o, const struct node *root)
+static void note_image(struct manifest *m, const struct object *o, const struct tree *root)
 {
 	const struct pod_spec *spec = o->kind == KIND_POD          ? &o->pod->spec
 				      : o->kind == KIND_DEPLOYMENT ? &o->deployment->template_spec
@@ -165,7 +165,7 @@ static void note_image(struct manifest *m, const struct object *o, const struct 
 		if (!spec->containers[i].image[0])
 			continue;
 		(void)snprintf(path, sizeof(path), "%sspec.containers[%zu].image", before, i);
-		const struct node *n = node_at(root, path);
+		const struct tree *n = tree_at(root, path);
 		m->inside->image_noted = true;
 		manifest_add(m, PROBLEM_NOTE, m->inside->file, n ? n->line : o->origin_line, path,
 			     "image is ignored by hark up: commands run from this machine");
@@ -173,14 +173,14 @@ static void note_image(struct manifest *m, const struct object *o, const struct 
 	}
 }
 
-static const char *text_of(const struct node *map, const char *member)
+static const char *text_of(const struct tree *map, const char *member)
 {
-	const struct node *n = node_get(map, member);
-	return n && n->type == NODE_STRING ? n->text.at : NULL;
+	const struct tree *n = tree_get(map, member);
+	return n && n->type == TREE_STRING ? n->text.at : NULL;
 }
 
 /* The kind that ROOT says it is; NULL, and told, when there is none such. */
-static const struct kind_info *kind_of(struct manifest *m, const struct node *root)
+static const struct kind_info *kind_of(struct manifest *m, const struct tree *root)
 {
 	const char *version = text_of(root, "apiVersion"), *kind = text_of(root, "kind");
 	char text[300];
@@ -210,7 +210,7 @@ static const struct kind_info *kind_of(struct manifest *m, const struct node *ro
 	return NULL;
 }
 
-static void read_resource(struct manifest *m, struct node *root)
+static void read_resource(struct manifest *m, struct tree *root)
 {
 	const struct kind_info *info = kind_of(m, root);
 	if (!info)
@@ -222,12 +222,12 @@ static void read_resource(struct manifest *m, struct node *root)
 		.problem = on_problem,
 		.ctx = m,
 	};
-	node_set(root, SLICE("status"), NULL);
-	struct object *o = object_from_node(info->kind, root, m->arena, &source);
+	tree_set(root, SLICE("status"), NULL);
+	struct object *o = object_from_tree(info->kind, root, m->arena, &source);
 	if (!o)
 		return;
 	if (!o->meta.name[0]) {
-		on_problem(m, node_get(root, "metadata"), "name", "is required");
+		on_problem(m, tree_get(root, "metadata"), "name", "is required");
 		object_put(o);
 		return;
 	}
@@ -236,28 +236,28 @@ static void read_resource(struct manifest *m, struct node *root)
 	keep(m, o, root);
 }
 
-static void read_document(struct manifest *m, struct node *root)
+static void read_document(struct manifest *m, struct tree *root)
 {
 	const char *kind = text_of(root, "kind");
-	if (root->type == NODE_NULL)
+	if (root->type == TREE_NULL)
 		return; /* nothing between two lines of dashes */
-	if (root->type != NODE_MAP) {
+	if (root->type != TREE_MAP) {
 		on_problem(m, root, NULL, "expected a resource with apiVersion, kind and metadata");
 		return;
 	}
-	const struct node *items = node_get(root, "items");
+	const struct tree *items = tree_get(root, "items");
 	if (!kind || !slice_ends(slice_of(kind), SLICE("List")) || !items) {
 		read_resource(m, root);
 		return;
 	}
-	if (items->type != NODE_SEQ) {
+	if (items->type != TREE_SEQ) {
 		on_problem(m, items, NULL, "expected a list of resources");
 		return;
 	}
-	for (struct node *item = items->first, *next; item; item = next) {
+	for (struct tree *item = items->first, *next; item; item = next) {
 		next = item->next;
 		item->parent = NULL; /* paths are told from the resource */
-		if (item->type == NODE_MAP)
+		if (item->type == TREE_MAP)
 			read_resource(m, item);
 		else
 			on_problem(m, item, NULL, "expected a resource");
@@ -267,7 +267,7 @@ static void read_document(struct manifest *m, struct node *root)
 void manifest_read(struct manifest *m, const char *file, struct slice text)
 {
 	struct yaml *y = yaml_open(text);
-	struct node *root = NULL;
+	struct tree *root = NULL;
 	struct err err = {0};
 	unsigned line = 0;
 	enum yaml_result got;

@@ -3,11 +3,11 @@
  */
 #pragma once
 #include "model/manifest.h"
-#include "model/node.h"
 #include "model/object_set.h"
+#include "model/tree.h"
 
 struct manifest_inside {
-	const struct node **roots; /* of each object, for the lines of its fields */
+	const struct tree **roots; /* of each object, for the lines of its fields */
 	size_t size_roots;
 	struct object_set sets[N_KINDS];
 	bool image_noted;

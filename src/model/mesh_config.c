@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "model/annotations.h"
-#include "model/node_yaml.h"
 #include "model/schema.h"
+#include "model/tree_yaml.h"
 
 void mesh_config_default(struct mesh_config *out)
 {
@@ -111,13 +111,13 @@ static const struct schema proxy_schema = SCHEMA(struct mesh_config, proxy_field
 static const char *const tls_version_words[] = {"TLS_AUTO", "TLSV1_2", "TLSV1_3", NULL};
 enum { TLS_VERSION_1_3 = 2 };
 
-static void read_tls_version(struct decoder *d, struct node *n, void *out)
+static void read_tls_version(struct decoder *d, struct tree *n, void *out)
 {
 	struct mesh_config *m = out;
 	m->mesh_tls13 =
-		n->type == NODE_STRING && slice_is(n->text, tls_version_words[TLS_VERSION_1_3]);
+		n->type == TREE_STRING && slice_is(n->text, tls_version_words[TLS_VERSION_1_3]);
 	for (size_t i = 0; tls_version_words[i]; i++)
-		if (n->type == NODE_STRING && slice_is(n->text, tls_version_words[i]))
+		if (n->type == TREE_STRING && slice_is(n->text, tls_version_words[i]))
 			return;
 	decode_expected(d, n, "one of TLS_AUTO, TLSV1_2, TLSV1_3");
 }
@@ -184,7 +184,7 @@ static const struct field mesh_fields[] = {
 };
 
 /* What a SPIFFE id cannot hold is written otherwise there, as Istio does. */
-static void check_mesh(struct decoder *d, const struct node *n, void *out)
+static void check_mesh(struct decoder *d, const struct tree *n, void *out)
 {
 	struct mesh_config *m = out;
 	(void)n;
@@ -236,11 +236,11 @@ static void tell(struct reading *r, unsigned line, const char *path, const char 
 	r->problem(r->ctx, &p);
 }
 
-static void on_problem(void *ctx, const struct node *at, const char *member, const char *text)
+static void on_problem(void *ctx, const struct tree *at, const char *member, const char *text)
 {
 	char path[256];
-	const struct node *named = member ? node_get(at, member) : NULL;
-	tell(ctx, (named ? named : at)->line, node_path(at, member, path, sizeof(path)), text);
+	const struct tree *named = member ? tree_get(at, member) : NULL;
+	tell(ctx, (named ? named : at)->line, tree_path(at, member, path, sizeof(path)), text);
 }
 
 static void read_text(struct reading *r, const char *text, const struct schema *schema, bool strict,
@@ -248,7 +248,7 @@ static void read_text(struct reading *r, const char *text, const struct schema *
 {
 	struct arena *a = arena_new();
 	struct yaml *y = yaml_open(slice_of(text));
-	struct node *root = NULL;
+	struct tree *root = NULL;
 	struct err err = {0};
 	unsigned line = 0;
 	bool first = true;
@@ -260,7 +260,7 @@ static void read_text(struct reading *r, const char *text, const struct schema *
 			tell(r, line, "", err.text);
 		else if (!first)
 			tell(r, root->line, "", "expected one document");
-		else if (root->type != NODE_NULL)
+		else if (root->type != TREE_NULL)
 			decode(&d, schema, root, out);
 		first = false;
 	}

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "model/annotations.h"
-#include "model/node_yaml.h"
-#include "model/object_node.h"
+#include "model/object_tree.h"
 #include "model/schema.h"
+#include "model/tree_yaml.h"
 
 struct object *object_get(const struct object *o)
 {
@@ -40,22 +40,22 @@ const char *object_text(const struct object *o, char *out, size_t out_len)
 
 /* apiVersion and kind are those of INFO; they are put there when they are absent (items of a list
  * lack them). The version becomes the stored one: the others differ in nothing but its name. */
-static void complete(struct decoder *d, struct node *root, struct arena *a,
+static void complete(struct decoder *d, struct tree *root, struct arena *a,
 		     const struct kind_info *info)
 {
-	const struct node *version = node_get(root, "apiVersion"), *kind = node_get(root, "kind");
-	bool text = version && version->type == NODE_STRING;
+	const struct tree *version = tree_get(root, "apiVersion"), *kind = tree_get(root, "kind");
+	bool text = version && version->type == TREE_STRING;
 	if (version && !(text && kind_serves(info, version->text)))
 		decode_expected(d, version, info->api_version);
 	else if (!version || !slice_is(version->text, info->api_version))
-		node_set(root, SLICE("apiVersion"), node_string(a, slice_of(info->api_version)));
+		tree_set(root, SLICE("apiVersion"), tree_string(a, slice_of(info->api_version)));
 	if (!kind)
-		node_set(root, SLICE("kind"), node_string(a, slice_of(info->name)));
-	else if (kind->type != NODE_STRING || !slice_is(kind->text, info->name))
+		tree_set(root, SLICE("kind"), tree_string(a, slice_of(info->name)));
+	else if (kind->type != TREE_STRING || !slice_is(kind->text, info->name))
 		decode_expected(d, kind, info->name);
 }
 
-static void check_object_name(struct decoder *d, const struct node *n, const struct object *o)
+static void check_object_name(struct decoder *d, const struct tree *n, const struct object *o)
 {
 	enum name_kind rule = o->kind == KIND_NAMESPACE              ? NAME_LABEL
 			      : o->kind == KIND_SERVICE && d->strict ? NAME_LABEL_1035
@@ -67,12 +67,12 @@ static void check_object_name(struct decoder *d, const struct node *n, const str
 		decode_problem(d, n, "name", "is required");
 }
 
-static void read_meta(struct decoder *d, struct object *o, struct node *root, struct arena *a,
+static void read_meta(struct decoder *d, struct object *o, struct tree *root, struct arena *a,
 		      const char *ns)
 {
-	struct node *n = node_get(root, "metadata");
+	struct tree *n = tree_get(root, "metadata");
 	bool namespaced = kind_info(o->kind)->namespaced;
-	if (!n || n->type == NODE_NULL) {
+	if (!n || n->type == TREE_NULL) {
 		decode_problem(d, root, "metadata", "is required");
 		return;
 	}
@@ -83,23 +83,23 @@ static void read_meta(struct decoder *d, struct object *o, struct node *root, st
 	check_object_name(d, n, o);
 	if (namespaced && !o->meta.ns[0]) {
 		o->meta.ns = arena_dup(d->arena, slice_of(ns ? ns : "default"));
-		node_set(n, SLICE("namespace"), node_string(a, slice_of(o->meta.ns)));
+		tree_set(n, SLICE("namespace"), tree_string(a, slice_of(o->meta.ns)));
 	} else if (!namespaced && o->meta.ns[0]) {
 		decode_problem(d, n, "namespace", "has no place in a %s", kind_info(o->kind)->name);
 	}
 }
 
-static void write_json(struct object *o, const struct node *root)
+static void write_json(struct object *o, const struct tree *root)
 {
 	struct buf json;
 	buf_init(&json, SIZE_MAX / 4);
-	MUST(node_write_json(root, &json)); /* no bound to reach */
+	MUST(tree_write_json(root, &json)); /* no bound to reach */
 	o->json = arena_dup_slice(o->arena, buf_slice(&json));
 	buf_fini(&json);
 }
 
 /* Everything of the object comes from ARENA, which then is the object's. NULL: there were problems. */
-static struct object *build(enum kind kind, struct node *root, struct arena *a,
+static struct object *build(enum kind kind, struct tree *root, struct arena *a,
 			    const struct object_source *source, struct arena *arena)
 {
 	const struct kind_info *info = kind_info(kind);
@@ -120,7 +120,7 @@ static struct object *build(enum kind kind, struct node *root, struct arena *a,
 	o->origin_file = source->file ? arena_dup(arena, slice_of(source->file)) : "";
 	o->origin_line = source->line;
 	o->json = SLICE("");
-	if (root->type == NODE_MAP) {
+	if (root->type == TREE_MAP) {
 		complete(&d, root, a, info);
 		read_meta(&d, o, root, a, source->options.ns);
 	}
@@ -141,7 +141,7 @@ static struct object *build(enum kind kind, struct node *root, struct arena *a,
 	return o;
 }
 
-struct object *object_from_node(enum kind kind, struct node *root, struct arena *a,
+struct object *object_from_tree(enum kind kind, struct tree *root, struct arena *a,
 				const struct object_source *source)
 {
 	enum { SCRATCH = 16384 };
@@ -162,17 +162,17 @@ struct object *object_from_node(enum kind kind, struct node *root, struct arena 
 }
 
 /* The first problem becomes the error. */
-static void first_problem(void *ctx, const struct node *at, const char *member, const char *text)
+static void first_problem(void *ctx, const struct tree *at, const char *member, const char *text)
 {
 	struct err *err = ctx;
 	char path[256];
 	if (!err || err->kind != ERR_NONE)
 		return;
-	node_path(at, member, path, sizeof(path));
+	tree_path(at, member, path, sizeof(path));
 	(void)err_set(err, ERR_BAD_INPUT, "%s%s%s", path, path[0] ? ": " : "", text);
 }
 
-static struct object *decode_node(enum kind kind, struct node *root, struct arena *a,
+static struct object *decode_node(enum kind kind, struct tree *root, struct arena *a,
 				  const struct object_options *options, const struct object *origin,
 				  struct err *err)
 {
@@ -184,7 +184,7 @@ static struct object *decode_node(enum kind kind, struct node *root, struct aren
 		.problem = first_problem,
 		.ctx = &first,
 	};
-	struct object *o = object_from_node(kind, root, a, &source);
+	struct object *o = object_from_tree(kind, root, a, &source);
 	if (!o && err)
 		*err = first;
 	return o;
@@ -194,9 +194,9 @@ struct object *object_decode(enum kind kind, struct slice json,
 			     const struct object_options *options, struct err *err)
 {
 	struct arena *a = arena_new();
-	struct node *root = NULL;
+	struct tree *root = NULL;
 	struct object *o = NULL;
-	if (node_from_json(a, json, &root, err))
+	if (tree_from_json(a, json, &root, err))
 		o = decode_node(kind, root, a, options, NULL, err);
 	arena_free(a);
 	return o;
@@ -211,10 +211,10 @@ struct object *object_with(const struct object *o, const char *field, struct sli
 			   struct err *err)
 {
 	struct arena *a = arena_new();
-	struct node *root = NULL, *part = NULL;
+	struct tree *root = NULL, *part = NULL;
 	struct object *changed = NULL;
-	if (node_from_json(a, o->json, &root, err) && node_from_json(a, json, &part, err)) {
-		node_set(root, slice_of(field), part);
+	if (tree_from_json(a, o->json, &root, err) && tree_from_json(a, json, &part, err)) {
+		tree_set(root, slice_of(field), part);
 		/* A new metadata may leave the namespace out: the object stays where it is. */
 		struct object_options options = {.ns = o->meta.ns[0] ? o->meta.ns : NULL};
 		changed = decode_node(o->kind, root, a, &options, o, err);
@@ -226,8 +226,8 @@ struct object *object_with(const struct object *o, const char *field, struct sli
 bool object_yaml(const struct object *o, struct buf *out)
 {
 	struct arena *a = arena_new();
-	struct node *root = NULL;
-	bool ok = node_from_json(a, o->json, &root, NULL) && node_write_yaml(root, out);
+	struct tree *root = NULL;
+	bool ok = tree_from_json(a, o->json, &root, NULL) && tree_write_yaml(root, out);
 	arena_free(a);
 	return ok;
 }

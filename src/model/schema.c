@@ -10,7 +10,7 @@
 
 const char *const l4_words[] = {"TCP", "UDP", "SCTP", NULL};
 
-void check_name(struct decoder *d, const struct node *n, const char *member, enum name_kind kind,
+void check_name(struct decoder *d, const struct tree *n, const char *member, enum name_kind kind,
 		const char *text)
 {
 	char shown[80];
@@ -20,33 +20,33 @@ void check_name(struct decoder *d, const struct node *n, const char *member, enu
 			       name_rule(kind));
 }
 
-const struct node *list_item(const struct node *n, const char *member, size_t i)
+const struct tree *list_item(const struct tree *n, const char *member, size_t i)
 {
-	const struct node *list = node_get(n, member);
-	const struct node *item = list ? list->first : NULL;
+	const struct tree *list = tree_get(n, member);
+	const struct tree *item = list ? list->first : NULL;
 	while (item && i--)
 		item = item->next;
 	return item ? item : n;
 }
 
-void read_port_or_name(struct decoder *d, const struct node *n, struct int_or_name *out)
+void read_port_or_name(struct decoder *d, const struct tree *n, struct int_or_name *out)
 {
-	if (n->type == NODE_INT && n->integer >= 1 && n->integer <= UINT16_MAX)
+	if (n->type == TREE_INT && n->integer >= 1 && n->integer <= UINT16_MAX)
 		out->number = (uint16_t)n->integer;
-	else if (n->type == NODE_STRING && name_ok(NAME_PORT, n->text))
+	else if (n->type == TREE_STRING && name_ok(NAME_PORT, n->text))
 		out->name = arena_dup(d->arena, n->text);
 	else
 		decode_expected(d, n, "a port 1..65535 or the name of a container's port");
 }
 
-void read_ip(struct decoder *d, const struct node *n, struct ip *out, bool *ok)
+void read_ip(struct decoder *d, const struct tree *n, struct ip *out, bool *ok)
 {
-	*ok = n->type == NODE_STRING && ip_parse(n->text, out);
+	*ok = n->type == TREE_STRING && ip_parse(n->text, out);
 	if (!*ok)
 		decode_expected(d, n, "an IP address");
 }
 
-static void read_resource_version(struct decoder *d, struct node *n, void *out)
+static void read_resource_version(struct decoder *d, struct tree *n, void *out)
 {
 	struct meta *m = out;
 	/* Opaque by the API's rules, decimal in fact. What is not decimal is only compared, never
@@ -78,19 +78,19 @@ static bool parse_time(const char *text, uint64_t *ns)
 	return true;
 }
 
-static void read_time(struct decoder *d, const struct node *n, uint64_t *ns)
+static void read_time(struct decoder *d, const struct tree *n, uint64_t *ns)
 {
-	if (n->type != NODE_STRING || !parse_time(n->text.at, ns))
+	if (n->type != TREE_STRING || !parse_time(n->text.at, ns))
 		decode_expected(d, n, "a time like \"2026-01-02T03:04:05Z\"");
 }
 
-static void read_creation(struct decoder *d, struct node *n, void *out)
+static void read_creation(struct decoder *d, struct tree *n, void *out)
 {
 	struct meta *m = out;
 	read_time(d, n, &m->creation_ns);
 }
 
-static void read_deletion(struct decoder *d, struct node *n, void *out)
+static void read_deletion(struct decoder *d, struct tree *n, void *out)
 {
 	struct meta *m = out;
 	read_time(d, n, &m->deletion_ns);
@@ -111,14 +111,14 @@ static const struct field owner_fields[] = {
 };
 static const struct schema owner_schema = SCHEMA(struct owner, owner_fields, NULL, NULL);
 
-static void read_owners(struct decoder *d, struct node *n, void *out)
+static void read_owners(struct decoder *d, struct tree *n, void *out)
 {
 	struct meta *m = out;
-	if (n->type != NODE_SEQ) {
+	if (n->type != TREE_SEQ) {
 		decode_expected(d, n, "a list");
 		return;
 	}
-	for (struct node *c = n->first; c; c = c->next) {
+	for (struct tree *c = n->first; c; c = c->next) {
 		struct owner owner = {0};
 		decode(d, &owner_schema, c, &owner);
 		if (owner.controller) {
@@ -134,16 +134,16 @@ static bool is_ours(struct slice key)
 	return slice_starts(key, SLICE("hark.mesh/")) || slice_contains(key, SLICE("istio.io/"));
 }
 
-static void read_annotations(struct decoder *d, struct node *n, void *out)
+static void read_annotations(struct decoder *d, struct tree *n, void *out)
 {
 	struct meta *m = out;
 	decode_pairs(d, n, d->lean ? is_ours : NULL, &m->annotations);
 }
 
-static void check_labels(struct decoder *d, const struct node *n, const char *member,
+static void check_labels(struct decoder *d, const struct tree *n, const char *member,
 			 const struct pairs *labels, bool values)
 {
-	const struct node *map = node_get(n, member);
+	const struct tree *map = tree_get(n, member);
 	for (size_t i = 0; i < labels->n; i++) {
 		const char *key = labels->at[i].key;
 		check_name(d, map, key, NAME_QUALIFIED, key);
@@ -152,9 +152,9 @@ static void check_labels(struct decoder *d, const struct node *n, const char *me
 	}
 }
 
-static void check_detection(struct decoder *d, const struct node *n, const struct meta *m)
+static void check_detection(struct decoder *d, const struct tree *n, const struct meta *m)
 {
-	const struct node *annotations = node_get(n, "annotations");
+	const struct tree *annotations = tree_get(n, "annotations");
 	struct err err = {0};
 	enum detection detection = DETECTION_BOTH_ENDS;
 	uint32_t ms = 0;
@@ -167,7 +167,7 @@ static void check_detection(struct decoder *d, const struct node *n, const struc
 		decode_problem(d, annotations, ANNOTATION_DETECTION_TIMEOUT, "%s", err.text);
 }
 
-static void check_meta(struct decoder *d, const struct node *n, void *out)
+static void check_meta(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct meta *m = out;
 	if (m->ns[0])
@@ -214,10 +214,10 @@ static const struct field namespace_fields[] = {
 };
 static const struct schema namespace_schema = SCHEMA(struct nothing, namespace_fields, NULL, NULL);
 
-static void check_config_map(struct decoder *d, const struct node *n, void *out)
+static void check_config_map(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct config_map *cm = out;
-	const struct node *data = node_get(n, "data");
+	const struct tree *data = tree_get(n, "data");
 	for (size_t i = 0; i < cm->data.n; i++)
 		check_name(d, data, cm->data.at[i].key, NAME_CONFIG_KEY, cm->data.at[i].key);
 }

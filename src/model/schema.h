@@ -28,13 +28,13 @@ extern const struct schema destination_rule_schema; /* schema_destination_rule.c
 
 extern const char *const l4_words[]; /* TCP, UDP, SCTP */
 /* An integer 1..65535 or the name of a port. */
-void read_port_or_name(struct decoder *d, const struct node *n, struct int_or_name *out);
-void read_ip(struct decoder *d, const struct node *n, struct ip *out, bool *ok);
+void read_port_or_name(struct decoder *d, const struct tree *n, struct int_or_name *out);
+void read_ip(struct decoder *d, const struct tree *n, struct ip *out, bool *ok);
 /* TEXT, which stands at N's member MEMBER, is such a name; else that is told. */
-void check_name(struct decoder *d, const struct node *n, const char *member, enum name_kind kind,
+void check_name(struct decoder *d, const struct tree *n, const char *member, enum name_kind kind,
 		const char *text);
 /* LABELS, which stand at N's member MEMBER, may select workloads: Istio's WorkloadSelector. */
-void check_selector(struct decoder *d, const struct node *n, const char *member,
+void check_selector(struct decoder *d, const struct tree *n, const char *member,
 		    const struct pairs *labels);
 /* Child I of the list MEMBER of N, for the place of a problem. */
-const struct node *list_item(const struct node *n, const char *member, size_t i);
+const struct tree *list_item(const struct tree *n, const char *member, size_t i);

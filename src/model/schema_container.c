@@ -12,7 +12,7 @@ static const struct field container_port_fields[] = {
 	FIELD_KNOWN("hostIP"),
 };
 
-static void check_container_port(struct decoder *d, const struct node *n, void *out)
+static void check_container_port(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct container_port *p = out;
 	if (p->name[0])
@@ -29,7 +29,7 @@ static const struct field key_ref_fields[] = {
 };
 static const struct schema key_ref_schema = SCHEMA(struct env_var, key_ref_fields, NULL, NULL);
 
-static void check_field_ref(struct decoder *d, const struct node *n, void *out)
+static void check_field_ref(struct decoder *d, const struct tree *n, void *out)
 {
 	static const char *const paths[] = {
 		"metadata.name",
@@ -76,11 +76,11 @@ static const struct field value_from_fields[] = {
 static const struct schema value_from_schema =
 	SCHEMA(struct env_var, value_from_fields, NULL, NULL);
 
-static void check_env(struct decoder *d, const struct node *n, void *out)
+static void check_env(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct env_var *e = out;
 	check_name(d, n, "name", NAME_ENV, e->name);
-	if (e->value[0] && node_get(n, "valueFrom"))
+	if (e->value[0] && tree_get(n, "valueFrom"))
 		decode_problem(d, n, "valueFrom", "may not stand beside a value");
 	if (e->field_path[0] && e->config_map[0])
 		decode_problem(d, n, "valueFrom", "names two sources");
@@ -98,7 +98,7 @@ static const struct field exec_fields[] = {
 };
 static const struct schema exec_schema = SCHEMA(struct probe, exec_fields, NULL, NULL);
 
-static void read_probe_port(struct decoder *d, struct node *n, void *out)
+static void read_probe_port(struct decoder *d, struct tree *n, void *out)
 {
 	struct probe *p = out;
 	read_port_or_name(d, n, &p->port);
@@ -116,7 +116,7 @@ static const struct field header_fields[] = {
 };
 static const struct schema header_schema = SCHEMA(struct pair, header_fields, NULL, NULL);
 
-static void check_http(struct decoder *d, const struct node *n, void *out)
+static void check_http(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct probe *p = out;
 	if (strcmp(p->scheme, "HTTP") != 0 && strcmp(p->scheme, "HTTPS") != 0)
@@ -150,7 +150,7 @@ static void default_probe(void *out)
 }
 
 /* Exactly one way to ask. */
-static void check_probe(struct decoder *d, const struct node *n, void *out)
+static void check_probe(struct decoder *d, const struct tree *n, void *out)
 {
 	static const struct {
 		const char *member;
@@ -164,8 +164,8 @@ static void check_probe(struct decoder *d, const struct node *n, void *out)
 	struct probe *p = out;
 	unsigned found = 0;
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		const struct node *way = node_get(n, ways[i].member);
-		if (!way || way->type == NODE_NULL)
+		const struct tree *way = tree_get(n, ways[i].member);
+		if (!way || way->type == TREE_NULL)
 			continue;
 		p->kind = ways[i].kind;
 		found++;
@@ -193,7 +193,7 @@ static const struct field probe_fields[] = {
 static const struct schema probe_schema =
 	SCHEMA(struct probe, probe_fields, default_probe, check_probe);
 
-static void check_mount(struct decoder *d, const struct node *n, void *out)
+static void check_mount(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct volume_mount *m = out;
 	struct slice sub = slice_of(m->sub_path);
@@ -216,9 +216,9 @@ static const struct field mount_fields[] = {
 static const struct schema mount_schema =
 	SCHEMA(struct volume_mount, mount_fields, NULL, check_mount);
 
-static bool read_id(struct decoder *d, const struct node *n, uint32_t *out)
+static bool read_id(struct decoder *d, const struct tree *n, uint32_t *out)
 {
-	bool ok = n->type == NODE_INT && n->integer >= 0 && n->integer < INT32_MAX;
+	bool ok = n->type == TREE_INT && n->integer >= 0 && n->integer < INT32_MAX;
 	if (ok)
 		*out = (uint32_t)n->integer;
 	else
@@ -226,13 +226,13 @@ static bool read_id(struct decoder *d, const struct node *n, uint32_t *out)
 	return ok;
 }
 
-static void read_run_as_user(struct decoder *d, struct node *n, void *out)
+static void read_run_as_user(struct decoder *d, struct tree *n, void *out)
 {
 	struct security_context *s = out;
 	s->has_run_as_user = read_id(d, n, &s->run_as_user);
 }
 
-static void read_run_as_group(struct decoder *d, struct node *n, void *out)
+static void read_run_as_group(struct decoder *d, struct tree *n, void *out)
 {
 	struct security_context *s = out;
 	s->has_run_as_group = read_id(d, n, &s->run_as_group);
@@ -269,7 +269,7 @@ static bool has_port_named(const struct container *c, const char *name)
 	return false;
 }
 
-static void check_container(struct decoder *d, const struct node *n, void *out)
+static void check_container(struct decoder *d, const struct tree *n, void *out)
 {
 	struct container *c = out;
 	c->line = n->line;

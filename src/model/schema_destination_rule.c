@@ -53,7 +53,7 @@ static const struct field tls_fields[] = {
 	FIELD_BOOL(struct client_tls, "insecureSkipVerify", insecure_skip_verify),
 };
 
-static void check_tls(struct decoder *d, const struct node *n, void *out)
+static void check_tls(struct decoder *d, const struct tree *n, void *out)
 {
 	struct client_tls *t = out;
 	bool files = t->client_certificate[0] || t->private_key[0] || t->ca_certificates[0];
@@ -96,7 +96,7 @@ static const struct field traffic_fields[] = {
 	IDLE_ROWS,
 };
 
-static void check_traffic(struct decoder *d, const struct node *n, void *out)
+static void check_traffic(struct decoder *d, const struct tree *n, void *out)
 {
 	struct traffic_policy *p = out;
 	p->given = true;
@@ -116,7 +116,7 @@ static const struct field subset_fields[] = {
 	FIELD_STRUCT(struct subset, "trafficPolicy", policy, &traffic_schema),
 };
 
-static void check_subset(struct decoder *d, const struct node *n, void *out)
+static void check_subset(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct subset *s = out;
 	if (d->strict)
@@ -128,7 +128,7 @@ static const struct field selector_fields[] = {
 	FIELD_PAIRS(struct destination_rule, "matchLabels", workload_selector),
 };
 
-static void check_workload_selector(struct decoder *d, const struct node *n, void *out)
+static void check_workload_selector(struct decoder *d, const struct tree *n, void *out)
 {
 	struct destination_rule *r = out;
 	r->has_workload_selector = true;
@@ -149,7 +149,7 @@ static bool host_ok(struct slice host)
 	return name_ok(NAME_SUBDOMAIN, host);
 }
 
-static void check_spec(struct decoder *d, const struct node *n, void *out)
+static void check_spec(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct destination_rule *r = out;
 	if (!d->strict)

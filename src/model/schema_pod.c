@@ -9,7 +9,7 @@ static const struct field empty_dir_fields[] = {
 };
 static const struct schema empty_dir_schema = SCHEMA(struct volume, empty_dir_fields, NULL, NULL);
 
-static void check_item(struct decoder *d, const struct node *n, void *out)
+static void check_item(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct pair *item = out;
 	struct slice path = slice_of(item->value);
@@ -32,7 +32,7 @@ static const struct field config_map_fields[] = {
 };
 static const struct schema config_map_schema = SCHEMA(struct volume, config_map_fields, NULL, NULL);
 
-static void check_host_path(struct decoder *d, const struct node *n, void *out)
+static void check_host_path(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct volume *v = out;
 	struct slice path = slice_of(v->host_path);
@@ -54,13 +54,13 @@ static void default_volume(void *out)
 	v->config_map = v->host_path = "";
 }
 
-static void check_volume(struct decoder *d, const struct node *n, void *out)
+static void check_volume(struct decoder *d, const struct tree *n, void *out)
 {
 	struct volume *v = out;
 	unsigned sources = 0;
 	check_name(d, n, "name", NAME_LABEL, v->name);
-	for (const struct node *c = n->first; c; c = c->next) {
-		if (slice_is(c->key, "name") || c->type == NODE_NULL)
+	for (const struct tree *c = n->first; c; c = c->next) {
+		if (slice_is(c->key, "name") || c->type == TREE_NULL)
 			continue;
 		sources++;
 		if (slice_is(c->key, "configMap"))
@@ -116,7 +116,7 @@ static bool has_volume(const struct pod_spec *spec, const char *name)
 	return false;
 }
 
-static void check_mounts(struct decoder *d, const struct node *n, const struct pod_spec *spec,
+static void check_mounts(struct decoder *d, const struct tree *n, const struct pod_spec *spec,
 			 const struct container *c)
 {
 	for (size_t i = 0; i < c->n_mounts; i++)
@@ -139,12 +139,12 @@ static void inherit_security(struct container *c, const struct security_context 
 	}
 }
 
-static void check_containers(struct decoder *d, const struct node *n, const struct pod_spec *spec,
+static void check_containers(struct decoder *d, const struct tree *n, const struct pod_spec *spec,
 			     const char *member, const struct container *all, size_t n_all)
 {
 	/* Names are one space for both lists; init containers come first. */
 	for (size_t i = 0; i < n_all; i++) {
-		const struct node *at = list_item(n, member, i);
+		const struct tree *at = list_item(n, member, i);
 		bool twice = false;
 		for (size_t j = 0; j < i; j++)
 			twice = twice || strcmp(all[i].name, all[j].name) == 0;
@@ -159,7 +159,7 @@ static void check_containers(struct decoder *d, const struct node *n, const stru
 	}
 }
 
-static void check_pod_spec(struct decoder *d, const struct node *n, void *out)
+static void check_pod_spec(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct pod_spec *spec = out;
 	if (spec->n_containers == 0 && !d->lean)
@@ -243,11 +243,11 @@ static const struct field pod_spec_fields[] = {
 static const struct schema pod_spec_schema =
 	SCHEMA(struct pod_spec, pod_spec_fields, default_pod_spec, check_pod_spec);
 
-static void add_pod_ip(struct decoder *d, const struct node *n, struct pod *p)
+static void add_pod_ip(struct decoder *d, const struct tree *n, struct pod *p)
 {
 	struct ip ip;
 	bool ok = false;
-	if (n->type == NODE_STRING && n->text.len == 0)
+	if (n->type == TREE_STRING && n->text.len == 0)
 		return;
 	read_ip(d, n, &ip, &ok);
 	if (ok) {
@@ -257,19 +257,19 @@ static void add_pod_ip(struct decoder *d, const struct node *n, struct pod *p)
 	}
 }
 
-static void read_pod_ip(struct decoder *d, struct node *n, void *out)
+static void read_pod_ip(struct decoder *d, struct tree *n, void *out)
 {
 	add_pod_ip(d, n, out);
 }
 
-static void read_pod_ips(struct decoder *d, struct node *n, void *out)
+static void read_pod_ips(struct decoder *d, struct tree *n, void *out)
 {
-	if (n->type != NODE_SEQ) {
+	if (n->type != TREE_SEQ) {
 		decode_expected(d, n, "a list");
 		return;
 	}
-	for (const struct node *c = n->first; c; c = c->next) {
-		const struct node *ip = node_get(c, "ip");
+	for (const struct tree *c = n->first; c; c = c->next) {
+		const struct tree *ip = tree_get(c, "ip");
 		if (ip)
 			add_pod_ip(d, ip, out);
 		else
@@ -277,25 +277,25 @@ static void read_pod_ips(struct decoder *d, struct node *n, void *out)
 	}
 }
 
-static bool text_is(const struct node *map, const char *member, const char *text)
+static bool text_is(const struct tree *map, const char *member, const char *text)
 {
-	const struct node *n = node_get(map, member);
-	return n && n->type == NODE_STRING && slice_is(n->text, text);
+	const struct tree *n = tree_get(map, member);
+	return n && n->type == TREE_STRING && slice_is(n->text, text);
 }
 
-static void read_conditions(struct decoder *d, struct node *n, void *out)
+static void read_conditions(struct decoder *d, struct tree *n, void *out)
 {
 	struct pod *p = out;
-	if (n->type != NODE_SEQ) {
+	if (n->type != TREE_SEQ) {
 		decode_expected(d, n, "a list");
 		return;
 	}
-	for (const struct node *c = n->first; c; c = c->next) {
+	for (const struct tree *c = n->first; c; c = c->next) {
 		if (!text_is(c, "type", "Ready"))
 			continue;
 		p->ready = text_is(c, "status", "True");
-		const struct node *why = node_get(c, "message");
-		if (!d->lean && !p->ready && !p->message[0] && why && why->type == NODE_STRING)
+		const struct tree *why = tree_get(c, "message");
+		if (!d->lean && !p->ready && !p->message[0] && why && why->type == TREE_STRING)
 			p->message = arena_dup(d->arena, why->text);
 	}
 }
@@ -352,20 +352,20 @@ static const struct field template_fields[] = {
 };
 static const struct schema template_schema = SCHEMA(struct deployment, template_fields, NULL, NULL);
 
-static void check_deployment_spec(struct decoder *d, const struct node *n, void *out)
+static void check_deployment_spec(struct decoder *d, const struct tree *n, void *out)
 {
 	struct deployment *dep = out;
 	if (!pairs_match(&dep->selector, &dep->template_meta.labels))
-		decode_problem(d, node_get(n, "selector"), "matchLabels",
+		decode_problem(d, tree_get(n, "selector"), "matchLabels",
 			       "does not match the labels of template.metadata");
 	if (strcmp(dep->template_spec.restart_policy, "Always") != 0)
-		decode_problem(d, node_get(node_get(n, "template"), "spec"), "restartPolicy",
+		decode_problem(d, tree_get(tree_get(n, "template"), "spec"), "restartPolicy",
 			       "of a Deployment's Pods is Always");
 	if (d->lean)
 		return;
 	struct buf json;
 	buf_init(&json, SIZE_MAX / 4);
-	MUST(node_write_json(node_get(n, "template"), &json)); /* no bound to reach */
+	MUST(tree_write_json(tree_get(n, "template"), &json)); /* no bound to reach */
 	dep->template_json = arena_dup_slice(d->arena, buf_slice(&json));
 	buf_fini(&json);
 }

@@ -8,11 +8,11 @@
 #include "model/authz.h"
 
 /* Istio's WorkloadSelector: labels as they are, no wildcards. */
-void check_selector(struct decoder *d, const struct node *n, const char *member,
+void check_selector(struct decoder *d, const struct tree *n, const char *member,
 		    const struct pairs *labels)
 {
 	enum { MAX_VALUE = 63 };
-	const struct node *map = node_get(n, member);
+	const struct tree *map = tree_get(n, member);
 	for (size_t i = 0; i < labels->n; i++) {
 		const struct pair *p = &labels->at[i];
 		if (!p->key[0])
@@ -47,15 +47,15 @@ static int port_cmp(const void *a, const void *b)
 }
 
 /* The keys are the workload's ports. */
-static void read_port_modes(struct decoder *d, struct node *n, void *out)
+static void read_port_modes(struct decoder *d, struct tree *n, void *out)
 {
 	struct peer_authentication *pa = out;
-	if (n->type != NODE_MAP) {
+	if (n->type != TREE_MAP) {
 		decode_expected(d, n, "an object whose keys are the workload's ports");
 		return;
 	}
 	struct mtls_port *ports = arena_array(d->arena, n->n, sizeof(*ports));
-	for (struct node *c = n->first; c; c = c->next) {
+	for (struct tree *c = n->first; c; c = c->next) {
 		struct mtls_port *p = &ports[pa->n_ports];
 		uint64_t number = 0;
 		decode(d, &mtls_port_schema, c, p);
@@ -76,17 +76,17 @@ static void default_peer_authentication(void *out)
 	pa->mode = MTLS_UNSET;
 }
 
-static void check_peer_selector(struct decoder *d, const struct node *n, void *out)
+static void check_peer_selector(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct peer_authentication *pa = out;
 	check_selector(d, n, "matchLabels", &pa->selector);
 }
 
-static void check_peer_spec(struct decoder *d, const struct node *n, void *out)
+static void check_peer_spec(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct peer_authentication *pa = out;
-	const struct node *ports = node_get(n, "portLevelMtls");
-	if (!d->strict || !ports || ports->type != NODE_MAP)
+	const struct tree *ports = tree_get(n, "portLevelMtls");
+	if (!d->strict || !ports || ports->type != TREE_MAP)
 		return; /* from a server that let it pass: the ports then have no effect */
 	if (ports->n == 0)
 		decode_problem(d, ports, NULL, "names no port");
@@ -128,10 +128,10 @@ const struct schema peer_authentication_schema =
  * deals with the rest. */
 
 /* The first member that the table does not have, or "". */
-static const char *unknown_member(const struct decoder *d, const struct node *n,
+static const char *unknown_member(const struct decoder *d, const struct tree *n,
 				  const struct field *fields, size_t n_fields)
 {
-	for (const struct node *c = n->first; c; c = c->next) {
+	for (const struct tree *c = n->first; c; c = c->next) {
 		bool known = false;
 		for (size_t i = 0; i < n_fields; i++)
 			known = known || slice_is(c->key, fields[i].name);
@@ -141,14 +141,14 @@ static const char *unknown_member(const struct decoder *d, const struct node *n,
 	return "";
 }
 
-static bool is_empty(const struct node *n, const char *member)
+static bool is_empty(const struct tree *n, const char *member)
 {
-	const struct node *list = node_get(n, member);
-	return list && list->type == NODE_SEQ && list->n == 0;
+	const struct tree *list = tree_get(n, member);
+	return list && list->type == TREE_SEQ && list->n == 0;
 }
 
 /* A list with members that make no sense; OK says which do. */
-static void check_list(struct decoder *d, const struct node *n, const char *member,
+static void check_list(struct decoder *d, const struct tree *n, const char *member,
 		       const char *const *list, bool (*ok)(struct slice), const char *what)
 {
 	for (size_t i = 0; list[i]; i++) {
@@ -175,7 +175,7 @@ static bool is_port(struct slice text)
 #define IP_BLOCK "an IP address or a CIDR"
 #define PORT_TEXT "a port 1..65535 as a string"
 
-static void check_accounts(struct decoder *d, const struct node *n, const char *member,
+static void check_accounts(struct decoder *d, const struct tree *n, const char *member,
 			   const char *const *list)
 {
 	enum { MAX_ACCOUNTS = 16, MAX_LEN = 320 };
@@ -216,7 +216,7 @@ static void default_source(void *out)
 	s->unknown = "";
 }
 
-static void check_source(struct decoder *d, const struct node *n, void *out)
+static void check_source(struct decoder *d, const struct tree *n, void *out)
 {
 	struct authz_source *s = out;
 	s->unknown = unknown_member(d, n, source_fields, N_ELEMS(source_fields));
@@ -252,13 +252,13 @@ static const struct schema source_schema =
 
 static const struct field from_fields[] = {FIELD_INLINE("source", &source_schema)};
 
-static void check_from(struct decoder *d, const struct node *n, void *out)
+static void check_from(struct decoder *d, const struct tree *n, void *out)
 {
 	struct authz_source *s = out;
 	const char *unknown = unknown_member(d, n, from_fields, N_ELEMS(from_fields));
 	if (unknown[0])
 		s->unknown = unknown;
-	if (d->strict && !node_get(n, "source"))
+	if (d->strict && !tree_get(n, "source"))
 		decode_problem(d, n, "source", "is required");
 }
 static const struct schema from_schema =
@@ -283,7 +283,7 @@ static void default_operation(void *out)
 
 #define PATH_TEXT "a path in which {*} stands for one segment, and {**} at the end for the rest"
 
-static void check_operation(struct decoder *d, const struct node *n, void *out)
+static void check_operation(struct decoder *d, const struct tree *n, void *out)
 {
 	struct authz_operation *o = out;
 	o->unknown = unknown_member(d, n, operation_fields, N_ELEMS(operation_fields));
@@ -305,13 +305,13 @@ static const struct schema operation_schema =
 
 static const struct field to_fields[] = {FIELD_INLINE("operation", &operation_schema)};
 
-static void check_to(struct decoder *d, const struct node *n, void *out)
+static void check_to(struct decoder *d, const struct tree *n, void *out)
 {
 	struct authz_operation *o = out;
 	const char *unknown = unknown_member(d, n, to_fields, N_ELEMS(to_fields));
 	if (unknown[0])
 		o->unknown = unknown;
-	if (d->strict && !node_get(n, "operation"))
+	if (d->strict && !tree_get(n, "operation"))
 		decode_problem(d, n, "operation", "is required");
 }
 static const struct schema to_schema =
@@ -329,7 +329,7 @@ static void default_when(void *out)
 	c->unknown = "";
 }
 
-static void check_key(struct decoder *d, const struct node *n, const struct authz_condition *c)
+static void check_key(struct decoder *d, const struct tree *n, const struct authz_condition *c)
 {
 	struct slice name;
 	enum authz_input input = authz_input_of_key(slice_of(c->key), &name);
@@ -355,7 +355,7 @@ static void check_key(struct decoder *d, const struct node *n, const struct auth
 	}
 }
 
-static void check_when(struct decoder *d, const struct node *n, void *out)
+static void check_when(struct decoder *d, const struct tree *n, void *out)
 {
 	struct authz_condition *c = out;
 	c->unknown = unknown_member(d, n, when_fields, N_ELEMS(when_fields));
@@ -383,7 +383,7 @@ static void default_rule(void *out)
 	r->unknown = "";
 }
 
-static void check_rule(struct decoder *d, const struct node *n, void *out)
+static void check_rule(struct decoder *d, const struct tree *n, void *out)
 {
 	struct authz_rule_spec *r = out;
 	r->unknown = unknown_member(d, n, rule_fields, N_ELEMS(rule_fields));
@@ -395,20 +395,20 @@ static void check_rule(struct decoder *d, const struct node *n, void *out)
 static const struct schema rule_schema =
 	SCHEMA(struct authz_rule_spec, rule_fields, default_rule, check_rule);
 
-static void read_target_refs(struct decoder *d, struct node *n, void *out)
+static void read_target_refs(struct decoder *d, struct tree *n, void *out)
 {
 	struct authorization_policy *p = out;
 	(void)d; /* what they name is no business of a sidecar */
-	p->has_target_refs = n->type != NODE_SEQ || n->n > 0;
+	p->has_target_refs = n->type != TREE_SEQ || n->n > 0;
 }
 
-static void check_policy_selector(struct decoder *d, const struct node *n, void *out)
+static void check_policy_selector(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct authorization_policy *p = out;
 	check_selector(d, n, "matchLabels", &p->selector);
 }
 
-static void check_policy_spec(struct decoder *d, const struct node *n, void *out)
+static void check_policy_spec(struct decoder *d, const struct tree *n, void *out)
 {
 	enum { MAX_RULES = 512 };
 	const struct authorization_policy *p = out;

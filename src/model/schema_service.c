@@ -5,13 +5,13 @@
 
 #include "model/annotations.h"
 
-static void read_target_port(struct decoder *d, struct node *n, void *out)
+static void read_target_port(struct decoder *d, struct tree *n, void *out)
 {
 	struct service_port *p = out;
 	read_port_or_name(d, n, &p->target_port);
 }
 
-static void read_app_protocol(struct decoder *d, struct node *n, void *out)
+static void read_app_protocol(struct decoder *d, struct tree *n, void *out)
 {
 	struct service_port *p = out;
 	const char *text = decode_string(d, n);
@@ -36,14 +36,14 @@ static const struct field port_fields[] = {
 static const struct schema port_schema =
 	SCHEMA(struct service_port, port_fields, default_port, NULL);
 
-static void read_cluster_ip(struct decoder *d, struct node *n, void *out)
+static void read_cluster_ip(struct decoder *d, struct tree *n, void *out)
 {
 	struct service *s = out;
 	struct ip ip;
 	bool ok = false;
-	if (n->type == NODE_STRING && n->text.len == 0)
+	if (n->type == TREE_STRING && n->text.len == 0)
 		return;
-	if (n->type == NODE_STRING && slice_is(n->text, "None")) {
+	if (n->type == TREE_STRING && slice_is(n->text, "None")) {
 		s->headless = true;
 		return;
 	}
@@ -57,36 +57,36 @@ static void read_cluster_ip(struct decoder *d, struct node *n, void *out)
 	s->has_ip[family] = true;
 }
 
-static void read_cluster_ips(struct decoder *d, struct node *n, void *out)
+static void read_cluster_ips(struct decoder *d, struct tree *n, void *out)
 {
-	if (n->type != NODE_SEQ) {
+	if (n->type != TREE_SEQ) {
 		decode_expected(d, n, "a list of IP addresses");
 		return;
 	}
-	for (struct node *c = n->first; c; c = c->next)
+	for (struct tree *c = n->first; c; c = c->next)
 		read_cluster_ip(d, c, out);
 }
 
-static void read_family_policy(struct decoder *d, struct node *n, void *out)
+static void read_family_policy(struct decoder *d, struct tree *n, void *out)
 {
 	(void)out; /* resolve_families() looks at it once the rest is there */
-	if (n->type != NODE_STRING ||
+	if (n->type != TREE_STRING ||
 	    (!slice_is(n->text, "SingleStack") && !slice_is(n->text, "PreferDualStack") &&
 	     !slice_is(n->text, "RequireDualStack")))
 		decode_expected(d, n, "one of SingleStack, PreferDualStack, RequireDualStack");
 }
 
-static void read_families(struct decoder *d, struct node *n, void *out)
+static void read_families(struct decoder *d, struct tree *n, void *out)
 {
 	struct service *s = out;
-	if (n->type != NODE_SEQ) {
+	if (n->type != TREE_SEQ) {
 		decode_expected(d, n, "a list of IPv4 and IPv6");
 		return;
 	}
-	for (const struct node *c = n->first; c; c = c->next) {
-		if (c->type == NODE_STRING && slice_is(c->text, "IPv4"))
+	for (const struct tree *c = n->first; c; c = c->next) {
+		if (c->type == TREE_STRING && slice_is(c->text, "IPv4"))
 			s->want_family[IP_V4] = true;
-		else if (c->type == NODE_STRING && slice_is(c->text, "IPv6"))
+		else if (c->type == TREE_STRING && slice_is(c->text, "IPv6"))
 			s->want_family[IP_V6] = true;
 		else
 			decode_expected(d, c, "IPv4 or IPv6");
@@ -95,17 +95,17 @@ static void read_families(struct decoder *d, struct node *n, void *out)
 
 /* ipFamilies as written, then ipFamilyPolicy, then the addresses asked for, else both: a mesh on
  * one machine has both families and no reason to leave one out. */
-static void resolve_families(struct decoder *d, const struct node *n, struct service *s)
+static void resolve_families(struct decoder *d, const struct tree *n, struct service *s)
 {
-	const struct node *policy = node_get(n, "ipFamilyPolicy");
+	const struct tree *policy = tree_get(n, "ipFamilyPolicy");
 	bool *want = s->want_family;
-	if (policy && policy->type == NODE_STRING && slice_is(policy->text, "SingleStack")) {
+	if (policy && policy->type == TREE_STRING && slice_is(policy->text, "SingleStack")) {
 		if (want[IP_V4] && want[IP_V6])
 			decode_problem(d, n, "ipFamilies",
 				       "lists two families, ipFamilyPolicy is SingleStack");
 		else if (!want[IP_V6])
 			want[IP_V4] = true;
-	} else if (policy && policy->type == NODE_STRING) {
+	} else if (policy && policy->type == TREE_STRING) {
 		want[IP_V4] = want[IP_V6] = true;
 	} else if (!want[IP_V4] && !want[IP_V6]) {
 		bool any = s->has_ip[IP_V4] || s->has_ip[IP_V6];
@@ -118,11 +118,11 @@ static void resolve_families(struct decoder *d, const struct node *n, struct ser
 				       "is of a family that ipFamilies excludes");
 }
 
-static void check_ports(struct decoder *d, const struct node *n, const struct service *s)
+static void check_ports(struct decoder *d, const struct tree *n, const struct service *s)
 {
 	for (size_t i = 0; i < s->n_ports; i++) {
 		const struct service_port *p = &s->ports[i];
-		const struct node *at = list_item(n, "ports", i);
+		const struct tree *at = list_item(n, "ports", i);
 		if (p->name[0])
 			check_name(d, at, "name", NAME_LABEL, p->name);
 		else if (s->n_ports > 1)
@@ -139,10 +139,10 @@ static void check_ports(struct decoder *d, const struct node *n, const struct se
 	}
 }
 
-static void check_service(struct decoder *d, const struct node *n, void *out)
+static void check_service(struct decoder *d, const struct tree *n, void *out)
 {
 	struct service *s = out;
-	const struct node *spec = node_get(n, "spec");
+	const struct tree *spec = tree_get(n, "spec");
 	bool external = s->type == SERVICE_EXTERNAL_NAME;
 	if (!spec)
 		return;
@@ -203,11 +203,11 @@ static const struct field service_fields[] = {
 };
 const struct schema service_schema = SCHEMA(struct service, service_fields, NULL, check_service);
 
-static void read_addresses(struct decoder *d, struct node *n, void *out)
+static void read_addresses(struct decoder *d, struct tree *n, void *out)
 {
 	struct endpoint *e = out;
 	bool ok = false;
-	if (n->type != NODE_SEQ || !n->first)
+	if (n->type != TREE_SEQ || !n->first)
 		decode_expected(d, n, "a list with an address");
 	else
 		read_ip(d, n->first, &e->ip, &ok); /* only the first counts, says the API */
@@ -220,12 +220,12 @@ static const struct field condition_fields[] = {
 };
 static const struct schema condition_schema = SCHEMA(struct endpoint, condition_fields, NULL, NULL);
 
-static void read_target_ref(struct decoder *d, struct node *n, void *out)
+static void read_target_ref(struct decoder *d, struct tree *n, void *out)
 {
 	struct endpoint *e = out;
-	const struct node *kind = node_get(n, "kind"), *name = node_get(n, "name");
-	if (kind && kind->type == NODE_STRING && slice_is(kind->text, "Pod") && name &&
-	    name->type == NODE_STRING)
+	const struct tree *kind = tree_get(n, "kind"), *name = tree_get(n, "name");
+	if (kind && kind->type == TREE_STRING && slice_is(kind->text, "Pod") && name &&
+	    name->type == TREE_STRING)
 		e->target_pod = arena_dup(d->arena, name->text);
 }
 
@@ -249,7 +249,7 @@ static const struct field endpoint_fields[] = {
 static const struct schema endpoint_schema =
 	SCHEMA(struct endpoint, endpoint_fields, default_endpoint, NULL);
 
-static void read_endpoint_app_protocol(struct decoder *d, struct node *n, void *out)
+static void read_endpoint_app_protocol(struct decoder *d, struct tree *n, void *out)
 {
 	struct endpoint_port *p = out;
 	const char *text = decode_string(d, n);
@@ -266,7 +266,7 @@ static const struct field endpoint_port_fields[] = {
 static const struct schema endpoint_port_schema =
 	SCHEMA(struct endpoint_port, endpoint_port_fields, NULL, NULL);
 
-static void check_slice(struct decoder *d, const struct node *n, void *out)
+static void check_slice(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct endpoint_slice *s = out;
 	for (size_t i = 0; i < s->n_endpoints; i++)

@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/table.h"
-#include "model/object_node.h"
 #include "model/object_set.h"
+#include "model/object_tree.h"
 
 struct logged {
 	enum store_event_type type;
@@ -189,17 +189,17 @@ static void random_bytes(void *out, size_t len)
 	MUST(getrandom(out, len, 0) == (ssize_t)len);
 }
 
-static void set_text(struct arena *a, struct node *map, const char *member, const char *text)
+static void set_text(struct arena *a, struct tree *map, const char *member, const char *text)
 {
-	node_set(map, slice_of(member), node_string(a, slice_of(text)));
+	tree_set(map, slice_of(member), tree_string(a, slice_of(text)));
 }
 
-static void set_version(struct arena *a, struct node *meta, uint64_t version)
+static void set_version(struct arena *a, struct tree *meta, uint64_t version)
 {
 	set_text(a, meta, "resourceVersion", arena_printf(a, "%llu", (unsigned long long)version));
 }
 
-static void set_new_identity(struct arena *a, struct node *meta)
+static void set_new_identity(struct arena *a, struct tree *meta)
 {
 	uint8_t b[16];
 	char time[32];
@@ -215,67 +215,67 @@ static void set_new_identity(struct arena *a, struct node *meta)
 }
 
 /* Everything but metadata and status is the same. */
-static bool same_spec(const struct node *a, const struct node *b)
+static bool same_spec(const struct tree *a, const struct tree *b)
 {
-	const struct node *const trees[] = {a, b};
+	const struct tree *const trees[] = {a, b};
 	for (size_t t = 0; t < 2; t++)
-		for (const struct node *c = trees[t]->first; c; c = c->next) {
+		for (const struct tree *c = trees[t]->first; c; c = c->next) {
 			if (slice_is(c->key, "metadata") || slice_is(c->key, "status"))
 				continue;
-			if (!node_equal(c, node_get(trees[1 - t], c->key.at)))
+			if (!tree_equal(c, tree_get(trees[1 - t], c->key.at)))
 				return false;
 		}
 	return true;
 }
 
 /* What the server answers for, taken from the stored version. */
-static void keep_identity(struct arena *a, struct node *root, const struct object *old)
+static void keep_identity(struct arena *a, struct tree *root, const struct object *old)
 {
-	struct node *old_root = NULL;
-	struct node *meta = node_get(root, "metadata");
-	MUST(node_from_json(a, old->json, &old_root, NULL)); /* it was written by us */
-	const struct node *old_meta = node_get(old_root, "metadata");
+	struct tree *old_root = NULL;
+	struct tree *meta = tree_get(root, "metadata");
+	MUST(tree_from_json(a, old->json, &old_root, NULL)); /* it was written by us */
+	const struct tree *old_meta = tree_get(old_root, "metadata");
 	static const char *const fields[] = {"uid", "creationTimestamp", "resourceVersion"};
 	for (size_t i = 0; i < N_ELEMS(fields); i++) {
-		const struct node *n = node_get(old_meta, fields[i]);
-		node_set(meta, slice_of(fields[i]), n ? node_copy(a, n) : NULL);
+		const struct tree *n = tree_get(old_meta, fields[i]);
+		tree_set(meta, slice_of(fields[i]), n ? tree_copy(a, n) : NULL);
 	}
-	struct node *generation = node_new(a, NODE_INT);
+	struct tree *generation = tree_new(a, TREE_INT);
 	generation->integer = (int64_t)old->meta.generation + !same_spec(root, old_root);
-	node_set(meta, SLICE("generation"), generation);
-	const struct node *status = node_get(old_root, "status");
-	if (status && !node_get(root, "status"))
-		node_set(root, SLICE("status"), node_copy(a, status));
+	tree_set(meta, SLICE("generation"), generation);
+	const struct tree *status = tree_get(old_root, "status");
+	if (status && !tree_get(root, "status"))
+		tree_set(root, SLICE("status"), tree_copy(a, status));
 }
 
-static void first_identity(struct arena *a, struct node *root)
+static void first_identity(struct arena *a, struct tree *root)
 {
-	struct node *meta = node_get(root, "metadata");
-	struct node *generation = node_new(a, NODE_INT);
+	struct tree *meta = tree_get(root, "metadata");
+	struct tree *generation = tree_new(a, TREE_INT);
 	generation->integer = 1;
-	node_set(meta, SLICE("generation"), generation);
+	tree_set(meta, SLICE("generation"), generation);
 	set_new_identity(a, meta);
 }
 
-static bool is_same(const struct node *root, const struct object *old)
+static bool is_same(const struct tree *root, const struct object *old)
 {
 	struct buf json;
 	buf_init(&json, SIZE_MAX / 4);
-	bool same = node_write_json(root, &json) && slice_eq(buf_slice(&json), old->json);
+	bool same = tree_write_json(root, &json) && slice_eq(buf_slice(&json), old->json);
 	buf_fini(&json);
 	return same;
 }
 
-static void told_problem(void *ctx, const struct node *at, const char *member, const char *text)
+static void told_problem(void *ctx, const struct tree *at, const char *member, const char *text)
 {
 	struct err *err = ctx;
 	char path[256];
 	if (err && err->kind == ERR_NONE)
 		(void)err_set(err, ERR_BAD_INPUT, "%s: %s",
-			      node_path(at, member, path, sizeof(path)), text); /* always false */
+			      tree_path(at, member, path, sizeof(path)), text); /* always false */
 }
 
-static struct object *decode_again(struct node *root, struct arena *a, const struct object *o,
+static struct object *decode_again(struct tree *root, struct arena *a, const struct object *o,
 				   struct err *err)
 {
 	struct err problem = {.kind = ERR_NONE};
@@ -285,14 +285,14 @@ static struct object *decode_again(struct node *root, struct arena *a, const str
 		.problem = told_problem,
 		.ctx = &problem,
 	};
-	struct object *made = object_from_node(o->kind, root, a, &source);
+	struct object *made = object_from_tree(o->kind, root, a, &source);
 	if (!made && err)
 		*err = problem;
 	return made;
 }
 
 /* A name that nobody has, from metadata.generateName and five letters as Kubernetes makes them. */
-static void generate_name(const struct store *s, struct arena *a, struct node *root,
+static void generate_name(const struct store *s, struct arena *a, struct tree *root,
 			  const struct object *o)
 {
 	static const char letters[] =
@@ -307,7 +307,7 @@ static void generate_name(const struct store *s, struct arena *a, struct node *r
 			tail[i] = letters[r[i] % (sizeof(letters) - 1)];
 		name = arena_printf(a, "%.58s%s", o->meta.generate_name, tail);
 	} while (object_set_find(&s->sets[o->kind], o->meta.ns, name, &at));
-	set_text(a, node_get(root, "metadata"), "name", name);
+	set_text(a, tree_get(root, "metadata"), "name", name);
 }
 
 static bool may_apply(const struct object *old, const struct object *o, enum store_mode mode,
@@ -336,12 +336,12 @@ bool store_apply(struct store *s, const struct object *o, enum store_mode mode, 
 	bool there = o->meta.name[0] && object_set_find(set, o->meta.ns, o->meta.name, &at);
 	struct object *old = there ? object_get(set->at[at]) : NULL;
 	struct arena *a = arena_new();
-	struct node *root = NULL;
+	struct tree *root = NULL;
 	struct object *made = NULL;
-	bool ok = may_apply(old, o, mode, expect, err) && node_from_json(a, o->json, &root, err);
+	bool ok = may_apply(old, o, mode, expect, err) && tree_from_json(a, o->json, &root, err);
 	if (!ok)
 		goto done;
-	node_set(node_get(root, "metadata"), SLICE("managedFields"), NULL);
+	tree_set(tree_get(root, "metadata"), SLICE("managedFields"), NULL);
 	if (!o->meta.name[0])
 		generate_name(s, a, root, o);
 	if (old)
@@ -353,7 +353,7 @@ bool store_apply(struct store *s, const struct object *o, enum store_mode mode, 
 			*out = set->at[at];
 		goto done;
 	}
-	set_version(a, node_get(root, "metadata"), s->version + 1);
+	set_version(a, tree_get(root, "metadata"), s->version + 1);
 	made = decode_again(root, a, o, err);
 	ok = made != NULL;
 	if (!ok)
@@ -380,10 +380,10 @@ bool store_delete(struct store *s, enum kind kind, const char *ns, const char *n
 			       ns, ns[0] ? "/" : "", name);
 	struct object *old = object_get(s->sets[kind].at[at]);
 	struct arena *a = arena_new();
-	struct node *root = NULL;
+	struct tree *root = NULL;
 	/* The last state carries the version of its deletion: a watch resumes from there. */
-	MUST(node_from_json(a, old->json, &root, NULL)); /* it was written by us */
-	set_version(a, node_get(root, "metadata"), s->version + 1);
+	MUST(tree_from_json(a, old->json, &root, NULL)); /* it was written by us */
+	set_version(a, tree_get(root, "metadata"), s->version + 1);
 	struct object *last = decode_again(root, a, old, err);
 	MUST(last); /* only the version changed */
 	arena_free(a);

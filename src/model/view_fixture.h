@@ -7,7 +7,7 @@
  * Include <cmocka.h> and what it needs first.
  */
 #pragma once
-#include "model/node_yaml.h"
+#include "model/tree_yaml.h"
 #include "model/view.h"
 
 static inline struct view *test_view(const char *ns, const char *pod, const char *text)
@@ -15,19 +15,19 @@ static inline struct view *test_view(const char *ns, const char *pod, const char
 	struct view_builder *b = view_builder_new(ns, pod);
 	struct arena *a = arena_new();
 	struct yaml *y = yaml_open(slice_of(text));
-	struct node *root = NULL;
+	struct tree *root = NULL;
 	struct err err = {0};
 	unsigned line = 0;
 	enum yaml_result got;
 	while ((got = yaml_next(y, a, &root, &err, &line)) == YAML_DOCUMENT) {
-		if (root->type == NODE_NULL)
+		if (root->type == TREE_NULL)
 			continue;
-		const struct kind_info *kind = kind_by_gvk(node_get(root, "apiVersion")->text,
-							   node_get(root, "kind")->text);
+		const struct kind_info *kind = kind_by_gvk(tree_get(root, "apiVersion")->text,
+							   tree_get(root, "kind")->text);
 		assert_non_null(kind);
 		struct buf json;
 		buf_init(&json, 1 << 20);
-		assert_true(node_write_json(root, &json));
+		assert_true(tree_write_json(root, &json));
 		if (!view_builder_set_json(b, kind->kind, buf_slice(&json), &err))
 			fail_msg("%s: %s", buf_cstr(&json), err.text);
 		buf_fini(&json);

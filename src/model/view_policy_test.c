@@ -174,12 +174,12 @@ static void property_labels(void **state)
 				       i, labels, i + 1);
 			struct arena *a = arena_new();
 			struct yaml *y = yaml_open(slice_of(text));
-			struct node *root = NULL;
+			struct tree *root = NULL;
 			struct buf json;
 			unsigned line = 0;
 			buf_init(&json, 4096);
 			assert_int_equal(yaml_next(y, a, &root, &err, &line), YAML_DOCUMENT);
-			assert_true(node_write_json(root, &json));
+			assert_true(tree_write_json(root, &json));
 			assert_true(view_builder_set_json(b, KIND_POD, buf_slice(&json), &err));
 			buf_fini(&json);
 			yaml_close(y);

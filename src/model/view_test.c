@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/node_yaml.h"
+#include "model/tree_yaml.h"
 #include "model/view.h"
 
 /* A small mesh, as the API would tell it. */
@@ -132,16 +132,16 @@ static struct view_builder *builder_of(const char *text)
 	struct view_builder *b = view_builder_new("shop", "db-0");
 	struct arena *a = arena_new();
 	struct yaml *y = yaml_open(slice_of(text));
-	struct node *root = NULL;
+	struct tree *root = NULL;
 	struct err err = {0};
 	unsigned line = 0;
 	enum yaml_result got;
 	while ((got = yaml_next(y, a, &root, &err, &line)) == YAML_DOCUMENT) {
-		const struct kind_info *kind = kind_by_gvk(node_get(root, "apiVersion")->text,
-							   node_get(root, "kind")->text);
+		const struct kind_info *kind = kind_by_gvk(tree_get(root, "apiVersion")->text,
+							   tree_get(root, "kind")->text);
 		struct buf json;
 		buf_init(&json, 1 << 20);
-		assert_true(node_write_json(root, &json));
+		assert_true(tree_write_json(root, &json));
 		if (!view_builder_set_json(b, kind->kind, buf_slice(&json), &err))
 			fail_msg("%s: %s", buf_cstr(&json), err.text);
 		buf_fini(&json);

@@ -10,12 +10,12 @@
 #include "base/mem.h"
 #include "model/decode.h"
 #include "model/names.h"
-#include "model/node_yaml.h"
+#include "model/tree_yaml.h"
 
-static struct node *read_yaml(struct arena *a, const char *text)
+static struct tree *read_yaml(struct arena *a, const char *text)
 {
 	struct yaml *y = yaml_open(slice_of(text));
-	struct node *root = NULL;
+	struct tree *root = NULL;
 	struct err err = {0};
 	unsigned line = 0;
 	if (yaml_next(y, a, &root, &err, &line) != YAML_DOCUMENT)
@@ -87,7 +87,7 @@ static void scalars(void **state)
 		struct arena *a = arena_new();
 		struct buf json;
 		buf_init(&json, 4096);
-		assert_true(node_write_json(read_yaml(a, cases[i].yaml), &json));
+		assert_true(tree_write_json(read_yaml(a, cases[i].yaml), &json));
 		if (strcmp(buf_cstr(&json), cases[i].json) != 0)
 			fail_msg("%s: %s", cases[i].yaml, buf_cstr(&json));
 		buf_fini(&json);
@@ -111,11 +111,11 @@ static void strings_as_yaml(void **state)
 		struct arena *a = arena_new();
 		struct buf yaml;
 		buf_init(&yaml, 4096);
-		struct node *map = node_new(a, NODE_MAP);
-		node_add(map, slice_of(texts[i]), node_string(a, slice_of(texts[i])));
-		assert_true(node_write_yaml(map, &yaml));
-		const struct node *again = read_yaml(a, buf_cstr(&yaml));
-		if (!node_equal(map, again))
+		struct tree *map = tree_new(a, TREE_MAP);
+		tree_add(map, slice_of(texts[i]), tree_string(a, slice_of(texts[i])));
+		assert_true(tree_write_yaml(map, &yaml));
+		const struct tree *again = read_yaml(a, buf_cstr(&yaml));
+		if (!tree_equal(map, again))
 			fail_msg("%zu: %s", i, buf_cstr(&yaml));
 		buf_fini(&yaml);
 		arena_free(a);
@@ -126,23 +126,23 @@ static void places(void **state)
 {
 	(void)state;
 	struct arena *a = arena_new();
-	const struct node *root = read_yaml(a, "spec:\n  ports:\n  - port: 80\n  - port: 81\n"
+	const struct tree *root = read_yaml(a, "spec:\n  ports:\n  - port: 80\n  - port: 81\n"
 					       "    k/d: |\n      x\n");
-	const struct node *n = node_at(root, "spec.ports[1].port");
+	const struct tree *n = tree_at(root, "spec.ports[1].port");
 	char path[80];
 	assert_int_equal(n->integer, 81);
 	assert_int_equal(n->line, 4);
 	assert_int_equal(n->column, 5);
-	assert_string_equal(node_path(n, NULL, path, sizeof(path)), "spec.ports[1].port");
-	assert_string_equal(node_path(n->parent, "x.y", path, sizeof(path)), "spec.ports[1][x.y]");
-	assert_string_equal(node_path(root, "x", path, sizeof(path)), "x");
-	assert_string_equal(node_path(root, NULL, path, sizeof(path)), "");
-	n = node_at(root, "spec.ports[1][k/d]");
+	assert_string_equal(tree_path(n, NULL, path, sizeof(path)), "spec.ports[1].port");
+	assert_string_equal(tree_path(n->parent, "x.y", path, sizeof(path)), "spec.ports[1][x.y]");
+	assert_string_equal(tree_path(root, "x", path, sizeof(path)), "x");
+	assert_string_equal(tree_path(root, NULL, path, sizeof(path)), "");
+	n = tree_at(root, "spec.ports[1][k/d]");
 	assert_true(n->literal);
 	assert_int_equal(n->line, 5);
-	assert_null(node_at(root, "spec.ports[2]"));
-	assert_null(node_at(root, "spec.ports.x"));
-	assert_ptr_equal(node_at(root, ""), root);
+	assert_null(tree_at(root, "spec.ports[2]"));
+	assert_null(tree_at(root, "spec.ports.x"));
+	assert_ptr_equal(tree_at(root, ""), root);
 	arena_free(a);
 }
 
@@ -150,29 +150,29 @@ static void members(void **state)
 {
 	(void)state;
 	struct arena *a = arena_new();
-	struct node *root = NULL;
+	struct tree *root = NULL;
 	struct buf json;
 	buf_init(&json, 4096);
-	assert_true(node_from_json(a, SLICE("{\"a\":1,\"b\":2,\"c\":3}"), &root, NULL));
-	node_set(root, SLICE("b"), node_string(a, SLICE("x")));
-	node_set(root, SLICE("c"), NULL);
-	node_set(root, SLICE("d"), node_new(a, NODE_SEQ));
-	node_set(root, SLICE("e"), NULL);
-	struct node *copy = node_copy(a, root);
-	node_set(root, SLICE("a"), NULL);
-	assert_true(node_write_json(copy, &json));
+	assert_true(tree_from_json(a, SLICE("{\"a\":1,\"b\":2,\"c\":3}"), &root, NULL));
+	tree_set(root, SLICE("b"), tree_string(a, SLICE("x")));
+	tree_set(root, SLICE("c"), NULL);
+	tree_set(root, SLICE("d"), tree_new(a, TREE_SEQ));
+	tree_set(root, SLICE("e"), NULL);
+	struct tree *copy = tree_copy(a, root);
+	tree_set(root, SLICE("a"), NULL);
+	assert_true(tree_write_json(copy, &json));
 	assert_string_equal(buf_cstr(&json), "{\"a\":1,\"b\":\"x\",\"d\":[]}");
 	assert_int_equal(root->n, 2);
-	assert_false(node_equal(copy, root));
-	assert_true(node_equal(NULL, NULL));
-	assert_false(node_equal(NULL, root));
+	assert_false(tree_equal(copy, root));
+	assert_true(tree_equal(NULL, NULL));
+	assert_false(tree_equal(NULL, root));
 	struct err err = {0};
-	assert_false(node_from_json(a, SLICE("{\"a\":\"\\u0000\"}"), &root, &err));
-	assert_false(node_from_json(a, SLICE("1e999"), &root, &err));
+	assert_false(tree_from_json(a, SLICE("{\"a\":\"\\u0000\"}"), &root, &err));
+	assert_false(tree_from_json(a, SLICE("1e999"), &root, &err));
 	char deep[200];
 	memset(deep, '[', sizeof(deep));
 	memset(deep + 100, ']', 100);
-	assert_false(node_from_json(a, (struct slice){deep, sizeof(deep)}, &root, &err));
+	assert_false(tree_from_json(a, (struct slice){deep, sizeof(deep)}, &root, &err));
 	assert_string_equal(err.text, "nested more than 48 deep");
 	buf_fini(&json);
 	arena_free(a);

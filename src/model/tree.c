@@ -1,4 +1,4 @@
-#include "model/node.h"
+#include "model/tree.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -8,23 +8,23 @@
 #include "base/json_out.h"
 #include "base/mem.h"
 
-struct node *node_new(struct arena *a, enum node_type type)
+struct tree *tree_new(struct arena *a, enum tree_type type)
 {
-	struct node *n = arena_alloc(a, sizeof(*n));
+	struct tree *n = arena_alloc(a, sizeof(*n));
 	n->type = type;
 	n->key = SLICE("");
 	n->text = SLICE("");
 	return n;
 }
 
-struct node *node_string(struct arena *a, struct slice text)
+struct tree *tree_string(struct arena *a, struct slice text)
 {
-	struct node *n = node_new(a, NODE_STRING);
+	struct tree *n = tree_new(a, TREE_STRING);
 	n->text = arena_dup_slice(a, text);
 	return n;
 }
 
-void node_add(struct node *parent, struct slice key, struct node *child)
+void tree_add(struct tree *parent, struct slice key, struct tree *child)
 {
 	child->key = key;
 	child->parent = parent;
@@ -38,27 +38,27 @@ void node_add(struct node *parent, struct slice key, struct node *child)
 }
 
 /* Sets the places anew after a member came or went. */
-static void renumber(struct node *map)
+static void renumber(struct tree *map)
 {
 	map->n = 0;
 	map->last = NULL;
-	for (struct node *c = map->first; c; c = c->next) {
+	for (struct tree *c = map->first; c; c = c->next) {
 		c->index = map->n++;
 		map->last = c;
 	}
 }
 
-void node_set(struct node *map, struct slice key, struct node *child)
+void tree_set(struct tree *map, struct slice key, struct tree *child)
 {
-	struct node **at = &map->first;
+	struct tree **at = &map->first;
 	while (*at && !slice_eq((*at)->key, key))
 		at = &(*at)->next;
 	if (!*at) {
 		if (child)
-			node_add(map, key, child);
+			tree_add(map, key, child);
 		return;
 	}
-	struct node *old = *at;
+	struct tree *old = *at;
 	if (child) {
 		child->key = key;
 		child->parent = map;
@@ -70,28 +70,28 @@ void node_set(struct node *map, struct slice key, struct node *child)
 	renumber(map);
 }
 
-struct node *node_copy(struct arena *a, const struct node *n)
+struct tree *tree_copy(struct arena *a, const struct tree *n)
 {
-	struct node *copy = node_new(a, n->type);
+	struct tree *copy = tree_new(a, n->type);
 	*copy = *n;
 	copy->first = copy->last = copy->next = copy->parent = NULL;
 	copy->n = 0;
-	for (const struct node *c = n->first; c; c = c->next)
-		node_add(copy, c->key, node_copy(a, c));
+	for (const struct tree *c = n->first; c; c = c->next)
+		tree_add(copy, c->key, tree_copy(a, c));
 	return copy;
 }
 
-static struct node *get(const struct node *map, struct slice key)
+static struct tree *get(const struct tree *map, struct slice key)
 {
-	if (!map || map->type != NODE_MAP)
+	if (!map || map->type != TREE_MAP)
 		return NULL;
-	for (struct node *c = map->first; c; c = c->next)
+	for (struct tree *c = map->first; c; c = c->next)
 		if (slice_eq(c->key, key))
 			return c;
 	return NULL;
 }
 
-struct node *node_get(const struct node *map, const char *key)
+struct tree *tree_get(const struct tree *map, const char *key)
 {
 	return get(map, slice_of(key));
 }
@@ -114,15 +114,15 @@ static struct slice path_step(struct slice *path, bool *bracket)
 	return step;
 }
 
-const struct node *node_at(const struct node *root, const char *path)
+const struct tree *tree_at(const struct tree *root, const char *path)
 {
 	struct slice left = slice_of(path);
-	const struct node *n = root;
+	const struct tree *n = root;
 	while (n && left.len) {
 		bool bracket = false;
 		struct slice step = path_step(&left, &bracket);
 		uint64_t index = 0;
-		if (n->type == NODE_SEQ && bracket && slice_to_u64(step, UINT32_MAX, &index)) {
+		if (n->type == TREE_SEQ && bracket && slice_to_u64(step, UINT32_MAX, &index)) {
 			n = n->first;
 			while (n && index--)
 				n = n->next;
@@ -152,9 +152,9 @@ static void path_member(struct slice key, bool first, struct buf *out)
 		(void)buf_printf(out, "[%.*s]", SLICE_FMT(key));
 }
 
-const char *node_path(const struct node *n, const char *member, char *out, size_t out_len)
+const char *tree_path(const struct tree *n, const char *member, char *out, size_t out_len)
 {
-	const struct node *steps[NODE_DEPTH + 1];
+	const struct tree *steps[TREE_DEPTH + 1];
 	size_t depth = 0;
 	for (; n && n->parent && depth < N_ELEMS(steps); n = n->parent)
 		steps[depth++] = n;
@@ -162,8 +162,8 @@ const char *node_path(const struct node *n, const char *member, char *out, size_
 	buf_init(&b, 4096); /* a path that is longer is cut: the line number is there as well */
 	size_t written = 0;
 	while (depth) {
-		const struct node *step = steps[--depth];
-		if (step->parent->type == NODE_SEQ)
+		const struct tree *step = steps[--depth];
+		if (step->parent->type == TREE_SEQ)
 			(void)buf_printf(&b, "[%u]", step->index);
 		else
 			path_member(step->key, written == 0, &b);
@@ -176,39 +176,39 @@ const char *node_path(const struct node *n, const char *member, char *out, size_
 	return out;
 }
 
-const char *node_type_name(enum node_type type)
+const char *tree_type_name(enum tree_type type)
 {
 	static const char *const names[] = {
-		[NODE_NULL] = "null",     [NODE_BOOL] = "a boolean",  [NODE_INT] = "an integer",
-		[NODE_REAL] = "a number", [NODE_STRING] = "a string", [NODE_SEQ] = "a list",
-		[NODE_MAP] = "an object",
+		[TREE_NULL] = "null",     [TREE_BOOL] = "a boolean",  [TREE_INT] = "an integer",
+		[TREE_REAL] = "a number", [TREE_STRING] = "a string", [TREE_SEQ] = "a list",
+		[TREE_MAP] = "an object",
 	};
 	return names[type];
 }
 
-const char *node_describe(const struct node *n, char *out, size_t out_len)
+const char *tree_describe(const struct tree *n, char *out, size_t out_len)
 {
 	char text[64];
 	switch (n->type) {
-	case NODE_BOOL:
+	case TREE_BOOL:
 		(void)snprintf(out, out_len, "boolean %s", n->boolean ? "true" : "false");
 		return out;
-	case NODE_INT:
+	case TREE_INT:
 		(void)snprintf(out, out_len, "integer %lld", (long long)n->integer);
 		return out;
-	case NODE_REAL:
+	case TREE_REAL:
 		(void)snprintf(out, out_len, "number %g", n->real);
 		return out;
-	case NODE_STRING:
+	case TREE_STRING:
 		(void)snprintf(out, out_len, "string \"%s\"",
 			       slice_printable(n->text, text, sizeof(text)));
 		return out;
-	case NODE_NULL:
-	case NODE_SEQ:
-	case NODE_MAP:
+	case TREE_NULL:
+	case TREE_SEQ:
+	case TREE_MAP:
 		break;
 	}
-	(void)snprintf(out, out_len, "%s", node_type_name(n->type));
+	(void)snprintf(out, out_len, "%s", tree_type_name(n->type));
 	return out;
 }
 
@@ -219,61 +219,61 @@ struct json_reading {
 };
 
 static bool from_jansson(struct json_reading *r, const json_t *from, unsigned depth,
-			 struct node **out);
+			 struct tree **out);
 
 static bool members_from_jansson(struct json_reading *r, const json_t *from, unsigned depth,
-				 struct node *map)
+				 struct tree *map)
 {
 	/* jansson's iterator takes a pointer to non-const and changes nothing. */
 	json_t *object = (json_t *)from;
 	for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it)) {
-		struct node *child = NULL;
+		struct tree *child = NULL;
 		if (!from_jansson(r, json_object_iter_value(it), depth + 1, &child))
 			return false;
 		struct slice key = {json_object_iter_key(it), json_object_iter_key_len(it)};
-		node_add(map, arena_dup_slice(r->arena, key), child);
+		tree_add(map, arena_dup_slice(r->arena, key), child);
 	}
 	return true;
 }
 
 static bool from_jansson(struct json_reading *r, const json_t *from, unsigned depth,
-			 struct node **out)
+			 struct tree **out)
 {
-	if (depth > NODE_DEPTH)
-		return err_set(r->err, ERR_LIMIT, "nested more than %d deep", NODE_DEPTH);
-	if (++r->n > NODE_MAX)
-		return err_set(r->err, ERR_LIMIT, "more than %d values", NODE_MAX);
-	struct node *n = node_new(r->arena, NODE_NULL);
+	if (depth > TREE_DEPTH)
+		return err_set(r->err, ERR_LIMIT, "nested more than %d deep", TREE_DEPTH);
+	if (++r->n > TREE_MAX)
+		return err_set(r->err, ERR_LIMIT, "more than %d values", TREE_MAX);
+	struct tree *n = tree_new(r->arena, TREE_NULL);
 	*out = n;
 	switch (json_typeof(from)) {
 	case JSON_OBJECT:
-		n->type = NODE_MAP;
+		n->type = TREE_MAP;
 		return members_from_jansson(r, from, depth, n);
 	case JSON_ARRAY:
-		n->type = NODE_SEQ;
+		n->type = TREE_SEQ;
 		for (size_t i = 0; i < json_array_size(from); i++) {
-			struct node *child = NULL;
+			struct tree *child = NULL;
 			if (!from_jansson(r, json_array_get(from, i), depth + 1, &child))
 				return false;
-			node_add(n, SLICE(""), child);
+			tree_add(n, SLICE(""), child);
 		}
 		return true;
 	case JSON_STRING:
-		n->type = NODE_STRING;
+		n->type = TREE_STRING;
 		n->text = arena_dup_slice(r->arena, (struct slice){json_string_value(from),
 								   json_string_length(from)});
 		return true;
 	case JSON_INTEGER:
-		n->type = NODE_INT;
+		n->type = TREE_INT;
 		n->integer = json_integer_value(from);
 		return true;
 	case JSON_REAL:
-		n->type = NODE_REAL;
+		n->type = TREE_REAL;
 		n->real = json_real_value(from);
 		return true;
 	case JSON_TRUE:
 	case JSON_FALSE:
-		n->type = NODE_BOOL;
+		n->type = TREE_BOOL;
 		n->boolean = json_is_true(from);
 		return true;
 	case JSON_NULL:
@@ -282,7 +282,7 @@ static bool from_jansson(struct json_reading *r, const json_t *from, unsigned de
 	return true;
 }
 
-bool node_from_json(struct arena *a, struct slice json, struct node **out, struct err *err)
+bool tree_from_json(struct arena *a, struct slice json, struct tree **out, struct err *err)
 {
 	json_error_t why;
 	json_t *root = json_loadb(json.at ? json.at : "", json.len,
@@ -298,18 +298,18 @@ bool node_from_json(struct arena *a, struct slice json, struct node **out, struc
 
 static int by_key(const void *a, const void *b)
 {
-	const struct node *x = *(const struct node *const *)a, *y = *(const struct node *const *)b;
+	const struct tree *x = *(const struct tree *const *)a, *y = *(const struct tree *const *)b;
 	return slice_cmp(x->key, y->key);
 }
 
 /* The members of MAP in key order; free() it. */
-static const struct node **sorted(const struct node *map)
+static const struct tree **sorted(const struct tree *map)
 {
-	const struct node **all = mem_array(map->n ? map->n : 1, sizeof(struct node *));
+	const struct tree **all = mem_array(map->n ? map->n : 1, sizeof(struct tree *));
 	size_t n = 0;
-	for (const struct node *c = map->first; c; c = c->next)
+	for (const struct tree *c = map->first; c; c = c->next)
 		all[n++] = c;
-	qsort(all, n, sizeof(struct node *), by_key);
+	qsort(all, n, sizeof(struct tree *), by_key);
 	return all;
 }
 
@@ -328,35 +328,35 @@ static void write_real(struct json_out *j, const char *key, double real)
 	json_raw(j, key, slice_of(text));
 }
 
-static void write_json(struct json_out *j, const char *key, const struct node *n)
+static void write_json(struct json_out *j, const char *key, const struct tree *n)
 {
 	switch (n->type) {
-	case NODE_NULL:
+	case TREE_NULL:
 		json_nil(j, key);
 		break;
-	case NODE_BOOL:
+	case TREE_BOOL:
 		json_bool(j, key, n->boolean);
 		break;
-	case NODE_INT:
+	case TREE_INT:
 		json_i64(j, key, n->integer);
 		break;
-	case NODE_REAL:
+	case TREE_REAL:
 		write_real(j, key, n->real);
 		break;
-	case NODE_STRING:
+	case TREE_STRING:
 		json_slice(j, key, n->text);
 		break;
-	case NODE_SEQ:
+	case TREE_SEQ:
 		json_open_array(j, key);
-		for (const struct node *c = n->first; c; c = c->next)
+		for (const struct tree *c = n->first; c; c = c->next)
 			write_json(j, NULL, c);
 		json_close(j);
 		break;
-	case NODE_MAP: {
+	case TREE_MAP: {
 		json_open_object(j, key);
-		const struct node **all = sorted(n);
+		const struct tree **all = sorted(n);
 		for (unsigned i = 0; i < n->n; i++)
-			if (all[i]->type != NODE_NULL)
+			if (all[i]->type != TREE_NULL)
 				write_json(j, all[i]->key.at, all[i]);
 		free((void *)all);
 		json_close(j);
@@ -365,7 +365,7 @@ static void write_json(struct json_out *j, const char *key, const struct node *n
 	}
 }
 
-bool node_write_json(const struct node *n, struct buf *out)
+bool tree_write_json(const struct tree *n, struct buf *out)
 {
 	struct json_out j;
 	json_out_init(&j, out);
@@ -373,12 +373,12 @@ bool node_write_json(const struct node *n, struct buf *out)
 	return !out->full;
 }
 
-bool node_equal(const struct node *a, const struct node *b)
+bool tree_equal(const struct tree *a, const struct tree *b)
 {
 	struct buf x, y;
 	buf_init(&x, SIZE_MAX / 4);
 	buf_init(&y, SIZE_MAX / 4);
-	bool equal = (!a || node_write_json(a, &x)) && (!b || node_write_json(b, &y)) &&
+	bool equal = (!a || tree_write_json(a, &x)) && (!b || tree_write_json(b, &y)) &&
 		     slice_eq(buf_slice(&x), buf_slice(&y));
 	buf_fini(&x);
 	buf_fini(&y);

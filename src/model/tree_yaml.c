@@ -1,4 +1,4 @@
-#include "model/node_yaml.h"
+#include "model/tree_yaml.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -17,15 +17,15 @@ enum {
 
 struct anchor {
 	struct slice name;
-	const struct node *node;
+	const struct tree *node;
 };
 
 /* A map or list that is being read. */
 struct frame {
-	struct node *node;
+	struct tree *node;
 	struct slice anchor;
-	struct node *key;   /* a scalar that waits for its value; NULL: none */
-	struct node *merge; /* what stood under `<<` */
+	struct tree *key;   /* a scalar that waits for its value; NULL: none */
+	struct tree *merge; /* what stood under `<<` */
 };
 
 struct yaml {
@@ -33,8 +33,8 @@ struct yaml {
 	bool dead; /* the text is no YAML from here on */
 	/* the document at hand: */
 	struct arena *arena;
-	struct node *root;
-	struct frame stack[NODE_DEPTH + 1];
+	struct tree *root;
+	struct frame stack[TREE_DEPTH + 1];
 	unsigned depth;
 	struct anchor anchors[MAX_ANCHORS];
 	unsigned n_anchors, n_nodes, n_copies;
@@ -167,7 +167,7 @@ static bool plain_real(const char *text, double *out)
 }
 
 /* Gives N, which holds the text, the type that plain text has. */
-static void resolve_plain(struct node *n)
+static void resolve_plain(struct tree *n)
 {
 	static const char *const null[] = {"", "~", "null", "Null", "NULL", NULL};
 	static const char *const yes[] = {"true", "True", "TRUE", NULL};
@@ -176,21 +176,21 @@ static void resolve_plain(struct node *n)
 	char digits[64];
 	size_t len = 0;
 	if (one_of(n->text, null)) {
-		n->type = NODE_NULL;
+		n->type = TREE_NULL;
 	} else if (one_of(n->text, yes)) {
-		n->type = NODE_BOOL;
+		n->type = TREE_BOOL;
 		n->boolean = true;
 	} else if (one_of(n->text, no)) {
-		n->type = NODE_BOOL;
+		n->type = TREE_BOOL;
 	} else if (n->text.len < sizeof(digits) && strchr("+-.0123456789", n->text.at[0])) {
 		for (size_t i = 0; i < n->text.len; i++)
 			if (n->text.at[i] != '_')
 				digits[len++] = n->text.at[i];
 		digits[len] = '\0';
 		if (plain_integer(digits, &n->integer))
-			n->type = NODE_INT;
+			n->type = TREE_INT;
 		else if (plain_real(digits, &n->real))
-			n->type = NODE_REAL;
+			n->type = TREE_REAL;
 	}
 }
 
@@ -204,11 +204,11 @@ static bool is_infinite_word(struct slice s)
 
 static const char core_tag[] = "tag:yaml.org,2002:";
 
-static struct node *scalar(struct yaml *y, const yaml_event_t *ev)
+static struct tree *scalar(struct yaml *y, const yaml_event_t *ev)
 {
 	unsigned line = line_of(ev->start_mark);
 	struct slice text = {(const char *)ev->data.scalar.value, ev->data.scalar.length};
-	struct node *n = node_string(y->arena, text);
+	struct tree *n = tree_string(y->arena, text);
 	if (text.len && memchr(text.at, '\0', text.len))
 		bad(y, line, "a NUL character cannot stand in a text");
 	n->line = line;
@@ -223,33 +223,33 @@ static struct node *scalar(struct yaml *y, const yaml_event_t *ev)
 		n->plain = false;
 	} else if (slice_starts(tag, SLICE(core_tag))) {
 		resolve_plain(n);
-		if (n->type == NODE_STRING)
+		if (n->type == TREE_STRING)
 			bad(y, line, "tag %s on \"%.40s\", which is none", tag.at, n->text.at);
 	} else {
 		bad(y, line, "tag %.60s is not known here", tag.at);
 	}
-	if (n->type == NODE_REAL ? !isfinite(n->real) : n->plain && is_infinite_word(n->text))
+	if (n->type == TREE_REAL ? !isfinite(n->real) : n->plain && is_infinite_word(n->text))
 		bad(y, line, "%.40s is no number that a resource can hold", n->text.at);
 	return n;
 }
 
 static int by_key(const void *a, const void *b)
 {
-	const struct node *x = *(const struct node *const *)a, *z = *(const struct node *const *)b;
+	const struct tree *x = *(const struct tree *const *)a, *z = *(const struct tree *const *)b;
 	int cmp = slice_cmp(x->key, z->key);
 	return cmp ? cmp : (x->index > z->index) - (x->index < z->index);
 }
 
-static void check_duplicates(struct yaml *y, const struct node *map)
+static void check_duplicates(struct yaml *y, const struct tree *map)
 {
 	if (map->n < 2)
 		return;
-	const struct node **all = mem_array(map->n, sizeof(struct node *));
+	const struct tree **all = mem_array(map->n, sizeof(struct tree *));
 	size_t n = 0;
-	for (const struct node *c = map->first; c; c = c->next)
+	for (const struct tree *c = map->first; c; c = c->next)
 		all[n++] = c;
-	qsort(all, n, sizeof(struct node *), by_key);
-	const struct node *found = NULL, *before = NULL;
+	qsort(all, n, sizeof(struct tree *), by_key);
+	const struct tree *found = NULL, *before = NULL;
 	for (size_t i = 1; i < n; i++)
 		if (slice_eq(all[i - 1]->key, all[i]->key) &&
 		    (!found || all[i]->line < found->line)) {
@@ -263,45 +263,45 @@ static void check_duplicates(struct yaml *y, const struct node *map)
 		    slice_printable(found->key, name, sizeof(name)), before->line);
 }
 
-static struct node *copy_bounded(struct yaml *y, const struct node *from, unsigned line,
+static struct tree *copy_bounded(struct yaml *y, const struct tree *from, unsigned line,
 				 unsigned depth)
 {
-	struct node *n = node_new(y->arena, from->type);
+	struct tree *n = tree_new(y->arena, from->type);
 	if (++y->n_copies > MAX_COPIES)
 		bad(y, line, "aliases make more than %d copies", MAX_COPIES);
-	if (depth > NODE_DEPTH)
-		bad(y, line, "nested more than %d deep", NODE_DEPTH);
+	if (depth > TREE_DEPTH)
+		bad(y, line, "nested more than %d deep", TREE_DEPTH);
 	*n = *from;
 	n->first = n->last = n->next = n->parent = NULL;
 	n->n = 0;
-	for (const struct node *c = from->first; c && !y->bad; c = c->next)
-		node_add(n, c->key, copy_bounded(y, c, line, depth + 1));
+	for (const struct tree *c = from->first; c && !y->bad; c = c->next)
+		tree_add(n, c->key, copy_bounded(y, c, line, depth + 1));
 	return n;
 }
 
-static void merge_map(struct yaml *y, struct node *map, const struct node *from, unsigned line)
+static void merge_map(struct yaml *y, struct tree *map, const struct tree *from, unsigned line)
 {
-	if (from->type != NODE_MAP) {
+	if (from->type != TREE_MAP) {
 		bad(y, line, "<< takes an object or a list of objects");
 		return;
 	}
-	for (const struct node *c = from->first; c && !y->bad; c = c->next)
-		if (!node_get(map, c->key.at))
-			node_add(map, c->key, copy_bounded(y, c, line, y->depth));
+	for (const struct tree *c = from->first; c && !y->bad; c = c->next)
+		if (!tree_get(map, c->key.at))
+			tree_add(map, c->key, copy_bounded(y, c, line, y->depth));
 }
 
 /* What is written in the map itself wins, then earlier sources over later ones. */
-static void merge(struct yaml *y, struct node *map, const struct node *from)
+static void merge(struct yaml *y, struct tree *map, const struct tree *from)
 {
-	if (from->type != NODE_SEQ) {
+	if (from->type != TREE_SEQ) {
 		merge_map(y, map, from, from->line);
 		return;
 	}
-	for (const struct node *c = from->first; c && !y->bad; c = c->next)
+	for (const struct tree *c = from->first; c && !y->bad; c = c->next)
 		merge_map(y, map, c, from->line);
 }
 
-static void add_anchor(struct yaml *y, struct slice name, const struct node *n)
+static void add_anchor(struct yaml *y, struct slice name, const struct tree *n)
 {
 	if (name.len == 0)
 		return;
@@ -312,63 +312,63 @@ static void add_anchor(struct yaml *y, struct slice name, const struct node *n)
 	y->anchors[y->n_anchors++] = (struct anchor){name, n};
 }
 
-static struct node *alias(struct yaml *y, const yaml_event_t *ev)
+static struct tree *alias(struct yaml *y, const yaml_event_t *ev)
 {
 	struct slice name = slice_of((const char *)ev->data.alias.anchor);
 	unsigned line = line_of(ev->start_mark);
 	for (unsigned i = y->n_anchors; i-- > 0;) /* the last of that name counts */
 		if (slice_eq(y->anchors[i].name, name)) {
-			struct node *n = copy_bounded(y, y->anchors[i].node, line, y->depth);
+			struct tree *n = copy_bounded(y, y->anchors[i].node, line, y->depth);
 			n->line = line;
 			return n;
 		}
 	bad(y, line, "no anchor &%.60s stands before this", name.at);
-	return node_new(y->arena, NODE_NULL);
+	return tree_new(y->arena, TREE_NULL);
 }
 
 /* A whole node has been read: put it where it belongs. */
-static void place(struct yaml *y, struct node *n, bool aliased)
+static void place(struct yaml *y, struct tree *n, bool aliased)
 {
-	if (++y->n_nodes > NODE_MAX)
-		bad(y, n->line, "more than %d values", NODE_MAX);
+	if (++y->n_nodes > TREE_MAX)
+		bad(y, n->line, "more than %d values", TREE_MAX);
 	if (y->depth == 0) {
 		y->root = n;
 		return;
 	}
 	struct frame *f = &y->stack[y->depth - 1];
-	if (f->node->type == NODE_SEQ) {
-		node_add(f->node, SLICE(""), n);
+	if (f->node->type == TREE_SEQ) {
+		tree_add(f->node, SLICE(""), n);
 	} else if (!f->key) {
-		if (n->type == NODE_SEQ || n->type == NODE_MAP)
+		if (n->type == TREE_SEQ || n->type == TREE_MAP)
 			bad(y, n->line, "the name of a member must be a text");
 		f->key = n;
 	} else {
 		bool is_merge = f->key->plain && slice_is(f->key->text, "<<");
 		if (is_merge && f->merge)
 			bad(y, n->line, "\"<<\" stands here twice");
-		if (!aliased || n->type < NODE_SEQ) {
+		if (!aliased || n->type < TREE_SEQ) {
 			n->line = f->key->line; /* a person looks for the name first */
 			n->column = f->key->column;
 		}
 		if (is_merge)
 			f->merge = n;
 		else
-			node_add(f->node, f->key->text, n);
+			tree_add(f->node, f->key->text, n);
 		f->key = NULL;
 	}
 }
 
-static void open_level(struct yaml *y, const yaml_event_t *ev, enum node_type type,
+static void open_level(struct yaml *y, const yaml_event_t *ev, enum tree_type type,
 		       const yaml_char_t *tag, const yaml_char_t *anchor)
 {
-	struct node *n = node_new(y->arena, type);
+	struct tree *n = tree_new(y->arena, type);
 	n->line = line_of(ev->start_mark);
 	n->column = (unsigned)ev->start_mark.column + 1;
 	struct slice name = slice_of((const char *)tag);
 	if (name.len && !slice_starts(name, SLICE(core_tag)))
 		bad(y, n->line, "tag %.60s is not known here", name.at);
-	if (y->depth == NODE_DEPTH) {
-		bad(y, n->line, "nested more than %d deep", NODE_DEPTH);
+	if (y->depth == TREE_DEPTH) {
+		bad(y, n->line, "nested more than %d deep", TREE_DEPTH);
 		return;
 	}
 	struct slice copy = arena_dup_slice(y->arena, slice_of((const char *)anchor));
@@ -378,7 +378,7 @@ static void open_level(struct yaml *y, const yaml_event_t *ev, enum node_type ty
 static void close_level(struct yaml *y)
 {
 	struct frame f = y->stack[--y->depth];
-	if (f.node->type == NODE_MAP)
+	if (f.node->type == TREE_MAP)
 		check_duplicates(y, f.node);
 	if (f.merge)
 		merge(y, f.node, f.merge);
@@ -388,7 +388,7 @@ static void close_level(struct yaml *y)
 
 static void take_event(struct yaml *y, const yaml_event_t *ev)
 {
-	struct node *n = NULL;
+	struct tree *n = NULL;
 	switch (ev->type) {
 	case YAML_SCALAR_EVENT:
 		n = scalar(y, ev);
@@ -402,11 +402,11 @@ static void take_event(struct yaml *y, const yaml_event_t *ev)
 		place(y, alias(y, ev), true);
 		break;
 	case YAML_SEQUENCE_START_EVENT:
-		open_level(y, ev, NODE_SEQ, ev->data.sequence_start.tag,
+		open_level(y, ev, TREE_SEQ, ev->data.sequence_start.tag,
 			   ev->data.sequence_start.anchor);
 		break;
 	case YAML_MAPPING_START_EVENT:
-		open_level(y, ev, NODE_MAP, ev->data.mapping_start.tag,
+		open_level(y, ev, TREE_MAP, ev->data.mapping_start.tag,
 			   ev->data.mapping_start.anchor);
 		break;
 	case YAML_SEQUENCE_END_EVENT:
@@ -448,7 +448,7 @@ static void begin_document(struct yaml *y, struct arena *a, struct err *err, uns
 	y->line = line;
 }
 
-enum yaml_result yaml_next(struct yaml *y, struct arena *a, struct node **root, struct err *err,
+enum yaml_result yaml_next(struct yaml *y, struct arena *a, struct tree **root, struct err *err,
 			   unsigned *line)
 {
 	begin_document(y, a, err, line);
@@ -483,9 +483,9 @@ static int to_buf(void *ctx, unsigned char *bytes, size_t len)
 static bool reads_as_string(struct slice text)
 {
 	bool value = false;
-	struct node n = {.type = NODE_STRING, .text = text};
+	struct tree n = {.type = TREE_STRING, .text = text};
 	resolve_plain(&n);
-	return n.type == NODE_STRING && !yaml_boolean_word(text, &value) &&
+	return n.type == TREE_STRING && !yaml_boolean_word(text, &value) &&
 	       !is_infinite_word(text) && !slice_is(text, "<<") && !slice_is(text, "=");
 }
 
@@ -502,49 +502,49 @@ static bool emit_text(yaml_emitter_t *e, struct slice text, bool is_string)
 	       yaml_emitter_emit(e, &ev);
 }
 
-static bool emit_number(yaml_emitter_t *e, const struct node *n)
+static bool emit_number(yaml_emitter_t *e, const struct tree *n)
 {
 	struct buf text;
 	buf_init(&text, 64);
-	bool ok = node_write_json(n, &text) && emit_text(e, buf_slice(&text), false);
+	bool ok = tree_write_json(n, &text) && emit_text(e, buf_slice(&text), false);
 	buf_fini(&text);
 	return ok;
 }
 
-static bool emit(yaml_emitter_t *e, const struct node *n)
+static bool emit(yaml_emitter_t *e, const struct tree *n)
 {
 	yaml_event_t ev;
 	switch (n->type) {
-	case NODE_STRING:
+	case TREE_STRING:
 		return emit_text(e, n->text, true);
-	case NODE_NULL:
-	case NODE_BOOL:
-	case NODE_INT:
-	case NODE_REAL:
+	case TREE_NULL:
+	case TREE_BOOL:
+	case TREE_INT:
+	case TREE_REAL:
 		return emit_number(e, n);
-	case NODE_SEQ:
+	case TREE_SEQ:
 		if (!yaml_sequence_start_event_initialize(&ev, NULL, NULL, 1,
 							  YAML_BLOCK_SEQUENCE_STYLE) ||
 		    !yaml_emitter_emit(e, &ev))
 			return false;
-		for (const struct node *c = n->first; c; c = c->next)
+		for (const struct tree *c = n->first; c; c = c->next)
 			if (!emit(e, c))
 				return false;
 		return yaml_sequence_end_event_initialize(&ev) && yaml_emitter_emit(e, &ev);
-	case NODE_MAP:
+	case TREE_MAP:
 		if (!yaml_mapping_start_event_initialize(&ev, NULL, NULL, 1,
 							 YAML_BLOCK_MAPPING_STYLE) ||
 		    !yaml_emitter_emit(e, &ev))
 			return false;
-		for (const struct node *c = n->first; c; c = c->next)
-			if (c->type != NODE_NULL && (!emit_text(e, c->key, true) || !emit(e, c)))
+		for (const struct tree *c = n->first; c; c = c->next)
+			if (c->type != TREE_NULL && (!emit_text(e, c->key, true) || !emit(e, c)))
 				return false;
 		return yaml_mapping_end_event_initialize(&ev) && yaml_emitter_emit(e, &ev);
 	}
 	return false;
 }
 
-bool node_write_yaml(const struct node *root, struct buf *out)
+bool tree_write_yaml(const struct tree *root, struct buf *out)
 {
 	yaml_emitter_t e;
 	yaml_event_t ev;

@@ -13,7 +13,7 @@
  * no YAML at all.
  */
 #pragma once
-#include "model/node.h"
+#include "model/tree.h"
 
 enum yaml_result { YAML_DOCUMENT, YAML_BAD, YAML_END };
 
@@ -21,11 +21,11 @@ struct yaml;
 struct yaml *yaml_open(struct slice text);
 void yaml_close(struct yaml *y);
 /* DOCUMENT: *ROOT lives in A. BAD: *LINE (from 1; 0: unknown) and ERR; go on calling. */
-enum yaml_result yaml_next(struct yaml *y, struct arena *a, struct node **root, struct err *err,
+enum yaml_result yaml_next(struct yaml *y, struct arena *a, struct tree **root, struct err *err,
 			   unsigned *line) MUST_CHECK;
 
 /* One document in block style; strings that read as something else are quoted. False: the buffer is
  * full. */
-bool node_write_yaml(const struct node *root, struct buf *out) MUST_CHECK;
+bool tree_write_yaml(const struct tree *root, struct buf *out) MUST_CHECK;
 /* The YAML 1.1 words that a boolean field takes besides true and false. */
 bool yaml_boolean_word(struct slice text, bool *value);

@@ -34,10 +34,10 @@ void rest_conn_flush_later(struct rest_conn *c)
 
 void rest_conn_close(struct rest_conn *c)
 {
-	if (c->state == CONN_CLOSED)
+	if (c->state == REST_CONN_CLOSED)
 		return;
-	bool was_kept = c->state == CONN_REPLY;
-	c->state = CONN_CLOSED;
+	bool was_kept = c->state == REST_CONN_REPLY;
+	c->state = REST_CONN_CLOSED;
 	timer_cancel(c->loop, &c->timer);
 	loop_del(c->loop, &c->io);
 	(void)close(c->io.fd); /* whatever it has to say, we are done */
@@ -64,17 +64,17 @@ static uint32_t wanted(const struct rest_conn *c)
 {
 	uint32_t out = buf_len(&c->out) ? EPOLLOUT : 0;
 	switch (c->state) {
-	case CONN_IDLE:
-	case CONN_HEAD:
-	case CONN_BODY:
+	case REST_CONN_IDLE:
+	case REST_CONN_HEAD:
+	case REST_CONN_BODY:
 		return EPOLLIN | out;
-	case CONN_REPLY: /* what comes behind the request waits in the kernel */
+	case REST_CONN_REPLY: /* what comes behind the request waits in the kernel */
 		return out | (c->half_closed ? 0 : EPOLLRDHUP);
-	case CONN_FLUSH:
+	case REST_CONN_FLUSH:
 		return out;
-	case CONN_LINGER:
+	case REST_CONN_LINGER:
 		return EPOLLIN;
-	case CONN_CLOSED:
+	case REST_CONN_CLOSED:
 		return 0;
 	}
 	return 0;
@@ -84,7 +84,7 @@ static void watch(struct rest_conn *c)
 {
 	struct err err;
 	uint32_t events = wanted(c);
-	if (c->state == CONN_CLOSED || events == c->watched)
+	if (c->state == REST_CONN_CLOSED || events == c->watched)
 		return;
 	c->watched = events;
 	if (!loop_mod(c->loop, &c->io, events, &err)) {
@@ -104,7 +104,7 @@ static void shut(struct rest_conn *c)
 {
 	/* ENOTCONN: the peer is gone; reading tells. */
 	(void)shutdown(c->io.fd, SHUT_WR);
-	c->state = CONN_LINGER;
+	c->state = REST_CONN_LINGER;
 	buf_clear(&c->in);
 	wait_at_most(c, LINGER_MS);
 }
@@ -114,7 +114,7 @@ static void refuse(struct rest_conn *c, unsigned status, const char *text)
 	c->server->stats.bad_requests++;
 	log_debug(c->server->name, "request refused status=%u why=\"%s\"", status, text);
 	c->last = true;
-	c->state = CONN_REPLY;
+	c->state = REST_CONN_REPLY;
 	rest_reply_text(&c->reply, status, "%s", text);
 }
 
@@ -122,23 +122,23 @@ static void on_timer(struct timer *t)
 {
 	struct rest_conn *c = CONTAINER_OF(t, struct rest_conn, timer);
 	switch (c->state) {
-	case CONN_HEAD:
-	case CONN_BODY:
+	case REST_CONN_HEAD:
+	case REST_CONN_BODY:
 		c->server->stats.timeouts++;
 		refuse(c, 408, "the request took too long");
 		return;
-	case CONN_REPLY:
-	case CONN_FLUSH:
+	case REST_CONN_REPLY:
+	case REST_CONN_FLUSH:
 		c->server->stats.cut_off++;
 		log_warn(c->server->name, "peer takes nothing, cut off path=\"%.*s\" backlog=%zu",
 			 SLICE_FMT(c->request.req.path), buf_len(&c->out));
 		rest_conn_close(c);
 		return;
-	case CONN_IDLE:
-	case CONN_LINGER:
+	case REST_CONN_IDLE:
+	case REST_CONN_LINGER:
 		rest_conn_close(c);
 		return;
-	case CONN_CLOSED:
+	case REST_CONN_CLOSED:
 		return;
 	}
 }
@@ -164,7 +164,7 @@ static bool write_out(struct rest_conn *c)
 		buf_consume(&c->out, (size_t)n);
 		moved = true;
 	}
-	if (c->state != CONN_REPLY && c->state != CONN_FLUSH)
+	if (c->state != REST_CONN_REPLY && c->state != REST_CONN_FLUSH)
 		return true; /* the timer is the request's */
 	if (buf_len(&c->out) == 0)
 		timer_cancel(c->loop, &c->timer);
@@ -180,7 +180,7 @@ static void answered(struct rest_conn *c)
 		shut(c);
 		return;
 	}
-	c->state = CONN_IDLE;
+	c->state = REST_CONN_IDLE;
 	wait_at_most(c, c->server->limits.idle_ms);
 	conn_process(c);
 }
@@ -190,9 +190,9 @@ static void flush(struct rest_conn *c)
 	if (!write_out(c) || buf_len(&c->out))
 		return;
 	buf_fini(&c->out); /* what waits owns no buffer */
-	if (c->state == CONN_FLUSH)
+	if (c->state == REST_CONN_FLUSH)
 		answered(c);
-	else if (c->state == CONN_REPLY && c->reply.streaming && c->reply.drained)
+	else if (c->state == REST_CONN_REPLY && c->reply.streaming && c->reply.drained)
 		c->reply.drained(c->reply.drained_ctx, &c->reply);
 }
 
@@ -200,7 +200,7 @@ static void at_end_of_turn(struct deferred *d)
 {
 	struct rest_conn *c = CONTAINER_OF(d, struct rest_conn, end_of_turn);
 	c->queued = false;
-	if (c->state == CONN_CLOSED) {
+	if (c->state == REST_CONN_CLOSED) {
 		conn_free(c);
 		return;
 	}
@@ -221,7 +221,7 @@ static void dispatch(struct rest_conn *c)
 {
 	struct request *r = &c->request;
 	r->req.body = buf_slice(&r->body);
-	c->state = CONN_REPLY;
+	c->state = REST_CONN_REPLY;
 	timer_cancel(c->loop, &c->timer);
 	c->server->stats.requests++;
 	bool known;
@@ -234,7 +234,7 @@ static void dispatch(struct rest_conn *c)
 	}
 	route->handler(route->ctx, &r->req, &c->reply);
 	/* Who keeps a reply must hear that its peer has gone, or would touch freed memory. */
-	MUST(c->state != CONN_REPLY || c->reply.gone);
+	MUST(c->state != REST_CONN_REPLY || c->reply.gone);
 }
 
 static void begin_request(struct rest_conn *c)
@@ -250,7 +250,7 @@ static void begin_request(struct rest_conn *c)
 	buf_init(&c->reply.headers, 64 << 10);
 	http1_head_init(&r->head, HTTP1_REQUEST, r->fields, REST_MAX_FIELDS,
 			c->server->limits.head_bytes);
-	c->state = CONN_HEAD;
+	c->state = REST_CONN_HEAD;
 	wait_at_most(c, c->server->limits.request_ms);
 }
 
@@ -268,7 +268,7 @@ static void head_done(struct rest_conn *c)
 	c->reply.no_body = slice_is(r->head.method, "HEAD");
 	c->reply.chunked = r->head.minor == 1;
 	http1_body_init(&c->body, http1_request_framing(&r->head), r->head.content_length, NULL);
-	c->state = CONN_BODY;
+	c->state = REST_CONN_BODY;
 	if (!request_target(r)) {
 		refuse(c, 400, "malformed path");
 	} else if (r->head.has_length && r->head.content_length > c->server->limits.body_bytes) {
@@ -297,7 +297,7 @@ static bool body_step(struct rest_conn *c)
 		refuse(c, http1_bad_status(c->body.bad), http1_bad_text(c->body.bad));
 	else if (v == HTTP1_DONE)
 		dispatch(c);
-	return c->state != CONN_BODY;
+	return c->state != REST_CONN_BODY;
 }
 
 static bool head_step(struct rest_conn *c)
@@ -322,25 +322,25 @@ static void conn_process(struct rest_conn *c)
 	bool go_on = true;
 	while (go_on) {
 		switch (c->state) {
-		case CONN_IDLE:
+		case REST_CONN_IDLE:
 			if ((go_on = buf_len(&c->in) > 0))
 				begin_request(c);
 			else
 				buf_fini(&c->in); /* an idle connection owns no buffer */
 			break;
-		case CONN_HEAD:
+		case REST_CONN_HEAD:
 			go_on = head_step(c);
 			break;
-		case CONN_BODY:
+		case REST_CONN_BODY:
 			go_on = body_step(c);
 			break;
-		case CONN_REPLY:
+		case REST_CONN_REPLY:
 			if (buf_len(&c->in) == 0)
 				buf_fini(&c->in); /* a watcher that waits owns none either */
 			return;
-		case CONN_FLUSH:
-		case CONN_LINGER:
-		case CONN_CLOSED:
+		case REST_CONN_FLUSH:
+		case REST_CONN_LINGER:
+		case REST_CONN_CLOSED:
 			return;
 		}
 	}
@@ -365,7 +365,7 @@ static void read_in(struct rest_conn *c)
 			return;
 		}
 		c->eof = n == 0;
-		if (c->state == CONN_LINGER) {
+		if (c->state == REST_CONN_LINGER) {
 			if (c->eof)
 				rest_conn_close(c);
 			continue;
@@ -378,7 +378,7 @@ static void read_in(struct rest_conn *c)
 static void on_ready(struct io *io, uint32_t events)
 {
 	struct rest_conn *c = CONTAINER_OF(io, struct rest_conn, io);
-	if (c->state == CONN_REPLY || c->state == CONN_FLUSH) {
+	if (c->state == REST_CONN_REPLY || c->state == REST_CONN_FLUSH) {
 		/* RDHUP alone may be a peer that is done asking and waits for its answer; but
 		 * nobody half-closes a stream that it wants to go on reading. */
 		if (events & EPOLLRDHUP)
@@ -390,7 +390,7 @@ static void on_ready(struct io *io, uint32_t events)
 	}
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		read_in(c);
-	if (c->state != CONN_CLOSED && events & EPOLLOUT)
+	if (c->state != REST_CONN_CLOSED && events & EPOLLOUT)
 		flush(c);
 	watch(c);
 }
@@ -403,7 +403,7 @@ void rest_conn_start(struct rest_server *s, int fd)
 	c->loop = s->loop;
 	c->io = (struct io){fd, on_ready};
 	c->timer.fire = on_timer;
-	c->state = CONN_IDLE;
+	c->state = REST_CONN_IDLE;
 	c->watched = EPOLLIN;
 	if (!loop_add(s->loop, &c->io, c->watched, &err)) {
 		log_warn(s->name, "connection dropped error=\"%s\"", err.text);

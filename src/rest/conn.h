@@ -20,14 +20,14 @@
 enum { REST_MAX_FIELDS = 64 };
 
 enum rest_conn_state {
-	CONN_IDLE,   /* between requests, nothing of the next one is here */
-	CONN_HEAD,   /* a request has begun */
-	CONN_BODY,   /* its head is whole */
-	CONN_REPLY,  /* a handler has it */
-	CONN_FLUSH,  /* answered; the answer is leaving */
-	CONN_LINGER, /* our side is shut; reads what is on its way, lest a reset destroys the answer
+	REST_CONN_IDLE,  /* between requests, nothing of the next one is here */
+	REST_CONN_HEAD,  /* a request has begun */
+	REST_CONN_BODY,  /* its head is whole */
+	REST_CONN_REPLY, /* a handler has it */
+	REST_CONN_FLUSH, /* answered; the answer is leaving */
+	REST_CONN_LINGER, /* our side is shut; reads what is on its way, lest a reset destroys the answer
 		      */
-	CONN_CLOSED,
+	REST_CONN_CLOSED,
 };
 
 struct rest_reply {
@@ -77,8 +77,8 @@ struct route {
 	void *ctx;
 };
 
-struct listener {
-	struct listener *next;
+struct rest_listener {
+	struct rest_listener *next;
 	struct rest_server *server;
 	struct io io;
 	struct timer retry; /* set while out of descriptors */
@@ -89,7 +89,7 @@ struct rest_server {
 	char *name;
 	struct rest_limits limits;
 	struct rest_server_stats stats;
-	struct listener *listeners;
+	struct rest_listener *listeners;
 	struct route *routes;
 	size_t n_routes;
 	TAILQ_HEAD(, rest_conn) conns;

@@ -43,9 +43,9 @@ void rest_reply_full(struct rest_reply *reply, unsigned status, const char *cont
 		     struct slice body)
 {
 	struct rest_conn *c = conn_of(reply);
-	if (c->state == CONN_CLOSED)
+	if (c->state == REST_CONN_CLOSED)
 		return;
-	MUST(c->state == CONN_REPLY && !reply->streaming); /* answered twice */
+	MUST(c->state == REST_CONN_REPLY && !reply->streaming); /* answered twice */
 	char length[32];
 	int n = snprintf(length, sizeof(length), "%zu", body.len);
 	write_head(c, status, content_type);
@@ -55,7 +55,7 @@ void rest_reply_full(struct rest_reply *reply, unsigned status, const char *cont
 	write_end_of_head(c);
 	if (!reply->no_body)
 		MUST(buf_append(&c->out, body));
-	c->state = CONN_FLUSH;
+	c->state = REST_CONN_FLUSH;
 	rest_conn_flush_later(c);
 }
 
@@ -74,9 +74,9 @@ void rest_reply_text(struct rest_reply *reply, unsigned status, const char *fmt,
 void rest_reply_begin_stream(struct rest_reply *reply, unsigned status, const char *content_type)
 {
 	struct rest_conn *c = conn_of(reply);
-	if (c->state == CONN_CLOSED)
+	if (c->state == REST_CONN_CLOSED)
 		return;
-	MUST(c->state == CONN_REPLY && !reply->streaming);
+	MUST(c->state == REST_CONN_REPLY && !reply->streaming);
 	write_head(c, status, content_type);
 	if (reply->chunked && !reply->no_body)
 		MUST(http1_write_field(&c->out, SLICE("Transfer-Encoding"), SLICE("chunked")));
@@ -88,9 +88,9 @@ void rest_reply_begin_stream(struct rest_reply *reply, unsigned status, const ch
 bool rest_stream_write(struct rest_reply *reply, struct slice bytes)
 {
 	struct rest_conn *c = conn_of(reply);
-	if (c->state == CONN_CLOSED || c->too_slow)
+	if (c->state == REST_CONN_CLOSED || c->too_slow)
 		return false;
-	MUST(c->state == CONN_REPLY && reply->streaming);
+	MUST(c->state == REST_CONN_REPLY && reply->streaming);
 	if (reply->no_body)
 		return true;
 	rest_conn_flush_later(c);
@@ -108,12 +108,12 @@ bool rest_stream_write(struct rest_reply *reply, struct slice bytes)
 void rest_stream_end(struct rest_reply *reply)
 {
 	struct rest_conn *c = conn_of(reply);
-	if (c->state == CONN_CLOSED)
+	if (c->state == REST_CONN_CLOSED)
 		return;
-	MUST(c->state == CONN_REPLY && reply->streaming);
+	MUST(c->state == REST_CONN_REPLY && reply->streaming);
 	if (reply->chunked && !reply->no_body)
 		MUST(http1_write_last_chunk(&c->out));
-	c->state = CONN_FLUSH;
+	c->state = REST_CONN_FLUSH;
 	rest_conn_flush_later(c);
 }
 

@@ -51,7 +51,7 @@ static void accept_one(struct rest_server *s, int fd)
 
 static void on_retry(struct timer *t)
 {
-	struct listener *l = CONTAINER_OF(t, struct listener, retry);
+	struct rest_listener *l = CONTAINER_OF(t, struct rest_listener, retry);
 	struct err err;
 	if (!loop_mod(l->server->loop, &l->io, EPOLLIN, &err))
 		timer_set(l->server->loop, t, 100 * NS_PER_MS);
@@ -60,7 +60,7 @@ static void on_retry(struct timer *t)
 static void on_listener(struct io *io, uint32_t events)
 {
 	(void)events; /* accept4 tells */
-	struct listener *l = CONTAINER_OF(io, struct listener, io);
+	struct rest_listener *l = CONTAINER_OF(io, struct rest_listener, io);
 	struct rest_server *s = l->server;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		int fd = net_accept(io->fd, NULL);
@@ -84,8 +84,8 @@ static void on_listener(struct io *io, uint32_t events)
 
 bool rest_server_listen_fd(struct rest_server *s, int fd, struct err *err)
 {
-	struct listener *l = mem_new(sizeof(*l));
-	*l = (struct listener){s->listeners, s, {fd, on_listener}, {.fire = on_retry}};
+	struct rest_listener *l = mem_new(sizeof(*l));
+	*l = (struct rest_listener){s->listeners, s, {fd, on_listener}, {.fire = on_retry}};
 	if (!loop_add(s->loop, &l->io, EPOLLIN, err)) {
 		(void)close(fd); /* nothing was written to it */
 		free(l);
@@ -98,7 +98,7 @@ bool rest_server_listen_fd(struct rest_server *s, int fd, struct err *err)
 static void close_listeners(struct rest_server *s)
 {
 	while (s->listeners) {
-		struct listener *l = s->listeners;
+		struct rest_listener *l = s->listeners;
 		s->listeners = l->next;
 		timer_cancel(s->loop, &l->retry);
 		loop_del(s->loop, &l->io);
@@ -200,7 +200,7 @@ void rest_server_drain(struct rest_server *s)
 	close_listeners(s);
 	s->draining = true;
 	TAILQ_FOREACH_SAFE (c, &s->conns, link, next)
-		if (c->state == CONN_IDLE)
+		if (c->state == REST_CONN_IDLE)
 			rest_conn_close(c);
 }
 

@@ -25,8 +25,8 @@ enum rest_conn_state {
 	REST_CONN_BODY,  /* its head is whole */
 	REST_CONN_REPLY, /* a handler has it */
 	REST_CONN_FLUSH, /* answered; the answer is leaving */
-	REST_CONN_LINGER, /* our side is shut; reads what is on its way, lest a reset destroys the answer
-		      */
+	/* our side is shut; reads what is on its way, lest a reset destroys the answer */
+	REST_CONN_LINGER,
 	REST_CONN_CLOSED,
 };
 

@@ -1,11 +1,14 @@
 #include "local/node_inside.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -27,13 +30,48 @@ bool node_ip_batch(const char *lines, struct err *err)
 	return job_command(argv, lines, err);
 }
 
-static bool mounts(struct node *node, struct err *err)
+/*
+ * Our "/" may be an ordinary folder that somebody chroot(2)ed into: there mounts cannot be made private,
+ * nor can a container's pivot_root(2) work. So it becomes the root of our mount namespace: entering the
+ * namespace that we are in already leads out of the chroot, to where that can be done.
+ */
+static bool leave_chroot(int tree, int self, struct err *err)
 {
-	if (!path_make(node->dir, err, "%s/mesh", node->cfg.run_dir))
-		return false;
-	/* What is mounted from now on, the host never sees. */
+	if (tree < 0 || self < 0)
+		return err_sys(err, "copying the mounts of a chroot");
+	if (setns(self, CLONE_NEWNS) < 0)
+		return err_sys(err, "leaving a chroot");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, "making the mounts private");
+	/* pivot_root(2): "." over ".", so that no folder for the old root is needed. */
+	if (move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(tree) < 0 ||
+	    mount(NULL, ".", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return err_sys(err, "making a chroot the root of all mounts");
+	return true;
+}
+
+/* What is mounted from now on, the host never sees. */
+static bool private_mounts(struct err *err)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		return true;
+	if (errno != EINVAL) /* EINVAL: "/" is no mount */
+		return err_sys(err, "making the mounts private");
+	int tree = open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE | AT_RECURSIVE | OPEN_TREE_CLOEXEC);
+	int self = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	bool ok = leave_chroot(tree, self, err);
+	if (tree >= 0)
+		(void)close(tree); /* a mount handle */
+	if (self >= 0)
+		(void)close(self); /* a namespace handle */
+	return ok;
+}
+
+static bool mounts(struct node *node, struct err *err)
+{
+	if (!path_make(node->dir, err, "%s/mesh", node->cfg.run_dir) || !private_mounts(err))
+		return false;
 	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
 		return err_sys(err, "mounting /proc");
 	if (mount("hark", node->dir, "tmpfs", MS_NODEV, "mode=0755") < 0)

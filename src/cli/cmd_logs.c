@@ -15,7 +15,7 @@ static unsigned tail = UINT32_MAX;
 /* A container that was not started yet has no log: it has written nothing so far. */
 static bool print_log(const char *path, struct err *err)
 {
-	static const struct timespec moment = {.tv_nsec = 50 * 1000 * 1000};
+	static const struct timespec moment = {.tv_nsec = 50000000};
 	while (access(path, F_OK) < 0) {
 		if (!follow)
 			return true;

@@ -2,7 +2,6 @@
 import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import time
@@ -66,13 +65,15 @@ class Mesh:
         return json.loads(out.stdout)
 
     def sidecar(self, pod):
-        """The sidecar's process: of uid 1337, in the Pod's network namespace."""
-        keeper = subprocess.run(["pgrep", "-f", f"^hark-pod:{pod}( |$)"], capture_output=True, text=True, check=True).stdout.split()
-        space = os.readlink(f"/proc/{keeper[-1]}/ns/net")
-        for pid in subprocess.run(["pgrep", "-u", "1337"], capture_output=True, text=True, check=True).stdout.split():
-            if os.readlink(f"/proc/{pid}/ns/net") == space:
-                return int(pid)
-        raise RuntimeError(f"{pod} has no sidecar")
+        """The sidecar's process: this mesh's, of uid 1337, in the network namespace that the Pod's keeper holds."""
+        node = int(pathlib.Path(f"/run/hark/{self.name}/pid").read_text().split()[0])
+        ours = measure.children(node)
+
+        def space(pid):
+            return os.readlink(f"/proc/{pid}/ns/net")
+
+        keeper = next(p for p in ours if pathlib.Path(f"/proc/{p}/cmdline").read_bytes().startswith(f"hark-pod:{pod}\0".encode()))
+        return next(p for p in ours if os.stat(f"/proc/{p}").st_uid == 1337 and space(p) == space(keeper))
 
     def stop(self):
         subprocess.run([HARK, "down", "-n", self.name], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -205,7 +205,8 @@ def workshop(new_mesh, tmp_path_factory):
         {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "LABEL", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['app']"}}},
         {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-        {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}}}],
+        {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}}},
+        {"name": "NOWHERE", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "none", "optional": True}}}],
         workingDir="/usr/share", volumeMounts=[
             {"name": "scratch", "mountPath": "/scratch"}, {"name": "settings", "mountPath": "/settings", "readOnly": True},
             {"name": "picked", "mountPath": "/picked"}, {"name": "host", "mountPath": "/from", "readOnly": True}])
@@ -228,6 +229,7 @@ def test_environment(workshop):
     env = dict(line.split("=", 1) for line in sh(workshop, "env", MAKER).splitlines() if "=" in line)
     assert env["PLAIN"] == "a b" and env["BUILT"] == "a b!$(NOT)$(PLAIN)"
     assert (env["NAME"], env["LABEL"], env["COLOUR"]) == ("maker", "maker", "red")
+    assert "NOWHERE" not in env
     assert env["IP"] == ips(workshop, "maker")[0]
     assert env["HOSTNAME"] == "maker" == sh(workshop, "hostname", MAKER)
 
@@ -407,6 +409,12 @@ def test_a_taken_cluster_ip_is_refused(village):
     assert got.returncode == 1 and "clusterIP" in got.stderr
     got = village.hark("apply", "-f", village.file(shop.documents(service("far", "x", [{"port": 1}], clusterIP="10.1.2.3"))), check=False)
     assert got.returncode == 1 and "10.1.2.3" in got.stderr
+
+
+def test_concurrency_is_the_number_of_a_sidecars_workers(new_mesh):
+    mesh = new_mesh(shop.documents(shop.mesh_config(hark={"concurrency": 3}), shop.namespace("in", True), shop.client("in")))
+    threads = mesh.exec("in/client", "sh", "-c", "ls /proc/2/task | wc -l", container="istio-proxy").stdout
+    assert int(threads) == 1 + 3
 
 
 def test_foreground_mesh_ends_with_its_command(tmp_path):

@@ -143,8 +143,10 @@ void vip_table_free(struct vip_table *t)
 		return;
 	HASH_ITER (hh, t->vips, v, next)
 		vip_free(t, v);
-	HASH_ITER (hh, t->services, s, next_s) {
-		HASH_DELETE(hh, t->services, s);
+	s = t->services;
+	HASH_CLEAR(hh, t->services); /* the elements stay, in their order */
+	for (; s; s = next_s) {
+		next_s = s->hh.next;
 		free(s);
 	}
 	free(t->pods.at);

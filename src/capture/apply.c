@@ -1,3 +1,4 @@
+/* The rules put into force in this namespace, taken out again, and shown. */
 #include <errno.h>
 #include <linux/ipv6.h>
 #include <net/if.h>

@@ -1,3 +1,4 @@
+/* Settings from annotations and flags: text in, struct capture_config out. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,10 +1,6 @@
-#include <stdio.h>
-
-#include "base/mem.h"
-#include "capture/capture.h"
-#include "model/sidecar.h"
-
 /*
+ * The settings as an nftables script.
+ *
  * Row numbers (I1, O2, ...) are those of Istio's iptables program, which users' habits and
  * documents refer to; each rule carries its row as a comment, so that `nft list` and its counters
  * can be read.
@@ -13,6 +9,11 @@
  * (O10), so that an excluded range is excluded for DNS too; and ranges are nft sets, one rule per
  * family.
  */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "capture/capture.h"
+#include "model/sidecar.h"
 
 enum { FAMILIES = 2 };
 static const char *const family_name[FAMILIES] = {"ip", "ip6"};

@@ -1,3 +1,4 @@
+/* What a path of the API names. */
 #include "control/api_parts.h"
 
 enum { MAX_PARTS = 10 };

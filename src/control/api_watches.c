@@ -1,3 +1,4 @@
+/* Watches: who follows which changes, and how they are told. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* POST, PUT, PATCH and DELETE. */
 #include <string.h>
 
 #include "control/api_parts.h"

@@ -1,3 +1,4 @@
+/* /hark/v1/... on the admin socket: apply, delete, wait. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>

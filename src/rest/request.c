@@ -1,3 +1,4 @@
+/* A request as handlers see it: its path, its query, its headers. */
 #include <string.h>
 
 #include "rest/client.h"

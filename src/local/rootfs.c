@@ -364,7 +364,7 @@ static bool check_mount(const struct container_mount *m, struct err *err)
 	return true;
 }
 
-struct volume_mount {
+struct picked_up {
 	const struct container_mount *m;
 	int tree;
 };
@@ -372,17 +372,17 @@ struct volume_mount {
 /* What is mounted inside another mount comes after it. */
 static int by_depth(const void *a, const void *b)
 {
-	const struct volume_mount *x = a, *y = b;
+	const struct picked_up *x = a, *y = b;
 	size_t lx = strlen(x->m->target), ly = strlen(y->m->target);
 	return lx < ly ? -1 : lx > ly;
 }
 
-static struct volume_mount *pick_up_all(const struct rootfs_config *cfg, struct err *err)
+static struct picked_up *pick_up_all(const struct rootfs_config *cfg, struct err *err)
 {
-	struct volume_mount *all = mem_array(cfg->n_mounts + 1, sizeof(*all));
+	struct picked_up *all = mem_array(cfg->n_mounts + 1, sizeof(*all));
 	for (size_t i = 0; i < cfg->n_mounts; i++) {
 		const struct container_mount *m = &cfg->mounts[i];
-		all[i] = (struct volume_mount){m, -1};
+		all[i] = (struct picked_up){m, -1};
 		if (check_mount(m, err) && (!m->source || (all[i].tree = pick_up(m, err)) >= 0))
 			continue;
 		(void)err_wrap(err, "mount %s", m->target); /* NULL says so too */
@@ -393,7 +393,7 @@ static struct volume_mount *pick_up_all(const struct rootfs_config *cfg, struct 
 	return all;
 }
 
-static bool put_down_all(const struct rootfs_config *cfg, struct volume_mount *all, struct err *err)
+static bool put_down_all(const struct rootfs_config *cfg, struct picked_up *all, struct err *err)
 {
 	for (size_t i = 0; i < cfg->n_mounts; i++) {
 		if (!put_down(all[i].m, all[i].tree, err))
@@ -418,7 +418,7 @@ bool rootfs_enter(const struct rootfs_config *cfg, struct err *err)
 	char root[NODE_PATH_LEN];
 	if (!path_make(root, err, "%s/root", cfg->layer) || !folders_make(root, 0755, err))
 		return false;
-	struct volume_mount *volumes = pick_up_all(cfg, err);
+	struct picked_up *volumes = pick_up_all(cfg, err);
 	if (!volumes)
 		return false;
 	bool ok = overlay("/", cfg->layer, 0, root, err) && show_disks(cfg->layer, root, err) &&

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Documents must not rot.
 
-Every file, function, struct, constant and ./dev verb that a document names in backticks must exist. A table below a comment
+Every file, function, struct, constant, `hark` command and ./dev verb that a document names in backticks must exist. A table below a comment
 `<!-- check: WHAT -->` must name, in its first column, exactly what the code has of WHAT (see `tables`); where it has a
 column "default", durations and numbers there must be those of the code.
 """
@@ -150,6 +150,7 @@ def check_word(name, number, word):
             complain(name, number, f"`{word}`: no such constant")
 
 
+commands = tables["commands"]()
 for name in [f for f in files if f.endswith(".md")]:
     fenced = False
     lines = (top / name).read_text().splitlines()
@@ -159,6 +160,10 @@ for name in [f for f in files if f.endswith(".md")]:
         for verb in re.findall(r"\./dev ([a-z]+)", line):
             if verb not in verbs:
                 complain(name, number, f"./dev {verb}: no such verb")
+        spans = [line] if fenced else re.findall(r"`([^`]+)`", line)
+        for word in re.findall(r"(?:^|[ /|$#])hark ([a-z]+)\b", "\n".join(spans), re.M):
+            if word not in commands:
+                complain(name, number, f"hark {word}: no such command")
         if fenced:
             continue
         if m := re.fullmatch(r"<!-- check: (.+) -->", line.strip()):
@@ -166,6 +171,6 @@ for name in [f for f in files if f.endswith(".md")]:
         for link in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", line):
             if not ((top / name).parent / link).exists():
                 complain(name, number, f"link to {link}: no such file")
-        for word in re.findall(r"`([^`]+)`", line):
+        for word in spans:
             check_word(name, number, word)
 sys.exit(1 if bad else 0)

@@ -340,8 +340,12 @@ static void plan_fixed(struct conn *c)
 		.connect_timeout_ms = mesh->connect_timeout_ms,
 		.idle_timeout_s = mesh->tcp_idle_timeout_s,
 		.live = s->fixed_live,
-		.fw = {.side = FW_OUTBOUND,
+		.fw = {.side = s->fixed_inbound ? FW_INBOUND : FW_OUTBOUND,
 		       .mode = FW_BOTH_ENDS,
+		       .tls_possible = s->fixed_inbound,
+		       .source = tls_sources_has(s->tls_sources, &c->record.client.ip)
+					 ? FW_SOURCE_MESH
+					 : FW_SOURCE_UNKNOWN,
 		       .learned = learn_state(s->fixed_live),
 		       .early_allowed = true,
 		       .head_start_us = mesh->head_start_us,

@@ -48,6 +48,7 @@ void dial_drop(struct conn *c)
 void dial_start(struct conn *c)
 {
 	c->failure = END_NO_ENDPOINT;
+	c->balance = (struct balance){0};
 	if (c->plan.destination != DEST_SERVICE)
 		return;
 	const struct mesh_config *mesh = view_mesh(c->record.view);
@@ -66,7 +67,7 @@ static bool next_address(struct conn *c, struct addr *to, const struct workload 
 		*workload = c->endpoint->workload;
 		return true;
 	}
-	if (c->record.attempts > 0)
+	if (c->balance.next++ > 0)
 		return false;
 	*to = c->plan.to;
 	*workload = c->plan.side == LIVE_OUTBOUND ? c->plan.peer_workload : NULL;

@@ -216,6 +216,40 @@ static void budget_makes_others_wait_their_turn(void **state)
 	testbed_stop(&few);
 }
 
+/* A ClientHello as far as anybody looks, without a server name. */
+static const char hello[] = "\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03"
+			    "0123456789abcdef0123456789abcdef\x00\x00\x02\x13\x01\x01\x00\x00\x00";
+
+static void say_hello(int fd)
+{
+	assert_int_equal(send(fd, hello, sizeof(hello) - 1, MSG_NOSIGNAL), sizeof(hello) - 1);
+}
+
+/* Inbound, from a source that nobody knows: a greeting is held back for a ClientHello, and where
+ * the window was too short the source is remembered. */
+static void wrong_guess_is_remembered(void **state)
+{
+	(void)state;
+	struct testbed in;
+	testbed_start(&in, &(struct testbed_setup){.detect = true, .inbound = true});
+	struct peers p = testbed_peers(&in);
+	say(p.server, "220 plain\r\n");
+	expect(p.client, "220 plain\r\n"); /* the window is over */
+	say_hello(p.client);
+	expect_reset(p.client);
+	peers_close(&p);
+	testbed_wait_conns(&in, 0);
+	/* From now on it is known to speak TLS: no early connection, no greeting. */
+	p.client = testbed_connect(&in);
+	say_hello(p.client);
+	p.server = testbed_accept(&in);
+	assert_true(readable_within(p.server, 10000));
+	say(p.server, "server hello");
+	expect(p.client, "server hello");
+	peers_close(&p);
+	testbed_stop(&in);
+}
+
 static void silence_ends_where_asked_for(void **state)
 {
 	(void)state;
@@ -260,6 +294,7 @@ int main(void)
 		cmocka_unit_test(silent_client_that_resets),
 		cmocka_unit_test(endless_greeting),
 		cmocka_unit_test(budget_makes_others_wait_their_turn),
+		cmocka_unit_test(wrong_guess_is_remembered),
 		cmocka_unit_test(silence_ends_where_asked_for),
 		cmocka_unit_test(many_silent_clients),
 	};

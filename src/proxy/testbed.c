@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -53,16 +55,54 @@ static struct object *mesh_object(const char *yaml)
 	return o;
 }
 
-static void make_view(struct testbed *tb, const char *yaml)
+struct taken {
+	struct post post;
+	sem_t done;
+};
+
+static void view_is_taken(struct post *p)
 {
-	struct view_builder *b = view_builder_new("default", "test");
-	struct object *o = mesh_object(yaml);
-	view_builder_set(b, o);
-	assert_string_equal(view_builder_problem(b), "");
-	tb->live = live_new();
-	tb->view = view_build(b, tb->live);
+	(void)sem_post(&CONTAINER_OF(p, struct taken, post)->done); /* cannot overflow */
+}
+
+void testbed_serve(struct testbed *tb)
+{
+	struct view *view = view_build(tb->builder, tb->live);
+	assert_string_equal(view_builder_problem(tb->builder), "");
+	for (unsigned i = 0; i < tb->setup.n_workers; i++)
+		worker_set_view(tb->workers[i], view);
+	for (unsigned i = 0; i < tb->setup.n_workers; i++) { /* messages keep their order */
+		struct taken t = {.post.run = view_is_taken};
+		assert_int_equal(sem_init(&t.done, 0, 0), 0);
+		loop_post(tb->workers[i]->loop, &t.post);
+		assert_int_equal(sem_wait(&t.done), 0);
+	}
+	view_put(view);
+}
+
+void testbed_apply(struct testbed *tb, enum kind kind, const char *json, ...)
+{
+	struct err err = {0};
+	char text[4096];
+	va_list args;
+	va_start(args, json);
+	int len = vsnprintf(text, sizeof(text), json, args);
+	va_end(args);
+	assert_in_range(len, 1, sizeof(text) - 1);
+	struct object *o = object_from_json(kind, (struct slice){text, (size_t)len}, false, &err);
+	must_work(o != NULL, &err);
+	view_builder_set(tb->builder, o);
 	object_put(o);
-	view_builder_free(b);
+	testbed_serve(tb);
+}
+
+static void make_builder(struct testbed *tb, const char *yaml)
+{
+	struct object *o = mesh_object(yaml);
+	tb->live = live_new();
+	tb->builder = view_builder_new("default", "test");
+	view_builder_set(tb->builder, o);
+	object_put(o);
 }
 
 static int limited(int fd)
@@ -90,7 +130,7 @@ void testbed_start(struct testbed *tb, const struct testbed_setup *with)
 		(void)close(tb->server_fd); /* its port refuses from now on */
 		tb->server_fd = -1;
 	}
-	make_view(tb, with->mesh);
+	make_builder(tb, with->mesh);
 	unsigned n = with->workers ? with->workers : 1;
 	tb->metrics = metrics_new(n);
 	tb->tls_sources = mem_new(sizeof(*tb->tls_sources));
@@ -98,8 +138,10 @@ void testbed_start(struct testbed *tb, const struct testbed_setup *with)
 	tb->setup.tls_sources = tb->tls_sources;
 	tb->setup.n_workers = n;
 	tb->setup.fixed_detect = with->detect;
+	tb->setup.fixed_inbound = with->inbound;
 	tb->setup.n_rows = 1;
-	tb->setup.rows[0] = (struct listen_row){LISTEN_FIXED, any_port};
+	tb->setup.rows[0] =
+		(struct listen_row){with->outbound ? LISTEN_OUTBOUND : LISTEN_FIXED, any_port};
 	for (unsigned i = 0; i < n; i++) {
 		tb->workers[i] = worker_new(&tb->setup, i, &err);
 		must_work(tb->workers[i] != NULL, &err);
@@ -107,8 +149,9 @@ void testbed_start(struct testbed *tb, const struct testbed_setup *with)
 			assert_true(net_local_addr(worker_fd(tb->workers[i]), &tb->through));
 		tb->setup.rows[0].on = tb->through; /* the others listen on the same port */
 		must_work(worker_start(tb->workers[i], &err), &err);
-		worker_set_view(tb->workers[i], tb->view);
 	}
+	if (!with->no_view)
+		testbed_serve(tb);
 }
 
 static unsigned n_conns(struct testbed *tb)
@@ -139,7 +182,7 @@ void testbed_stop(struct testbed *tb)
 	if (tb->server_fd >= 0)
 		(void)close(tb->server_fd); /* a listener */
 	metrics_free(tb->metrics);
-	view_put(tb->view);
+	view_builder_free(tb->builder);
 	live_free(tb->live);
 	free(tb->tls_sources);
 }

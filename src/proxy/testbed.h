@@ -18,6 +18,9 @@
 struct testbed_setup {
 	const char *mesh; /* YAML of the MeshConfig's `hark` key; NULL: all defaults */
 	bool detect;
+	bool inbound;     /* detect: as inbound connections whose source may speak TLS */
+	bool outbound;    /* by the view instead of one fixed destination, as captured */
+	bool no_view;     /* testbed_serve() gives it later */
 	unsigned workers; /* 0: one */
 	bool no_server;   /* nobody listens at the destination */
 };
@@ -26,7 +29,7 @@ struct testbed {
 	struct worker_setup setup;
 	struct worker *workers[4];
 	struct live *live;
-	struct view *view;
+	struct view_builder *builder;
 	struct metrics *metrics;
 	struct tls_sources *tls_sources;
 	int server_fd; /* listens at the destination */
@@ -39,6 +42,9 @@ struct peers {
 
 void testbed_start(struct testbed *tb, const struct testbed_setup *with);
 void testbed_stop(struct testbed *tb);
+/* A resource changes, and the workers get a new view. JSON: printf format. */
+void testbed_apply(struct testbed *tb, enum kind kind, const char *json, ...) PRINTF_LIKE(3, 4);
+void testbed_serve(struct testbed *tb);  /* a new view, in force on return */
 int testbed_connect(struct testbed *tb); /* a client's socket towards the worker */
 int testbed_accept(struct testbed *tb);  /* the server's side of what the worker dialled */
 struct peers testbed_peers(struct testbed *tb);

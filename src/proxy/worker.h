@@ -34,7 +34,8 @@ struct worker_setup {
 	struct listen_row rows[WORKER_LISTENERS];
 	unsigned n_rows;
 	struct addr fixed_to; /* of LISTEN_FIXED */
-	bool fixed_detect; /* LISTEN_FIXED: race for the first word instead of dialling at once */
+	bool fixed_detect;  /* LISTEN_FIXED: race for the first word instead of dialling at once */
+	bool fixed_inbound; /* and that as an inbound connection whose source may speak TLS */
 	struct live_port *fixed_live; /* where that race learns; NULL: nowhere */
 	struct metrics *metrics;
 	struct tls_sources *tls_sources;

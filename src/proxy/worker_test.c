@@ -330,6 +330,21 @@ static void many_connections_at_once(void **state)
 	free(pairs);
 }
 
+static void clients_wait_for_the_first_view(void **state)
+{
+	(void)state;
+	struct testbed early;
+	testbed_start(&early, &(struct testbed_setup){.no_view = true});
+	int client = testbed_connect(&early); /* connected: it stands in the backlog */
+	say(client, "patience");
+	assert_false(readable_within(early.server_fd, 50));
+	testbed_serve(&early);
+	struct peers p = {client, testbed_accept(&early)};
+	expect(p.server, "patience");
+	peers_close(&p);
+	testbed_stop(&early);
+}
+
 static void two_workers_share_one_port(void **state)
 {
 	(void)state;
@@ -419,6 +434,7 @@ int main(void)
 		cmocka_unit_test(nobody_reads_then_all_arrives),
 		cmocka_unit_test(blocked_flow_dies_with_its_receiver),
 		cmocka_unit_test(many_connections_at_once),
+		cmocka_unit_test(clients_wait_for_the_first_view),
 		cmocka_unit_test(two_workers_share_one_port),
 		cmocka_unit_test(quiet_connection_ends_where_asked_for),
 		cmocka_unit_test(out_of_descriptors_refuses_and_serves_on),

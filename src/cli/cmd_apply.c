@@ -26,8 +26,7 @@ static void print_objects(const json_t *report)
 {
 	const json_t *o;
 	size_t i;
-	json_array_foreach(json_at(report, "objects", NULL), i, o)
-	{
+	json_array_foreach (json_at(report, "objects", NULL), i, o) {
 		const char *ns = json_text(o, "namespace", NULL);
 		printf("%s %s%s%s %s\n", json_text(o, "kind", NULL), ns, *ns ? "/" : "",
 		       json_text(o, "name", NULL), json_text(o, "result", NULL));

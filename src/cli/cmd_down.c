@@ -23,7 +23,7 @@ static int run_down(char **operands, unsigned n)
 		}
 		ok = false;
 	}
-	if (ok && node_stop(&node, false, &err)) {
+	if (ok && node_stop(&node, false, -1, &err)) {
 		printf("mesh %s is down\n", name);
 		return 0;
 	}

@@ -44,8 +44,7 @@ static bool print_answer(enum kind kind, const json_t *answer, bool one, struct 
 	} else if (strcmp(format, "yaml") == 0) {
 		const json_t *o;
 		size_t i;
-		json_array_foreach(items, i, o)
-		{
+		json_array_foreach (items, i, o) {
 			if (ok)
 				ok = print_yaml(kind, o, err);
 		}

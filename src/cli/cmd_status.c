@@ -42,8 +42,7 @@ static size_t count_learned(const json_t *learned)
 {
 	const json_t *port;
 	size_t i, n = 0;
-	json_array_foreach(json_at(learned, "ports", NULL), i, port)
-	{
+	json_array_foreach (json_at(learned, "ports", NULL), i, port) {
 		n += strcmp(json_text(port, "learned", NULL), "nothing") != 0;
 	}
 	return n;
@@ -94,8 +93,7 @@ static int run_status(char **operands, unsigned n)
 	struct columns c;
 	columns_init(&c, 7);
 	columns_row(&c, "NAMESPACE", "POD", "CONFIG", "OUTBOUND", "INBOUND", "LEARNT", "PROBLEM");
-	json_array_foreach(json_object_get(list, "items"), i, pod)
-	{
+	json_array_foreach (json_object_get(list, "items"), i, pod) {
 		if (sidecar_is_there(pod))
 			show(&c, pod);
 	}

@@ -212,7 +212,7 @@ static int run_up(char **operands, unsigned n)
 {
 	struct err err = {0};
 	struct file_list files;
-	struct up up = {.node.pidfd = -1};
+	struct up up = {.node.pidfd = -1, .signals.fd = -1};
 	struct buf messages;
 
 	if (given.n + n == 0)
@@ -233,7 +233,7 @@ static int run_up(char **operands, unsigned n)
 		node_close(&up.node);
 		return 0;
 	}
-	if (!node_stop(&up.node, up.ended, &err))
+	if (!node_stop(&up.node, up.ended, up.signals.fd, &err))
 		up.status = failed(err.text);
 	return up.status;
 }

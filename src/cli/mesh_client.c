@@ -109,10 +109,9 @@ static bool is_ready(const json_t *pod)
 {
 	const json_t *condition;
 	size_t i;
-	json_array_foreach(json_at(pod, "status", "conditions", NULL), i,
-			   condition) if (strcmp(json_text(condition, "type", NULL), "Ready") ==
-					  0) return strcmp(json_text(condition, "status", NULL),
-							   "True") == 0;
+	json_array_foreach (json_at(pod, "status", "conditions", NULL), i, condition)
+		if (strcmp(json_text(condition, "type", NULL), "Ready") == 0)
+			return strcmp(json_text(condition, "status", NULL), "True") == 0;
 	return false;
 }
 
@@ -120,10 +119,10 @@ static bool is_owned_by(const json_t *pod, const char *deployment)
 {
 	const json_t *owner;
 	size_t i;
-	json_array_foreach(json_at(pod, "metadata", "ownerReferences", NULL), i,
-			   owner) if (strcmp(json_text(owner, "kind", NULL), "Deployment") == 0 &&
-				      strcmp(json_text(owner, "name", NULL), deployment) ==
-					      0) return true;
+	json_array_foreach (json_at(pod, "metadata", "ownerReferences", NULL), i, owner)
+		if (strcmp(json_text(owner, "kind", NULL), "Deployment") == 0 &&
+		    strcmp(json_text(owner, "name", NULL), deployment) == 0)
+			return true;
 	return false;
 }
 
@@ -142,25 +141,25 @@ static int fit(const json_t *pod, const char *ns, const char *name, bool pods, b
 static const json_t *best_fit(const json_t *items, const char *ns, const char *name, bool pods,
 			      bool deployments, struct err *err)
 {
-	const json_t *pod, *best = NULL;
+	const json_t *pod, *best = NULL, *elsewhere = NULL;
 	int best_fit = 0;
 	size_t i;
 
-	json_array_foreach(items, i, pod)
-	{
+	json_array_foreach (items, i, pod) {
 		int f = fit(pod, ns, name, pods, deployments);
 		if (f == 0)
 			continue;
-		if (best && f < 8 && best_fit < 8 && strcmp(pod_ns(best), pod_ns(pod)) != 0) {
-			(void)err_set(err, ERR_BAD_INPUT,
-				      "\"%s\" is in %s and in %s: say NAMESPACE/POD", name,
-				      pod_ns(best), pod_ns(pod)); /* NULL says so too */
-			return NULL;
-		}
+		if (best && strcmp(pod_ns(best), pod_ns(pod)) != 0)
+			elsewhere = f > best_fit ? best : pod;
 		if (f > best_fit) {
 			best = pod;
 			best_fit = f;
 		}
+	}
+	if (elsewhere && strcmp(pod_ns(best), "default") != 0) {
+		(void)err_set(err, ERR_BAD_INPUT, "\"%s\" is in %s and in %s: say NAMESPACE/POD",
+			      name, pod_ns(best), pod_ns(elsewhere)); /* NULL says so too */
+		return NULL;
 	}
 	if (!best)
 		(void)err_set(err, ERR_NOT_FOUND, "there is no Pod \"%s%s%s\"", ns ? ns : "",
@@ -199,9 +198,9 @@ static bool has_container(const json_t *pod, const char *key, const char *name)
 {
 	const json_t *container;
 	size_t i;
-	json_array_foreach(json_at(pod, "spec", key, NULL), i,
-			   container) if (strcmp(json_text(container, "name", NULL), name) ==
-					  0) return true;
+	json_array_foreach (json_at(pod, "spec", key, NULL), i, container)
+		if (strcmp(json_text(container, "name", NULL), name) == 0)
+			return true;
 	return false;
 }
 

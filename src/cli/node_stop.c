@@ -6,11 +6,12 @@
 
 enum { POLITE_MS = 20000 }; /* longer than a node gives its Pods */
 
-bool node_stop(struct node_handle *node, bool ended, struct err *err)
+bool node_stop(struct node_handle *node, bool ended, int hurry_fd, struct err *err)
 {
-	struct pollfd end = {.fd = node->pidfd, .events = POLLIN};
+	struct pollfd wait[] = {{.fd = node->pidfd, .events = POLLIN},
+				{.fd = hurry_fd, .events = POLLIN}};
 	/* a signal that cannot be sent finds nobody: then node_kill has nothing to do either */
 	if (!ended && pidfd_send_signal(node->pidfd, SIGTERM, NULL, 0) == 0)
-		(void)poll(&end, 1, POLITE_MS); /* ended or not: killed next */
+		(void)poll(wait, 2, POLITE_MS); /* ended or not: killed next */
 	return node_kill(node, err);
 }

@@ -30,8 +30,7 @@ static const char *joined(const json_t *list, const char *key, char out[CELL])
 	const json_t *item;
 	size_t i, len = 0;
 	out[0] = '\0';
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach (list, i, item) {
 		const char *text = key ? json_text(item, key, NULL) : json_string_value(item);
 		if (!text || len + 1 >= CELL)
 			break;
@@ -55,8 +54,7 @@ static const char *pod_status(const json_t *pod)
 	for (size_t l = 0; l < 2; l++) {
 		const json_t *c;
 		size_t i;
-		json_array_foreach(json_at(pod, "status", lists[l], NULL), i, c)
-		{
+		json_array_foreach (json_at(pod, "status", lists[l], NULL), i, c) {
 			const char *reason = json_text(c, "state", "waiting", "reason", NULL);
 			if (strcmp(reason, "CrashLoopBackOff") == 0)
 				return reason;
@@ -74,16 +72,14 @@ static void show_pods(const json_t *items, bool wide)
 	columns_init(&c, wide ? 9 : 7);
 	columns_row(&c, "NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "SIDECAR",
 		    "MESSAGE");
-	json_array_foreach(items, i, pod)
-	{
+	json_array_foreach (items, i, pod) {
 		const json_t *list = json_at(pod, "status", "containerStatuses", NULL);
 		size_t ready = 0, total = 0;
 		json_int_t restarts = 0;
 		char ready_text[CELL], restarts_text[CELL], age[CELL], ips[CELL];
 		bool sidecar =
 			*json_text(pod, "metadata", "annotations", "sidecar.istio.io/status", NULL);
-		json_array_foreach(list, j, container)
-		{
+		json_array_foreach (list, j, container) {
 			total++;
 			ready += json_is_true(json_at(container, "ready", NULL));
 			restarts += number(container, "restartCount", NULL);
@@ -105,8 +101,7 @@ static const char *ports_of(const json_t *list, char out[CELL])
 	const json_t *port;
 	size_t i, len = 0;
 	out[0] = '\0';
-	json_array_foreach(list, i, port)
-	{
+	json_array_foreach (list, i, port) {
 		const char *protocol = json_text(port, "protocol", NULL);
 		if (len + 1 >= CELL)
 			break;
@@ -126,8 +121,7 @@ static void show_services(const json_t *items, bool wide)
 
 	columns_init(&c, wide ? 7 : 6);
 	columns_row(&c, "NAMESPACE", "NAME", "TYPE", "CLUSTER-IP", "PORTS", "AGE", "EXTERNAL-NAME");
-	json_array_foreach(items, i, svc)
-	{
+	json_array_foreach (items, i, svc) {
 		char ips[CELL], ports[CELL], age[CELL];
 		const char *type = json_text(svc, "spec", "type", NULL);
 		columns_row(&c, ns_of(svc), name_of(svc), *type ? type : "ClusterIP",
@@ -147,11 +141,9 @@ static void show_slices(const json_t *items)
 
 	columns_init(&c, 6);
 	columns_row(&c, "NAMESPACE", "NAME", "FAMILY", "PORTS", "READY", "NOT READY");
-	json_array_foreach(items, i, slice)
-	{
+	json_array_foreach (items, i, slice) {
 		char ready[CELL] = "", not_ready[CELL] = "", ports[CELL];
-		json_array_foreach(json_at(slice, "endpoints", NULL), j, ep)
-		{
+		json_array_foreach (json_at(slice, "endpoints", NULL), j, ep) {
 			bool not = json_is_false(json_at(ep, "conditions", "ready", NULL));
 			char *to = not ? not_ready : ready;
 			size_t len = strlen(to);
@@ -173,8 +165,7 @@ static void show_deployments(const json_t *items)
 
 	columns_init(&c, 5);
 	columns_row(&c, "NAMESPACE", "NAME", "READY", "UP-TO-DATE", "AGE");
-	json_array_foreach(items, i, o)
-	{
+	json_array_foreach (items, i, o) {
 		const json_t *replicas = json_at(o, "spec", "replicas", NULL);
 		char ready[CELL], updated[CELL], age[CELL];
 		snprintf(ready, sizeof(ready), "%lld/%lld",
@@ -195,13 +186,11 @@ static void show_config_maps(const json_t *items)
 
 	columns_init(&c, 4);
 	columns_row(&c, "NAMESPACE", "NAME", "KEYS", "AGE");
-	json_array_foreach(items, i, o)
-	{
+	json_array_foreach (items, i, o) {
 		char age[CELL], keys[CELL] = "";
 		const char *key;
 		json_t *value;
-		json_object_foreach((json_t *)json_at(o, "data", NULL), key, value)
-		{
+		json_object_foreach ((json_t *)json_at(o, "data", NULL), key, value) {
 			size_t len = strlen(keys);
 			snprintf(keys + len, CELL - len, "%s%s", len ? "," : "", key);
 		}
@@ -218,8 +207,7 @@ static void show_namespaces(const json_t *items)
 
 	columns_init(&c, 3);
 	columns_row(&c, "NAME", "INJECTION", "AGE");
-	json_array_foreach(items, i, o)
-	{
+	json_array_foreach (items, i, o) {
 		char age[CELL];
 		columns_row(&c, name_of(o),
 			    json_text(o, "metadata", "labels", "istio-injection", NULL),
@@ -238,8 +226,7 @@ static void show_policies(const json_t *items, const char *title, const char *fi
 
 	columns_init(&c, 4);
 	columns_row(&c, "NAMESPACE", "NAME", title, "AGE");
-	json_array_foreach(items, i, o)
-	{
+	json_array_foreach (items, i, o) {
 		char age[CELL];
 		columns_row(&c, ns_of(o), name_of(o), json_text(o, "spec", field, member, NULL),
 			    age_of(o, age));

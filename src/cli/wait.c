@@ -55,7 +55,8 @@ static void read_line(struct waiting *w, struct slice text)
 			    : strcmp(result, "failed") == 0 ? WAIT_FAILED
 							    : WAIT_TIMEOUT;
 	}
-	json_array_foreach(json_at(line, "pods", NULL), i, pod) print_pod(pod);
+	json_array_foreach (json_at(line, "pods", NULL), i, pod)
+		print_pod(pod);
 	json_decref(line);
 }
 

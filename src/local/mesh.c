@@ -242,6 +242,9 @@ int mesh_main(struct node *node, void *arg)
 	struct err err = {0};
 	char sidecar_socket[NODE_PATH_LEN + 16];
 
+	/* Ctrl-C is for the command in the terminal, which then asks us to stop: Pods that heard it
+	 * themselves would not end in their order. A detached node leads a session already. */
+	(void)setpgid(0, 0);
 	m.loop = node->loop = loop_new(&err);
 	m.store = store_new();
 	bool ok = m.loop && (m.rules = nft_runner_new(m.loop, &err)) && watch_signals(&m, &err) &&

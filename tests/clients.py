@@ -497,6 +497,20 @@ def resolve(host):
     return sorted({entry[4][0] for entry in found})
 
 
+def resolve_at_once(host, n):
+    """So many threads ask for one name in the same moment; how often it was found, and how long the slowest took."""
+    start = threading.Barrier(n)
+
+    def ask(_):
+        start.wait()
+        begun = time.monotonic()
+        return len(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)) > 0, time.monotonic() - begun
+
+    with concurrent.futures.ThreadPoolExecutor(n) as pool:
+        answers = list(pool.map(ask, range(n)))
+    return {"found": sum(found for found, _ in answers), "slowest_s": max(took for _, took in answers)}
+
+
 def knock_until_refused(host, port):
     """Connects again and again, each time to the first byte; the moment (CLOCK_MONOTONIC, the same for every process
     of the machine) at which it was first refused."""

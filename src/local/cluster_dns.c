@@ -15,6 +15,8 @@
 
 enum {
 	DATAGRAMS_PER_TURN = 64,
+	DATAGRAMS_WAITING =
+		8 * 1024 * 1024, /* bytes, of which the kernel charges 768 for a query */
 	TCP_CONNS = 128,
 	TCP_IN_MAX = DNS_MESSAGE_MAX + 2,
 	TCP_OUT_MAX = 4 * (DNS_MESSAGE_MAX + 2),
@@ -225,10 +227,23 @@ static bool add_socket(struct cluster_dns *d, int fd, bool tcp, struct err *err)
 	return true;
 }
 
+/*
+ * A client with many threads asks hundreds of questions at once, while we may be busy with something else.
+ * What does not fit is lost, and asked for again only after 5 s. The kernel's default has room for 277.
+ */
+static int bind_udp(const struct addr *on, struct err *err)
+{
+	int fd = net_bind_udp(on, err), room = DATAGRAMS_WAITING;
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) < 0)
+		/* not root of the machine: as much as the machine allows, which is not refused */
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	return fd;
+}
+
 bool cluster_dns_listen(struct cluster_dns *d, const struct addr *on, struct err *err)
 {
 	char text[ADDR_TEXT];
-	if (!add_socket(d, net_bind_udp(on, err), false, err) ||
+	if (!add_socket(d, bind_udp(on, err), false, err) ||
 	    !add_socket(d, net_listen(on, false, err), true, err))
 		return err_wrap(err, "dns %s", addr_text(on, text));
 	return true;

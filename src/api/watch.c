@@ -538,10 +538,7 @@ static void free_watch(struct deferred *d)
 	struct api_watch *w = CONTAINER_OF(d, struct api_watch, end_of_turn);
 	for (unsigned i = 0; i < w->n; i++) {
 		struct follower *f = &w->followers[i];
-		struct known *k, *next;
-		HASH_ITER (hh, f->known, k, next) {
-			known_drop(f, k);
-		}
+		TABLE_DRAIN(f->known, free);
 		buf_fini(&f->list);
 		framer_fini(&f->framer);
 		free(f->path);

@@ -18,3 +18,16 @@ uint64_t siphash_keyed(const uint64_t key[2], const void *bytes, size_t len);
 /* uthash's macros are not written for our conversion and shadow warnings. */
 #pragma GCC system_header
 #include <uthash.h>
+
+/* Takes the table HEAD apart: DROP(element) for each, in their order; it may free the element and
+ * must not touch the table. (As HASH_ITER with HASH_DEL, in a way that clang's analyzer can follow.) */
+#define TABLE_DRAIN(head, drop)                                                                    \
+	do {                                                                                       \
+		__typeof__(head) drain_at_ = (head);                                               \
+		HASH_CLEAR(hh, head); /* the elements still hang on each other */                  \
+		while (drain_at_) {                                                                \
+			__typeof__(head) drain_next_ = drain_at_->hh.next;                         \
+			drop(drain_at_);                                                           \
+			drain_at_ = drain_next_;                                                   \
+		}                                                                                  \
+	} while (0)

@@ -60,11 +60,5 @@ struct name_set name_set_take(struct name_set *s)
 
 void name_set_clear(struct name_set *s)
 {
-	struct name *n = s->all;
-	HASH_CLEAR(hh, s->all); /* the table; the names hang on each other still */
-	while (n) {
-		struct name *next = n->hh.next;
-		free(n);
-		n = next;
-	}
+	TABLE_DRAIN(s->all, free);
 }

@@ -124,31 +124,28 @@ static void set_dirty(struct vip_table *t, struct vip *v, bool dirty)
 		TAILQ_REMOVE(&t->dirty, v, link);
 }
 
+static void vip_drop(struct vip *v)
+{
+	free(v->now);
+	free(v->next);
+	free(v);
+}
+
 static void vip_free(struct vip_table *t, struct vip *v)
 {
 	set_dirty(t, v, false);
 	HASH_DELETE(hh, t->vips, v);
 	if (v->owner)
 		LIST_REMOVE(v, of_owner);
-	free(v->now);
-	free(v->next);
-	free(v);
+	vip_drop(v);
 }
 
 void vip_table_free(struct vip_table *t)
 {
-	struct vip *v, *next;
-	struct vip_service *s, *next_s;
 	if (!t)
 		return;
-	HASH_ITER (hh, t->vips, v, next)
-		vip_free(t, v);
-	s = t->services;
-	HASH_CLEAR(hh, t->services); /* the elements stay, in their order */
-	for (; s; s = next_s) {
-		next_s = s->hh.next;
-		free(s);
-	}
+	TABLE_DRAIN(t->vips, vip_drop);
+	TABLE_DRAIN(t->services, free);
 	free(t->pods.at);
 	free(t->next_pods.at);
 	free(t);

@@ -71,9 +71,8 @@ static struct slice_group *group_find(const struct store *s, const char *ns, con
 	return g;
 }
 
-static void group_free(struct store *s, struct slice_group *g)
+static void group_free(struct slice_group *g)
 {
-	HASH_DELETE(hh, s->slices, g);
 	object_set_fini(&g->slices);
 	free(g);
 }
@@ -87,8 +86,10 @@ static void group_remove(struct store *s, const struct object *slice)
 	if (!g || !object_set_find(&g->slices, slice->meta.ns, slice->meta.name, &at))
 		return;
 	object_set_remove(&g->slices, at);
-	if (g->slices.n == 0)
-		group_free(s, g);
+	if (g->slices.n == 0) {
+		HASH_DELETE(hh, s->slices, g);
+		group_free(g);
+	}
 }
 
 static void group_put(struct store *s, const struct object *slice)
@@ -124,9 +125,7 @@ void store_free(struct store *s)
 {
 	if (!s)
 		return;
-	struct slice_group *g, *next;
-	HASH_ITER (hh, s->slices, g, next)
-		group_free(s, g);
+	TABLE_DRAIN(s->slices, group_free);
 	for (size_t i = 0; i < N_KINDS; i++)
 		object_set_fini(&s->sets[i]);
 	for (size_t i = 0; i < s->log_n; i++)

@@ -72,17 +72,6 @@ static int by_key(const struct merged *a, const struct merged *b)
 			 (struct slice){b->labels->key, b->labels->key_len});
 }
 
-static void merged_free(struct merged *all)
-{
-	struct merged *m = all;
-	HASH_CLEAR(hh, all); /* the table; the rows hang on each other still */
-	while (m) {
-		struct merged *next = m->hh.next;
-		free(m);
-		m = next;
-	}
-}
-
 static void series_line(struct buf *out, const char *name, const struct merged *m, unsigned counter)
 {
 	unsigned n = 0;
@@ -129,7 +118,7 @@ static void render_all_series(const struct metrics *m, struct buf *out)
 	for (size_t i = 0; i < N_ELEMS(families); i++)
 		render_series(out, all, families[i].kind, families[i].counter, families[i].name,
 			      families[i].help);
-	merged_free(all);
+	TABLE_DRAIN(all, free);
 }
 
 /* Plain counters, gauges and histograms */

@@ -118,11 +118,5 @@ struct series *series_find(struct series_table *t, const struct labels *l)
 
 void series_table_fini(struct series_table *t)
 {
-	HASH_CLEAR(hh, t->by_key);
-	struct series *s = atomic_load_explicit(&t->newest, memory_order_acquire);
-	while (s) {
-		struct series *next = s->next;
-		free(s);
-		s = next;
-	}
+	TABLE_DRAIN(t->by_key, free); /* every series is in it */
 }

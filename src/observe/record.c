@@ -139,12 +139,18 @@ static void json_istio(const struct conn_record *r, bool end, uint64_t age_ns, s
 
 void record_json(const struct conn_record *r, bool end, uint64_t now_ns, struct json_out *out)
 {
+	json_open_object(out, NULL);
+	record_members(r, end, now_ns, out);
+	json_close(out);
+}
+
+void record_members(const struct conn_record *r, bool end, uint64_t now_ns, struct json_out *out)
+{
 	const struct plan *p = r->plan;
 	bool outbound = p->side == LIVE_OUTBOUND;
 	const struct workload *self = r->view ? view_self(r->view) : NULL;
 	const struct workload *dialled =
 		r->upstream_workload ? r->upstream_workload : p->peer_workload;
-	json_open_object(out, NULL);
 	json_istio(r, end, since(r->start_ns, now_ns), out);
 	json_u64(out, "connection_id", r->id);
 	json_cstr(out, "side", outbound ? "outbound" : "inbound");
@@ -163,5 +169,4 @@ void record_json(const struct conn_record *r, bool end, uint64_t now_ns, struct 
 	(void)plan_reason(p, &reason); /* cut off past the bound */
 	json_slice(out, "reason", buf_slice(&reason));
 	buf_fini(&reason);
-	json_close(out);
 }

@@ -80,6 +80,8 @@ struct conn_record {
  * clock_ns().
  */
 void record_json(const struct conn_record *r, bool end, uint64_t now_ns, struct json_out *out);
+/* The same as members of the object that is open. */
+void record_members(const struct conn_record *r, bool end, uint64_t now_ns, struct json_out *out);
 /* What was recognised, as metrics and log call it: never NULL. */
 const char *record_protocol(const struct conn_record *r);
 /* Istio's name of where the connection goes: "outbound|3306||db.shop.svc.cluster.local",

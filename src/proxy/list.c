@@ -64,7 +64,10 @@ static bool add(struct part *part, struct conn *c, uint64_t now)
 	json_out_init(&j, &part->out);
 	if (!buf_putc(&part->out, ','))
 		return false;
-	record_json(conn_record(c), false, now, &j);
+	json_open_object(&j, NULL);
+	json_cstr(&j, "state", conn_state_name(c->state));
+	record_members(conn_record(c), false, now, &j);
+	json_close(&j);
 	if (part->out.full) {
 		part->out.end = part->out.start + before; /* not half of one */
 		return false;

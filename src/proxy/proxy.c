@@ -20,6 +20,7 @@
 
 enum {
 	DRAIN_CHECK_MS = 50,
+	FIXED_MESH_BYTES = 65536,
 	/* While draining new connections are still served, for as long as the news that this
 	 * endpoint leaves is spreading: so an instant without any is not yet the end. */
 	DRAIN_QUIET_MS = 1000,
@@ -71,8 +72,8 @@ static struct object *fixed_mesh(const struct proxy_config *cfg, struct err *err
 {
 	struct buf json, mesh;
 	struct json_out j;
-	buf_init(&json, 64 * 1024);
-	buf_init(&mesh, 16 * 1024);
+	buf_init(&json, FIXED_MESH_BYTES);
+	buf_init(&mesh, FIXED_MESH_BYTES);
 	json_out_init(&j, &mesh); /* JSON is YAML */
 	json_open_object(&j, NULL);
 	json_cstr(&j, "accessLogFile", cfg->access_log ? cfg->access_log : "");

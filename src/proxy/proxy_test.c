@@ -141,6 +141,7 @@ static void connections_of_all_workers_are_listed(void **state)
 		crowd[i] = connect_through();
 	assert_int_equal(get(NULL, "/connections", *state), 200);
 	assert_true(says(*state, "\"shown\":300,\"total\":300"));
+	assert_true(says(*state, "{\"state\":\"relay\",\"start_time\""));
 	assert_int_equal(get(NULL, "/connections?limit=10", *state), 200);
 	assert_true(says(*state, "\"total\":300"));
 	for (size_t i = 0; i < CROWD; i++) {

@@ -29,6 +29,11 @@ static const struct {
 	[CONN_CLOSED] = {"closed", 0},
 };
 
+const char *conn_state_name(enum conn_state s)
+{
+	return states[s].name;
+}
+
 /* The only place that writes c->state. */
 void conn_go(struct conn *c, enum conn_state to)
 {

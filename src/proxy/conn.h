@@ -94,6 +94,7 @@ void conn_turn(struct conn *c);
 void conn_sweep(struct conn *c);
 /* The record with the byte counters of this moment. */
 struct conn_record *conn_record(struct conn *c);
+const char *conn_state_name(enum conn_state s);
 
 /* For race.c: what follows once it is known what the connection is. */
 void conn_learn(struct conn *c, const struct fw_answer *a);

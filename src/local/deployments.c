@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "local/name_set.h"
+#include "base/name_set.h"
 #include "local/pod_delete.h"
 #include "local/reconcile.h"
 

@@ -7,7 +7,7 @@
 #include "base/json_out.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "local/name_set.h"
+#include "base/name_set.h"
 #include "local/reconcile.h"
 
 #define LABEL_SERVICE "kubernetes.io/service-name"

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/name_set.h"
 #include "base/table.h"
-#include "local/name_set.h"
 
 /* Where the connections to one port of a virtual IP go. */
 struct backends {

@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "local/name_set.h"
+#include "base/name_set.h"
 #include "local/reconcile.h"
 #include "local/service_backends.h"
 #include "local/vip_table.h"

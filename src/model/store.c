@@ -7,9 +7,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/table.h"
 #include "model/object_set.h"
 #include "model/object_tree.h"
+#include "model/slice_groups.h"
 
 struct logged {
 	enum store_event_type type;
@@ -23,17 +23,9 @@ struct pending {
 	STAILQ_ENTRY(pending) link;
 };
 
-/* The endpoint slices of one Service. Never empty. */
-struct slice_group {
-	UT_hash_handle hh;
-	struct object_set slices;
-	size_t key_len;
-	char key[]; /* namespace, a slash, the Service's name */
-};
-
 struct store {
 	struct object_set sets[N_KINDS];
-	struct slice_group *slices;
+	struct slice_groups slices;
 	uint64_t version;
 	struct logged log[STORE_LOG]; /* a ring; the newest is before `log_next` */
 	size_t log_next, log_n;
@@ -56,76 +48,18 @@ struct store *store_new(void)
 	return s;
 }
 
-/* Which slices a Service has. */
-
-enum { SLICE_KEY = 512 }; /* a namespace and a name, 63 + 1 + 253 */
-
-static struct slice_group *group_find(const struct store *s, const char *ns, const char *service,
-				      char key[SLICE_KEY], size_t *key_len)
-{
-	struct slice_group *g = NULL;
-	int len = snprintf(key, SLICE_KEY, "%s/%s", ns, service);
-	*key_len = len < 0 || len >= SLICE_KEY ? 0 : (size_t)len; /* 0: no Service's name */
-	if (*key_len)
-		HASH_FIND(hh, s->slices, key, *key_len, g);
-	return g;
-}
-
-static void group_free(struct slice_group *g)
-{
-	object_set_fini(&g->slices);
-	free(g);
-}
-
-static void group_remove(struct store *s, const struct object *slice)
-{
-	char key[SLICE_KEY];
-	size_t len = 0, at = 0;
-	struct slice_group *g =
-		group_find(s, slice->meta.ns, slice->endpoint_slice->service, key, &len);
-	if (!g || !object_set_find(&g->slices, slice->meta.ns, slice->meta.name, &at))
-		return;
-	object_set_remove(&g->slices, at);
-	if (g->slices.n == 0) {
-		HASH_DELETE(hh, s->slices, g);
-		group_free(g);
-	}
-}
-
-static void group_put(struct store *s, const struct object *slice)
-{
-	char key[SLICE_KEY];
-	size_t len = 0;
-	struct slice_group *g =
-		group_find(s, slice->meta.ns, slice->endpoint_slice->service, key, &len);
-	if (!slice->endpoint_slice->service[0] || !len)
-		return; /* nobody's */
-	if (!g) {
-		g = mem_new(sizeof(*g) + len);
-		g->key_len = len;
-		memcpy(g->key, key, len);
-		HASH_ADD_KEYPTR(hh, s->slices, g->key, g->key_len, g);
-	}
-	object_set_put(&g->slices, slice);
-}
-
 /* NOW has taken the place of OLD; either may be NULL. */
 static void regroup(struct store *s, const struct object *old, const struct object *now)
 {
-	if ((now ? now : old)->kind != KIND_ENDPOINT_SLICE)
-		return;
-	if (old &&
-	    (!now || strcmp(old->endpoint_slice->service, now->endpoint_slice->service) != 0))
-		group_remove(s, old);
-	if (now)
-		group_put(s, now);
+	if ((now ? now : old)->kind == KIND_ENDPOINT_SLICE)
+		slice_groups_change(&s->slices, old, now);
 }
 
 void store_free(struct store *s)
 {
 	if (!s)
 		return;
-	TABLE_DRAIN(s->slices, group_free);
+	slice_groups_fini(&s->slices);
 	for (size_t i = 0; i < N_KINDS; i++)
 		object_set_fini(&s->sets[i]);
 	for (size_t i = 0; i < s->log_n; i++)
@@ -421,7 +355,7 @@ struct object *const *store_all(const struct store *s, enum kind kind, const cha
 	const struct object_set *set = &s->sets[kind];
 	size_t from = 0, to = set->n;
 	if (ns) {
-		char after[SLICE_KEY];                              /* sorts right behind NS */
+		char after[512];                                    /* sorts right behind NS */
 		(void)snprintf(after, sizeof(after), "%s\x01", ns); /* longer: no such namespace */
 		(void)object_set_find(set, ns, "",
 				      &from); /* no name is empty: the place is wanted */
@@ -434,11 +368,7 @@ struct object *const *store_all(const struct store *s, enum kind kind, const cha
 struct object *const *store_slices(const struct store *s, const char *ns, const char *service,
 				   size_t *n)
 {
-	char key[SLICE_KEY];
-	size_t len = 0;
-	const struct slice_group *g = group_find(s, ns, service, key, &len);
-	*n = g ? g->slices.n : 0;
-	return g ? g->slices.at : NULL;
+	return slice_groups_find(&s->slices, ns, service, n);
 }
 
 size_t store_count(const struct store *s, enum kind kind)

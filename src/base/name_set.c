@@ -1,4 +1,4 @@
-#include "local/name_set.h"
+#include "base/name_set.h"
 
 #include <stdlib.h>
 #include <string.h>

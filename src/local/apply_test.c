@@ -52,7 +52,7 @@ static const struct {
 	{"an address of its own", SERVICE("a", "198.19.2.2"), SERVICE("a", "198.19.2.2"), false,
 	 true, "unchanged"},
 	{"one address twice in a batch", "", SERVICE("a", "198.19.2.2") SERVICE("b", "198.19.2.2"),
-	 false, false, "198.19.2.2"},
+	 false, false, "f.yaml:9: spec.clusterIP: "},
 	{"a program that is not there", "",
 	 "apiVersion: v1\nkind: Pod\nmetadata: {name: x, namespace: shop}\nspec:\n  containers:\n"
 	 "  - name: c\n    command: [/no/such/program]\n",

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 import uuid
@@ -16,6 +17,11 @@ import shop
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HARK = os.environ.get("HARK", str(ROOT / "build" / "hark"))
 LIMIT = 120  # s; more than anything here takes: it ends a hang
+
+
+def pytest_configure(config):
+    """Ended from outside, as with Ctrl-C: the meshes are taken down."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def hark(*args, stdin=None, check=True, timeout=LIMIT):

@@ -265,6 +265,25 @@ static void tables_find_what_was_put_in(void **state)
 	free(rows);
 }
 
+static void a_table_is_drained_in_order(void **state)
+{
+	(void)state; /* none */
+	enum { N = 1000 };
+	struct row *table = NULL;
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < N; i++) {
+		struct row *row = mem_new(sizeof(*row));
+		row->key = i;
+		HASH_ADD(hh, table, key, sizeof(row->key), row);
+	}
+#define DROP(row) (assert_int_equal((row)->key, n), n++, free(row))
+	TABLE_DRAIN(table, DROP);
+#undef DROP
+	assert_int_equal(n, N);
+	assert_null(table);
+	TABLE_DRAIN(table, free); /* an empty one */
+}
+
 /* Memory */
 
 struct outer {
@@ -366,6 +385,7 @@ int main(void)
 		cmocka_unit_test(siphash_matches_its_reference),
 		cmocka_unit_test(siphash_has_a_key_of_its_own),
 		cmocka_unit_test(tables_find_what_was_put_in),
+		cmocka_unit_test(a_table_is_drained_in_order),
 		cmocka_unit_test(memory_helpers),
 		cmocka_unit_test(memory_that_is_gone_aborts),
 		cmocka_unit_test(lines_of_the_log),

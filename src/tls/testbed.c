@@ -12,6 +12,8 @@
 
 /* ---- certificates ----------------------------------------------------------------------------- */
 
+enum { DAY_S = 24 * 3600 };
+
 static EVP_PKEY *new_key(const struct pki_leaf *leaf)
 {
 	EVP_PKEY *key = leaf && leaf->rsa1024   ? EVP_RSA_gen(1024)
@@ -72,7 +74,7 @@ static struct pki_ca *make_ca(const struct pki_ca *parent, const char *name)
 {
 	struct pki_ca *ca = mem_new(sizeof(*ca));
 	ca->key = new_key(NULL);
-	ca->cert = begin_cert(name, -24 * 3600, 24 * 3600);
+	ca->cert = begin_cert(name, -DAY_S, DAY_S);
 	X509 *issuer = parent ? parent->cert : ca->cert;
 	MUST(X509_set_pubkey(ca->cert, ca->key) == 1 &&
 	     X509_set_issuer_name(ca->cert, X509_get_subject_name(issuer)) == 1);
@@ -119,8 +121,8 @@ void pki_issue(const struct pki_ca *ca, const struct pki_leaf *leaf, char **cert
 {
 	bool given = leaf->from_s || leaf->to_s;
 	EVP_PKEY *pkey = new_key(leaf);
-	X509 *x = begin_cert(leaf->subject, given ? leaf->from_s : -3600,
-			     given ? leaf->to_s : 24 * 3600);
+	X509 *x =
+		begin_cert(leaf->subject, given ? leaf->from_s : -3600, given ? leaf->to_s : DAY_S);
 	MUST(X509_set_pubkey(x, pkey) == 1 &&
 	     X509_set_issuer_name(x, X509_get_subject_name(ca->cert)) == 1);
 	add_ext(x, ca->cert, NID_basic_constraints, "critical,CA:FALSE");

@@ -1,7 +1,9 @@
 #include "tls/testbed.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <openssl/pem.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "tls/inside.h"
 
 /* ---- certificates ----------------------------------------------------------------------------- */
 
@@ -197,11 +200,40 @@ void socket_pair(int fds[2])
 	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
 }
 
+static void set_buffers(int fd, int bytes)
+{
+	if (bytes > 0)
+		MUST(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)) == 0 &&
+		     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) == 0);
+}
+
+void tcp_pair(int fds[2], int buffer)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(to);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	set_buffers(listener, buffer); /* accepted sockets inherit them */
+	MUST(listener >= 0 && bind(listener, (struct sockaddr *)&to, len) == 0 &&
+	     listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&to, &len) == 0);
+	fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	set_buffers(fds[1], buffer);
+	MUST(connect(fds[1], (struct sockaddr *)&to, len) == 0);
+	fds[0] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	MUST(fds[0] >= 0 && fcntl(fds[1], F_SETFL, O_NONBLOCK) == 0);
+	close(listener);
+}
+
 void pair_open(struct pair *p, struct tls_context *server, struct tls_context *client,
 	       const struct pair_opts *o)
 {
 	int fds[2];
 	socket_pair(fds);
+	pair_open_on(p, fds, server, client, o);
+}
+
+void pair_open_on(struct pair *p, const int fds[2], struct tls_context *server,
+		  struct tls_context *client, const struct pair_opts *o)
+{
 	*p = (struct pair){.server_fd = fds[0], .client_fd = fds[1], .worker = tls_worker_new()};
 	p->server = tls_new(server,
 			    &(struct tls_start){.fd = p->server_fd,
@@ -251,12 +283,19 @@ void pair_close(struct pair *p)
 	close(p->client_fd);
 }
 
+void wait_readable(int fd)
+{
+	struct pollfd one = {.fd = fd, .events = POLLIN};
+	MUST(poll(&one, 1, 10000) == 1);
+}
+
 void pair_say(struct tls *from, struct tls *to, const char *text)
 {
 	struct err err = {0};
 	char room[256];
 	size_t n = 0, len = strlen(text);
 	MUST(tls_write(from, slice_of(text), &n, &err) == TLS_OK && n == len);
+	wait_readable(to->start.fd);
 	MUST(tls_read(to, room, sizeof(room), &n, &err) == TLS_OK && n == len);
 	MUST(memcmp(room, text, len) == 0);
 }

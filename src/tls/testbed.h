@@ -65,8 +65,13 @@ struct pair {
 
 void pair_open(struct pair *p, struct tls_context *server, struct tls_context *client,
 	       const struct pair_opts *o);
+/* The same over the descriptors given, which become the pair's. */
+void pair_open_on(struct pair *p, const int fds[2], struct tls_context *server,
+		  struct tls_context *client, const struct pair_opts *o);
 void pair_handshake(struct pair *p); /* until neither can go on */
 void pair_close(struct pair *p);
 /* TEXT goes from one to the other, whole. */
 void pair_say(struct tls *from, struct tls *to, const char *text);
+void wait_readable(int fd); /* or ended, or reset */
 void socket_pair(int fds[2]);
+void tcp_pair(int fds[2], int buffer); /* BUFFER bytes in the kernel each way, 0: as it likes */

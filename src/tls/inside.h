@@ -128,6 +128,8 @@ size_t tls_alpn_wire(const char *list, uint8_t out[TLS_MAX_ALPN]);
 /* tickets.c */
 bool tls_tickets_setup(struct tls_context *c, const struct tls_identity *id, struct err *err);
 void tls_tickets_offer(struct tls *t);
+void tls_tickets_renewed(struct tls *t); /* the handshake is over */
+void tls_tickets_drop(struct tls_tickets *t);
 
 /* why.c */
 /* OpenSSL's last complaint as WHY (unless something set it before) and text. Empties its queue. */

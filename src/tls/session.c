@@ -65,6 +65,10 @@ void tls_free(struct tls *t)
 {
 	if (!t)
 		return;
+	/* Freed without a close_notify, a session would be taken for broken, and its ticket would
+	 * be void. What a truncation could do is known by TLS_CUT. */
+	if (t->done && !t->failed)
+		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(t->ssl);
 	tls_context_put(t->ctx);
 	free(t->peer);
@@ -77,6 +81,8 @@ void tls_free(struct tls *t)
 static enum tls_result fail(struct tls *t, const char *what, struct err *err)
 {
 	(void)tls_blame(t, what, err); /* always false */
+	if (t->start.tickets && !t->heard)
+		tls_tickets_drop(t->start.tickets); /* it may have been the ticket's fault */
 	return t->done && t->why == TLS_WHY_RESET ? TLS_RESET : TLS_FAILED;
 }
 
@@ -101,8 +107,10 @@ static bool accept_resumed(struct tls *t)
 static enum tls_result handshake_over(struct tls *t, struct err *err)
 {
 	t->done = true;
-	if (!t->ctx->verify_peer || !SSL_session_reused(t->ssl) || accept_resumed(t))
+	if (!t->ctx->verify_peer || !SSL_session_reused(t->ssl) || accept_resumed(t)) {
+		tls_tickets_renewed(t);
 		return TLS_OK;
+	}
 	/* OpenSSL sends alerts of its own accord only: the peer gets close_notify. */
 	(void)SSL_shutdown(t->ssl); /* we are refusing it anyway */
 	return fail(t, "TLS handshake", err);

@@ -138,7 +138,9 @@ static SSL_TICKET_RETURN ticket_opened(SSL *ssl, SSL_SESSION *session, const uns
 		if (!welcome)
 			return SSL_TICKET_RETURN_IGNORE_RENEW;
 	}
-	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+	/* Clients of TLS 1.3 use a ticket once (RFC 8446 C.4): each resumption brings the next. */
+	bool renew = status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION;
+	return renew ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
 }
 
 /* ---- the tickets of a client ------------------------------------------------------------------ */
@@ -148,7 +150,7 @@ struct tls_tickets *tls_tickets_new(void)
 	return mem_new(sizeof(struct tls_tickets));
 }
 
-static void drop(struct tls_tickets *t)
+void tls_tickets_drop(struct tls_tickets *t)
 {
 	SSL_SESSION_free(t->newest);
 	t->newest = NULL;
@@ -158,7 +160,7 @@ void tls_tickets_free(struct tls_tickets *t)
 {
 	if (!t)
 		return;
-	drop(t);
+	tls_tickets_drop(t);
 	free(t);
 }
 
@@ -167,19 +169,39 @@ bool tls_tickets_ready(const struct tls_tickets *t)
 	return t->newest != NULL;
 }
 
+static bool keep(const struct tls *t, SSL_SESSION *session)
+{
+	struct tls_tickets *tickets = t->start.tickets;
+	if (!tickets || !SSL_SESSION_is_resumable(session) || !SSL_SESSION_has_ticket(session))
+		return false;
+	tls_tickets_drop(tickets);
+	tickets->newest = session;
+	tickets->context = t->ctx->serial;
+	return true;
+}
+
 /* A server gave us a ticket. 1: the reference is ours now. */
 static int ticket_came(SSL *ssl, SSL_SESSION *session)
 {
-	const struct tls *t = SSL_get_app_data(ssl);
-	struct tls_tickets *tickets = t->start.tickets;
-	if (!tickets || !SSL_SESSION_is_resumable(session) || !SSL_SESSION_has_ticket(session))
-		return 0;
-	drop(tickets);
-	tickets->newest = session;
-	tickets->context = t->ctx->serial;
-	return 1;
+	return keep(SSL_get_app_data(ssl), session);
 }
 
+/* OpenSSL tells of every ticket but this one: TLS 1.2, resumed, and renewed with it. */
+void tls_tickets_renewed(struct tls *t)
+{
+	if (t->ctx->role != TLS_CLIENT || !SSL_session_reused(t->ssl) ||
+	    SSL_version(t->ssl) != TLS1_2_VERSION)
+		return;
+	SSL_SESSION *session = SSL_get1_session(t->ssl);
+	if (!keep(t, session))
+		SSL_SESSION_free(session);
+}
+
+/*
+ * A copy is offered: OpenSSL makes an offered session of TLS 1.3 unfit for a second use, and a
+ * burst of connections would find no ticket until the first of them has got the next. Being
+ * recognised by one's ticket is no loss to somebody who shows a certificate.
+ */
 void tls_tickets_offer(struct tls *t)
 {
 	struct tls_tickets *tickets = t->start.tickets;
@@ -188,8 +210,10 @@ void tls_tickets_offer(struct tls *t)
 	X509 *cert = SSL_SESSION_get0_peer(tickets->newest);
 	bool good = tickets->context == t->ctx->serial &&
 		    (!t->ctx->verify_peer || (cert && tls_in_time(t->ctx, cert)));
-	if (!good || SSL_set_session(t->ssl, tickets->newest) != 1)
-		drop(tickets);
+	SSL_SESSION *copy = good ? SSL_SESSION_dup(tickets->newest) : NULL;
+	if (!copy || SSL_set_session(t->ssl, copy) != 1)
+		tls_tickets_drop(tickets);
+	SSL_SESSION_free(copy);
 }
 
 bool tls_tickets_setup(struct tls_context *c, const struct tls_identity *id, struct err *err)

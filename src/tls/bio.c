@@ -129,7 +129,8 @@ static int bio_read(BIO *bio, char *out, int len)
 
 /* ---- sending ---------------------------------------------------------------------------------- */
 
-bool tls_send(struct tls *t, const char *bytes, size_t len, size_t *sent)
+/* As far as the socket takes them; false with io_errno. */
+static bool send_some(struct tls *t, const char *bytes, size_t len, size_t *sent)
 {
 	*sent = 0;
 	ssize_t n = send(t->start.fd, bytes, len, MSG_NOSIGNAL);
@@ -150,7 +151,7 @@ bool tls_flush(struct tls *t, bool *blocked)
 	if (!r)
 		return true;
 	size_t n;
-	if (!tls_send(t, &r->bytes[r->at], r->len - r->at, &n))
+	if (!send_some(t, &r->bytes[r->at], r->len - r->at, &n))
 		return false;
 	r->at += n;
 	if (r->at == r->len)
@@ -160,7 +161,7 @@ bool tls_flush(struct tls *t, bool *blocked)
 	return true;
 }
 
-bool tls_set_aside(struct tls *t, const char *bytes, size_t len)
+static bool set_aside(struct tls *t, const char *bytes, size_t len)
 {
 	if (!t->out) {
 		t->out = rest_new(bytes, len);
@@ -180,30 +181,24 @@ bool tls_set_aside(struct tls *t, const char *bytes, size_t len)
 	return true;
 }
 
-/* Records of application data gather in the worker's buffer and leave in one send. Everything else
- * (handshake, alerts, key updates) leaves at once, behind what waits. After the handshake nothing
- * of that blocks a read: what the socket does not take waits, within bounds. */
+/*
+ * A record leaves at once, or behind what waits already. (Several records in one send were tried:
+ * the copy into one block costs more than the calls it saves.) After the handshake nothing that
+ * OpenSSL writes blocks it: what the socket does not take waits, within bounds.
+ */
 static int bio_write(BIO *bio, const char *bytes, int len)
 {
 	struct tls *t = BIO_get_data(bio);
-	struct tls_worker *w = t->worker;
 	size_t want = (size_t)len, sent = 0;
 	BIO_clear_retry_flags(bio);
-	if (t->gather) {
-		if (want > sizeof(w->out) - w->out_len)
-			return -1; /* cannot be: the buffer is laid out for a chunk */
-		memcpy(&w->out[w->out_len], bytes, want);
-		w->out_len += want;
-		return len;
-	}
 	if (t->out)
-		return tls_set_aside(t, bytes, want) ? len : -1;
-	if (!tls_send(t, bytes, want, &sent))
+		return set_aside(t, bytes, want) ? len : -1;
+	if (!send_some(t, bytes, want, &sent))
 		return -1;
 	if (sent == want)
 		return len;
 	if (t->done)
-		return tls_set_aside(t, &bytes[sent], want - sent) ? len : -1;
+		return set_aside(t, &bytes[sent], want - sent) ? len : -1;
 	if (sent > 0)
 		return (int)sent;
 	BIO_set_retry_write(bio);

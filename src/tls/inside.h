@@ -12,15 +12,12 @@
 
 enum {
 	TLS_RECORD_MAX = 16384,
-	TLS_RECORD_COST = 64, /* header, type byte, tag and what OpenSSL asks for beside them */
 	TLS_IN_LEN = 64 * 1024,
-	TLS_CHUNK = 4 * TLS_RECORD_MAX, /* plaintext sealed at once, sent at once */
-	TLS_OUT_LEN = TLS_CHUNK + 4 * TLS_RECORD_COST + 1024, /* a key update or an alert */
-	TLS_IN_LEAST = 4096,          /* received at once, however small the reader's room */
-	TLS_MAX_HELLO = 16384,        /* body of a ClientHello */
-	TLS_MAX_CERTS = 64 * 1024,    /* the peer's Certificate message */
-	TLS_MAX_BACKLOG = 128 * 1024, /* sealed bytes of ours that the peer does not take */
-	TLS_HELLO_PREFIX = 9,         /* record header, handshake type, length */
+	TLS_IN_LEAST = 4096,         /* received at once, however small the reader's room */
+	TLS_MAX_HELLO = 16384,       /* body of a ClientHello */
+	TLS_MAX_CERTS = 64 * 1024,   /* the peer's Certificate message */
+	TLS_MAX_BACKLOG = 64 * 1024, /* sealed bytes that the peer does not take */
+	TLS_HELLO_PREFIX = 9,        /* record header, handshake type, length */
 	TLS_MAX_ALPN = 255,
 };
 #define TLS_REKEY_BYTES (UINT64_C(1) << 36)
@@ -64,9 +61,7 @@ struct tls_worker {
 	/* Ciphertext on its way in: bytes [in_at, in_end) of IN belong to the session inside whose
 	 * call we are; between calls there are none. */
 	size_t in_at, in_end;
-	size_t out_len;
 	char in[TLS_IN_LEN];
-	char out[TLS_OUT_LEN];
 };
 
 /* Ciphertext that had to wait; one block of just its size. */
@@ -98,7 +93,6 @@ struct tls {
 	bool to_end;       /* receive until the end comes */
 	bool eof;          /* the peer's FIN */
 	bool ended;        /* close_notify or the end was read, behind bytes */
-	bool gather;       /* writes go to the worker's OUT, not to the socket */
 	bool notified;     /* close_notify was written */
 	bool write_closed; /* and the socket's write side shut down */
 };
@@ -107,10 +101,7 @@ struct tls {
 bool tls_bio_attach(struct tls *t);
 void tls_in_begin(struct tls *t, size_t limit); /* a call begins: what waited comes back */
 void tls_in_end(struct tls *t);                 /* a call ends: what was not read waits */
-/* Sends LEN bytes at BYTES as far as the socket takes them; false with io_errno. */
-bool tls_send(struct tls *t, const char *bytes, size_t len, size_t *sent);
-bool tls_flush(struct tls *t, bool *blocked); /* the rest that waits; false: the socket failed */
-bool tls_set_aside(struct tls *t, const char *bytes, size_t len);
+bool tls_flush(struct tls *t, bool *blocked);   /* the rest that waits; false: the socket failed */
 
 /* verify.c: chains, names, dates */
 void tls_verify_setup(struct tls_context *c);

@@ -208,14 +208,11 @@ static bool rekey(struct tls *t, size_t len)
 	return SSL_key_update(t->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1;
 }
 
+/* One record. True and t->out: sealed, but not all of it has left. */
 static bool seal(struct tls *t, struct slice bytes)
 {
-	struct tls_worker *w = t->worker;
 	size_t taken = 0;
-	w->out_len = 0;
-	t->gather = true;
 	bool ok = rekey(t, bytes.len) && SSL_write_ex(t->ssl, bytes.at, bytes.len, &taken) == 1;
-	t->gather = false;
 	MUST(!ok || taken == bytes.len); /* partial writes are not enabled */
 	return ok;
 }
@@ -233,25 +230,20 @@ enum tls_result tls_write(struct tls *t, struct slice bytes, size_t *n, struct e
 		return fail(t, "TLS write", err);
 	if (blocked)
 		return TLS_WANT_WRITE;
-	if (t->out_plain > 0) {
-		MUST(t->out_plain <= bytes.len); /* the same bytes again */
-		*n = t->out_plain;
-		t->out_plain = 0;
-		return TLS_OK;
+	MUST(t->out_plain <= bytes.len); /* the same bytes again */
+	*n = t->out_plain;
+	t->out_plain = 0;
+	while (*n < bytes.len) {
+		struct slice one = slice_sub(bytes, *n, TLS_RECORD_MAX);
+		if (!seal(t, one))
+			return fail(t, "TLS write", err);
+		if (t->out) {
+			t->out_plain = one.len;
+			return *n > 0 ? TLS_OK : TLS_WANT_WRITE;
+		}
+		*n += one.len;
 	}
-	bytes = slice_sub(bytes, 0, TLS_CHUNK);
-	size_t sent;
-	struct tls_worker *w = t->worker;
-	if (!seal(t, bytes) || !tls_send(t, w->out, w->out_len, &sent))
-		return fail(t, "TLS write", err);
-	if (sent == w->out_len) {
-		*n = bytes.len;
-		return TLS_OK;
-	}
-	t->out_plain = bytes.len;
-	if (!tls_set_aside(t, &w->out[sent], w->out_len - sent))
-		return fail(t, "TLS write", err);
-	return TLS_WANT_WRITE;
+	return TLS_OK;
 }
 
 enum tls_result tls_close_write(struct tls *t, struct err *err)

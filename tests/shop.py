@@ -69,10 +69,10 @@ def client(ns, name="client", **kwargs):
     return pod(ns, name, ["sleep", "infinity"], **kwargs)
 
 
-def odd(ns, name="odd", ports=None, with_service=True, **kwargs):
-    """A Pod of servers/odd.py and its Service."""
+def odd(ns, name="odd", ports=None, with_service=True, finish=False, **kwargs):
+    """A Pod of servers/odd.py and its Service. FINISH: see there."""
     ports = ports or ODD
-    habits = [f"{mode}:{port}" for port, mode in ports.items()]
+    habits = [*(["--finish"] if finish else []), *(f"{mode}:{port}" for port, mode in ports.items())]
     docs = [config_map(ns, f"{name}-files", {"odd.py": (HERE / "servers" / "odd.py").read_text()}),
             pod(ns, name, ["python3", "/config/odd.py", *habits], files=f"{name}-files", ready_port=min(ports), **kwargs)]
     if with_service:

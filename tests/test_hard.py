@@ -232,6 +232,7 @@ def town(new_mesh):
     docs = [shop.namespace("in", True), shop.client("in")]
     for name in ("fragile", "loaded"):
         docs += shop.odd("in", name, ports={9000: "echo", 9001: "greet"})
+    docs += shop.odd("in", "leaving", ports={9000: "echo", 9001: "greet"}, finish=True)
     return new_mesh(shop.documents(*docs))
 
 
@@ -264,6 +265,15 @@ def test_sidecar_of_the_server_stops_under_load(town):
         return town.call("in/client", clients.hear, "loaded.in", 9001, 0, "bye\r\n", 2)["bytes"].startswith("220 ")
 
     wait_for(again, timeout=60, what="a greeting through the new sidecar")
+
+
+def test_pod_is_deleted_under_load(town):
+    """The app finishes what is open; its sidecar outlives it, so nothing is lost."""
+    talking = town.start("in/client", clients.steady, "leaving.in", 9000, 20, 400)
+    assert talking.hear() == "talking"
+    town.delete(shop.documents(shop.pod("in", "leaving", [])))
+    assert talking.result() == []
+    wait_for(lambda: "leaving" not in [p["metadata"]["name"] for p in town.get("pods")["items"]], timeout=40, what="the end of the Pod")
 
 
 # --- what it costs --------------------------------------------------------------------------------------------------

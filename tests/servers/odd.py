@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Small real servers for the hard cases: one port per habit.
 
-    odd.py echo:9000 late:9001 ...
+    odd.py [--finish] echo:9000 late:9001 ...
+
+With --finish it takes SIGTERM as a request: no new connections, and the end when the open ones have ended.
 
 Each connection leaves two JSON lines on standard output, at its start and at its end:
 
@@ -14,6 +16,7 @@ Each connection leaves two JSON lines on standard output, at its start and at it
 import asyncio
 import hashlib
 import json
+import signal
 import socket
 import struct
 import sys
@@ -173,26 +176,38 @@ async def life(sock, mode, port, n):
         sock.close()
 
 
-async def serve(mode, port):
+async def serve(mode, port, tasks):
     listener = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096)
     listener.setblocking(False)
-    tasks = set()
     n = 0
-    while True:
-        sock, _ = await asyncio.get_running_loop().sock_accept(listener)
-        n += 1
-        task = asyncio.create_task(life(sock, mode, port, n))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    with listener:
+        while True:
+            sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+            n += 1
+            task = asyncio.create_task(life(sock, mode, port, n))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
 
-async def main():
-    ports = [arg.split(":") for arg in sys.argv[1:]]
-    await asyncio.gather(*(serve(mode, int(port)) for mode, port in ports))
+async def main(args):
+    finish = "--finish" in args
+    tasks = set()
+    servers = [asyncio.create_task(serve(mode, int(port), tasks))
+               for mode, port in (arg.split(":") for arg in args if arg != "--finish")]
+    if finish:
+        asked = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
+        await asked.wait()
+        for server in servers:
+            server.cancel()
+        while tasks:
+            await asyncio.wait(tasks)
+    else:
+        await asyncio.gather(*servers)
 
 
 if __name__ == "__main__":
     import resource
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))

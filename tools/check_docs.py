@@ -96,7 +96,9 @@ def default_of(setting):
     row = re.search(rf'FIELD_(DURATION|UINT)\(struct mesh_config,\s*"{setting.split(".")[-1]}",\s*(\w+)(?:,\s*NS_PER_(\w+))?', text(mesh))
     if not row:
         return None
-    value = re.search(rf"\.{row.group(2)} = (\d+),", text(mesh))
+    value = re.search(rf"\.{row.group(2)} = (\w+),", text(mesh))
+    if value and not value[1].isdigit():
+        value = re.search(rf"\b{value[1]} = (\d+)", code)
     n = int(value.group(1)) if value else 0
     if row.group(1) == "UINT" or n == 0:
         return str(n)

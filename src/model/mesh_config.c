@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "detect/first_word.h"
 #include "model/annotations.h"
 #include "model/schema.h"
 #include "model/tree_yaml.h"
@@ -25,9 +26,9 @@ void mesh_config_default(struct mesh_config *out)
 		.enable_auto_mtls = true,
 		.detection = DETECTION_BOTH_ENDS,
 		.lb = LB_LEAST_CONNECTIONS,
-		.head_start_us = 2000,
+		.head_start_us = FW_HEAD_START_US,
 		.tls_window_max_us = 50000,
-		.partial_word_ms = 1000,
+		.partial_word_ms = FW_PARTIAL_MS,
 		.early_per_source = 512,
 		.early_per_destination = 1024,
 		.early_per_worker = 4096,

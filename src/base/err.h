@@ -14,6 +14,8 @@
 #include <stddef.h>
 
 #define MUST_CHECK __attribute__((warn_unused_result))
+/* An enum that takes no more bytes than its values need: for structs of which there are many. */
+#define SMALL_ENUM __attribute__((packed))
 #define PRINTF_LIKE(fmt_at, args_at) __attribute__((format(printf, fmt_at, args_at)))
 
 enum err_kind {

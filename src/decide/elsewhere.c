@@ -160,10 +160,13 @@ void decide_elsewhere(const struct view *v, const struct plan *p, bool server_fi
 		works(out, "", "it is refused there as well");
 		return;
 	}
+	/* There a sidecar obeys as soon as it is one. */
+	const struct workload *self = view_self(v);
+	bool obeys = p->side == LIVE_INBOUND && self && self->has_sidecar;
 	struct elsewhere_facts f = {
 		.side = p->side,
 		.class = protocol_class(p->protocol),
-		.mode = MTLS_PERMISSIVE,
+		.mode = obeys ? view_mtls(self, p->to.port).mode : MTLS_PERMISSIVE,
 		.matched = p->port != NULL,
 		.wildcard_http = p->side == LIVE_OUTBOUND && wildcard_http(v, p->to.port),
 		.source_mesh_tls = p->peer_workload && p->peer_workload->mesh_tls,

@@ -145,7 +145,7 @@ bool plan_explain_text(const struct view *v, const struct plan *p, struct buf *o
 		(void)buf_printf(out, "inbound to port %u from %s\n", p->to.port,
 				 ip_text(&p->from.ip, text));
 	for (unsigned i = 0; i < p->n_steps; i++) {
-		const struct step *s = &p->steps[i];
+		struct step step = plan_step_at(p, i), *s = &step;
 		char object[320];
 		(void)buf_printf(out, "  %u. ", i + 1);
 		(void)step_text(p, s, out);
@@ -182,8 +182,9 @@ static void json_text_step(const struct plan *p, const struct step *s, struct js
 	buf_fini(&text);
 }
 
-static void json_step(const struct plan *p, const struct step *s, struct json_out *out)
+static void json_step(const struct plan *p, struct step step, struct json_out *out)
 {
+	const struct step *s = &step;
 	json_open_object(out, NULL);
 	json_cstr(out, "step", step_name(s->code));
 	json_text_step(p, s, out);
@@ -250,7 +251,7 @@ void plan_explain_json(const struct view *v, const struct plan *p, struct json_o
 			  ip_is_any(&p->from.ip) ? NULL : ip_text(&p->from.ip, text));
 	json_open_array(out, "steps");
 	for (unsigned i = 0; i < p->n_steps; i++)
-		json_step(p, &p->steps[i], out);
+		json_step(p, plan_step_at(p, i), out);
 	json_close(out);
 	struct buf reason;
 	buf_init(&reason, 4096);

@@ -1,7 +1,7 @@
 /*
- * What to do with a connection that came to the own Pod. Every port is PERMISSIVE: plaintext and
- * mesh TLS may both come, so what counts, beside what the port declares, is what is known of the
- * source.
+ * What to do with a connection that came to the own Pod: at accept, when its first word is known, and
+ * when its peer has authenticated. Before the own sidecar speaks mesh TLS every port is PERMISSIVE
+ * plaintext, whatever PeerAuthentications say.
  */
 #include "decide/internal.h"
 
@@ -43,11 +43,110 @@ static void match_port(struct plan *p)
 	plan_step_protocol(p, in->protocol, port->service->object, port->port->port);
 }
 
+/* Who may connect how: what PeerAuthentications say, once there is somebody to obey them. */
+static void match_mode(struct plan *p, const struct view *v)
+{
+	const struct workload *self = view_self(v);
+	p->guard.mode = MTLS_PERMISSIVE;
+	if (!self || !self->mesh_tls)
+		return;
+	struct mtls_answer mtls = view_mtls(self, p->to.port);
+	p->guard.mode = mtls.mode;
+	plan_step(p, mtls.by_port ? STEP_MTLS_PORT_MODE : STEP_MTLS_MODE, mtls.by, p->to.port);
+}
+
+static void give_up(struct plan *p)
+{
+	p->action = PLAN_REFUSE;
+	p->destination = DEST_NONE;
+}
+
+/* How the port is to be listened to. */
+struct listening {
+	enum detection detection;
+	uint32_t timeout_ms;
+	enum proto_class class;
+};
+
+/* Requests are authorized where they are read; a connection of them may be opened. */
+static bool authorizes_requests(const struct plan *p, enum proto_class class)
+{
+	return p->guard.serves_http && class == CLASS_HTTP;
+}
+
+/* No TLS of ours can come: all that is known decides at once. */
+static void disabled(struct plan *p, const struct view *v, const struct listening *l)
+{
+	if (!authorizes_requests(p, l->class) &&
+	    !plan_authorize(p, v, SLICE(""), SLICE(""), STEP_AUTHZ_ALLOWED, STEP_AUTHZ_DENIED)) {
+		give_up(p);
+		return;
+	}
+	bool client_first = l->detection == DETECTION_CLIENT_FIRST;
+	if (l->class == CLASS_AUTO || (l->class == CLASS_HTTP && client_first))
+		plan_detect(p, view_mesh(v), l->detection, l->timeout_ms);
+	else
+		p->action = PLAN_RELAY;
+}
+
+/* Only mesh TLS is taken, and nothing is opened towards the application before its peer is known. */
+static void strict(struct plan *p, const struct view *v, const struct listening *l)
+{
+	const struct mesh_config *mesh = view_mesh(v);
+	if (l->detection == DETECTION_CLIENT_FIRST)
+		plan_detect(p, mesh, l->detection, l->timeout_ms);
+	else
+		p->fw = (struct fw_config){.side = FW_INBOUND, .mode = FW_BOTH_ENDS};
+	p->action = PLAN_DETECT;
+	p->fw.tls_possible = true;
+	p->fw.tls_only = true; /* the first byte that begins none says so */
+	p->fw.source = FW_SOURCE_MESH;
+	p->fw.partial_ms = mesh->handshake_timeout_ms;
+	p->guard.peer_timeout_ms = mesh->handshake_timeout_ms;
+	plan_step(p, STEP_PEER_FIRST, NULL, 0);
+}
+
+static void permissive(struct plan *p, const struct view *v, const struct inbound_facts *facts,
+		       const struct listening *l)
+{
+	const struct mesh_config *mesh = view_mesh(v);
+	bool meshed = view_self(v) && view_self(v)->mesh_tls;
+	bool declared = l->class != CLASS_AUTO, both_ends = l->detection == DETECTION_BOTH_ENDS;
+	enum fw_source source = source_of(p, facts);
+	bool plain = authorizes_requests(p, l->class) ||
+		     plan_authorize(p, v, SLICE(""), SLICE(""), STEP_AUTHZ_PLAIN_ALLOWED,
+				    STEP_AUTHZ_PLAIN_DENIED);
+	if (!meshed && !plain) { /* nobody here could authenticate it */
+		give_up(p);
+		return;
+	}
+	if (!meshed && both_ends && declared && source == FW_SOURCE_PLAIN) {
+		p->action = PLAN_RELAY;
+		return;
+	}
+	plan_detect(p, mesh, l->detection, l->timeout_ms);
+	p->fw.tls_possible = true;
+	p->fw.source = source;
+	p->fw.window_us = mesh->tls_window_max_us;
+	if (plan_has_step(p, STEP_SOURCE_SPOKE_TLS) && p->fw.window_us < SPOKE_TLS_WINDOW_US)
+		p->fw.window_us = SPOKE_TLS_WINDOW_US;
+	if (l->class == CLASS_TCP) {
+		/* Only a ClientHello is waited for, not the app's client. */
+		p->fw.tls_only = true;
+		p->fw.head_start_us = 0;
+	}
+	if (!plain) { /* only who authenticates may come in: nothing is opened before */
+		p->fw.early_allowed = false;
+		p->guard.peer_timeout_ms = mesh->handshake_timeout_ms;
+	}
+}
+
 void decide_inbound(const struct view *v, const struct inbound_facts *facts, struct plan *out)
 {
 	const struct mesh_config *mesh = view_mesh(v);
 	plan_init(out, v, LIVE_INBOUND, &facts->dst);
 	out->from = facts->src;
+	out->guard.serves_http = facts->serves_http;
 	out->peer_workload = view_workload_by_ip(v, &facts->src.ip);
 	if (own_port(facts->dst.port)) {
 		plan_refuse(out, STEP_SELF_CALL_GUARD, NULL, facts->dst.port);
@@ -59,24 +158,111 @@ void decide_inbound(const struct view *v, const struct inbound_facts *facts, str
 	out->destination = DEST_APP;
 	out->bind_app_source = true;
 	match_port(out);
-
-	enum detection detection = in ? in->detection : mesh->detection;
-	uint32_t timeout_ms = in ? in->detection_timeout_ms : mesh->protocol_detection_timeout_ms;
-	bool declared = protocol_class(out->protocol) != CLASS_AUTO;
-	enum fw_source source = source_of(out, facts);
-	if (detection == DETECTION_BOTH_ENDS && declared && source == FW_SOURCE_PLAIN) {
-		out->action = PLAN_RELAY;
+	match_mode(out, v);
+	struct listening l = {
+		.detection = in ? in->detection : mesh->detection,
+		.timeout_ms = in ? in->detection_timeout_ms : mesh->protocol_detection_timeout_ms,
+		.class = protocol_class(out->protocol),
+	};
+	switch (out->guard.mode) {
+	case MTLS_DISABLE:
+		disabled(out, v, &l);
 		return;
+	case MTLS_STRICT:
+		strict(out, v, &l);
+		return;
+	case MTLS_PERMISSIVE:
+	case MTLS_UNSET: /* a mode is never that */
+		break;
 	}
-	plan_detect(out, mesh, detection, timeout_ms);
-	out->fw.tls_possible = true;
-	out->fw.source = source;
-	out->fw.window_us = mesh->tls_window_max_us;
-	if (plan_has_step(out, STEP_SOURCE_SPOKE_TLS) && out->fw.window_us < SPOKE_TLS_WINDOW_US)
-		out->fw.window_us = SPOKE_TLS_WINDOW_US;
-	if (declared && protocol_class(out->protocol) == CLASS_TCP) {
-		/* Only a ClientHello is waited for, not the app's client. */
-		out->fw.tls_only = true;
-		out->fw.head_start_us = 0;
+	permissive(out, v, facts, &l);
+}
+
+/* Plaintext, or TLS of the application's own: now all is known that will ever be. */
+static enum inbound_do unauthenticated(struct plan *p, const struct view *v,
+				       const struct inbound_word *word, enum inbound_do what)
+{
+	if (p->guard.mode == MTLS_DISABLE) /* decided at accept */
+		return what;
+	if (what == INBOUND_HTTP && p->guard.serves_http)
+		return what;
+	if (plan_authorize(p, v, SLICE(""), word->sni, STEP_AUTHZ_ALLOWED, STEP_AUTHZ_DENIED))
+		return what;
+	give_up(p);
+	return INBOUND_REFUSE;
+}
+
+static void refuse(struct plan *p, const struct inbound_word *word)
+{
+	if (word->too_late)
+		plan_refuse(p, STEP_HANDSHAKE_TIMEOUT, NULL, 0);
+	else if (word->first == INBOUND_HELLO)
+		plan_refuse(p, STEP_TLS_ON_HTTP, p->port ? p->port->service->object : NULL,
+			    p->to.port);
+	else
+		plan_refuse(p, STEP_NOT_MESH_TLS, NULL, p->to.port);
+}
+
+/* The own sidecar cannot end TLS yet: whatever it is, it is the application's. */
+static enum inbound_do without_identity(enum inbound_do what)
+{
+	switch (what) {
+	case INBOUND_TLS_TCP:
+	case INBOUND_TLS_HTTP:
+	case INBOUND_REFUSE:
+		return INBOUND_PASS_TLS;
+	case INBOUND_LISTEN:
+	case INBOUND_PASS_TLS:
+	case INBOUND_TCP:
+	case INBOUND_HTTP:
+	case N_INBOUND_DOS:
+		break;
 	}
+	return what;
+}
+
+enum inbound_do decide_inbound_word(const struct view *v, struct plan *p,
+				    const struct inbound_word *word)
+{
+	enum inbound_do what = inbound_cell(p->guard.mode, protocol_class(p->protocol), word);
+	if (!view_self(v) || !view_self(v)->mesh_tls)
+		what = without_identity(what);
+	switch (what) {
+	case INBOUND_LISTEN:
+		if (!word->too_late || !p->guard.peer_timeout_ms)
+			return what;
+		what = INBOUND_REFUSE;
+		refuse(p, word);
+		break;
+	case INBOUND_TLS_TCP:
+	case INBOUND_TLS_HTTP:
+		plan_step(p, STEP_MESH_TLS, NULL, 0);
+		break;
+	case INBOUND_PASS_TLS:
+		plan_step(p, STEP_APP_TLS, NULL, 0);
+		what = unauthenticated(p, v, word, what);
+		break;
+	case INBOUND_TCP:
+	case INBOUND_HTTP:
+		what = unauthenticated(p, v, word, what);
+		break;
+	case INBOUND_REFUSE:
+		refuse(p, word);
+		break;
+	case N_INBOUND_DOS:
+		break;
+	}
+	p->guard.carry = what;
+	return what;
+}
+
+bool decide_inbound_peer(const struct view *v, struct plan *p, struct slice peer, struct slice sni)
+{
+	if (p->guard.carry == INBOUND_TLS_HTTP && p->guard.serves_http)
+		return true;
+	if (plan_authorize(p, v, peer, sni, STEP_AUTHZ_ALLOWED, STEP_AUTHZ_DENIED))
+		return true;
+	give_up(p);
+	p->guard.carry = INBOUND_REFUSE;
+	return false;
 }

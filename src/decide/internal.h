@@ -10,6 +10,13 @@ void plan_init(struct plan *p, const struct view *v, enum live_side side, const 
 void plan_step(struct plan *p, enum step_code code, const struct object *resource, uint16_t port);
 /* Adds the step and gives P up. */
 void plan_refuse(struct plan *p, enum step_code code, const struct object *resource, uint16_t port);
+/* The facts of P's connection, authorized as TCP; adds the step ALLOWED or DENIED, in place of one
+ * that was made before. Without a policy there is none. */
+bool plan_authorize(struct plan *p, const struct view *v, struct slice peer, struct slice sni,
+		    enum step_code allowed, enum step_code denied);
+/* Puts CODE where one of FROM..TO is, else behind the last one. */
+void plan_step_instead(struct plan *p, enum step_code from, enum step_code to, enum step_code code,
+		       const struct object *resource, uint16_t port);
 /* DECLARED or UNDECLARED. */
 void plan_step_protocol(struct plan *p, enum protocol protocol, const struct object *resource,
 			uint16_t port);

@@ -22,10 +22,59 @@ void plan_init(struct plan *p, const struct view *v, enum live_side side, const 
 	};
 }
 
+static void plan_step_set(struct plan *p, unsigned i, enum step_code code,
+			  const struct object *resource, uint16_t port)
+{
+	p->steps.code[i] = code;
+	p->steps.resource[i] = resource;
+	p->steps.port[i] = port;
+}
+
+struct step plan_step_at(const struct plan *p, unsigned i)
+{
+	return (struct step){p->steps.resource[i], p->steps.code[i], p->steps.port[i]};
+}
+
 void plan_step(struct plan *p, enum step_code code, const struct object *resource, uint16_t port)
 {
 	MUST(p->n_steps < PLAN_STEPS);
-	p->steps[p->n_steps++] = (struct step){resource, code, port};
+	plan_step_set(p, p->n_steps++, code, resource, port);
+}
+
+void plan_step_instead(struct plan *p, enum step_code from, enum step_code to, enum step_code code,
+		       const struct object *resource, uint16_t port)
+{
+	for (unsigned i = 0; i < p->n_steps; i++)
+		if (p->steps.code[i] >= from && p->steps.code[i] <= to) {
+			plan_step_set(p, i, code, resource, port);
+			return;
+		}
+	plan_step(p, code, resource, port);
+}
+
+bool plan_authorize(struct plan *p, const struct view *v, struct slice peer, struct slice sni,
+		    enum step_code allowed, enum step_code denied)
+{
+	const struct authz *z = view_authz(v);
+	struct authz_verdict verdict;
+	struct authz_facts facts = {
+		.peer = peer,
+		.source = p->from.ip,
+		.remote = p->from.ip,
+		.destination = p->to.ip,
+		.port = p->to.port,
+		.sni = sni,
+	};
+	if (z->n_policies == 0)
+		return true;
+	authz_decide(z, AUTHZ_TCP, &facts, &verdict);
+	p->guard.reason = verdict.reason;
+	p->guard.allowed = verdict.allowed;
+	p->guard.audited = verdict.audited;
+	p->guard.shadow_denied = verdict.shadow_policy && !verdict.shadow_allowed;
+	plan_step_instead(p, STEP_AUTHZ_PLAIN_ALLOWED, STEP_AUTHZ_DENIED,
+			  verdict.allowed ? allowed : denied, verdict.policy, verdict.rule);
+	return verdict.allowed;
 }
 
 void plan_refuse(struct plan *p, enum step_code code, const struct object *resource, uint16_t port)
@@ -105,7 +154,7 @@ void decide_first_word(struct plan *plan, const struct fw_answer *answer)
 bool plan_has_step(const struct plan *p, enum step_code code)
 {
 	for (unsigned i = 0; i < p->n_steps; i++)
-		if (p->steps[i].code == code)
+		if (p->steps.code[i] == code)
 			return true;
 	return false;
 }

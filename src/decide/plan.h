@@ -6,6 +6,8 @@
  *   decide_outbound(view, &facts, &plan);     // to the address that the app dialled
  *   ...                                       // the data plane executes plan.action
  *   decide_first_word(&plan, &answer);        // the race is over: adds its step
+ *   decide_transport(view, &plan, workload, port, NULL);   // outbound, for the endpoint picked
+ *   ... or, inbound: decide_inbound_word(), and after a handshake decide_inbound_peer()
  *   plan_reason(&plan, &buf);                 // the one sentence that access log, metrics, explain
  *                                             // and dashboard print
  *
@@ -16,17 +18,19 @@
 #pragma once
 #include "base/buf.h"
 #include "base/json_out.h"
+#include "decide/authz.h"
+#include "decide/tls_plan.h"
 #include "detect/first_word.h"
 #include "model/view.h"
 
-enum plan_action {
+enum SMALL_ENUM plan_action {
 	PLAN_RELAY,  /* dial at once, pass bytes on */
 	PLAN_DETECT, /* listen (plan.fw says to whom), then relay */
 	PLAN_REFUSE, /* reset the client; the last step says why */
 	N_PLAN_ACTIONS,
 };
 
-enum plan_destination {
+enum SMALL_ENUM plan_destination {
 	DEST_NONE,
 	DEST_SERVICE,     /* one of plan.port's endpoints, balanced */
 	DEST_ENDPOINT,    /* exactly plan.to, an endpoint of the headless Service plan.port */
@@ -60,21 +64,63 @@ enum plan_destination {
 	X(SOURCE_MESH, "source-mesh", "metadata.labels")   /* one is coming */                     \
 	X(SOURCE_SPOKE_TLS, "source-spoke-tls", "")        /* a wrong guess was made before */     \
 	X(SOURCE_UNKNOWN, "source-unknown", "")            /* weighed by the round trip */         \
-	X(FIRST_WORD, "first-word", "")                    /* what the race gave: plan.word */
+	X(FIRST_WORD, "first-word", "")                    /* what the race gave: plan.word */     \
+	/* inbound, where the own sidecar speaks mesh TLS */                                       \
+	X(MTLS_MODE, "mtls-mode", "spec.mtls.mode")                                                \
+	X(MTLS_PORT_MODE, "mtls-port-mode", "spec.portLevelMtls")                                  \
+	X(PEER_FIRST, "peer-first", "") /* STRICT: nothing is opened before the peer is known */   \
+	X(MESH_TLS, "mesh-tls", "")     /* the client speaks mesh TLS: it ends here */             \
+	X(APP_TLS, "app-tls", "")       /* the application's own TLS passes */                     \
+	X(NOT_MESH_TLS, "not-mesh-tls", "spec.mtls.mode") /* STRICT, and plaintext came */         \
+	X(TLS_ON_HTTP, "tls-on-http", "spec.ports[]")     /* foreign TLS to an HTTP port */        \
+	X(HANDSHAKE_TIMEOUT, "handshake-timeout", "handshakeTimeout")                              \
+	/* authorization: resource and port are the policy and its rule */                         \
+	X(AUTHZ_PLAIN_ALLOWED, "plaintext-allowed", "spec.rules") /* at accept */                  \
+	X(AUTHZ_PLAIN_DENIED, "plaintext-denied", "spec.rules")                                    \
+	X(AUTHZ_ALLOWED, "authorized", "spec.rules")                                               \
+	X(AUTHZ_DENIED, "not-authorized", "spec.rules")                                            \
+	/* outbound, towards the endpoint that was picked */                                       \
+	X(TLS_BY_RULE, "tls-by-rule", "spec.trafficPolicy.tls")                                    \
+	X(TLS_AUTO_OFF, "auto-mtls-off", "enableAutoMtls")                                         \
+	X(TLS_NO_SIDECAR, "endpoint-plain", "metadata.labels") /* nobody there to end it */        \
+	X(TLS_MODE_DISABLE, "endpoint-disables-mtls", "spec.mtls.mode")                            \
+	X(TLS_AUTO, "auto-mtls", "metadata.labels")
 
-enum step_code {
+enum SMALL_ENUM step_code {
 #define X(id, name, field) STEP_##id,
 	STEPS(X)
 #undef X
 		N_STEPS,
 };
 
-enum { PLAN_STEPS = 8 }; /* seven are the most that any path makes */
+enum { PLAN_STEPS = 11 }; /* ten are the most that any path makes */
 
 struct step {
 	const struct object *resource; /* what caused it, or NULL */
 	enum step_code code;
-	uint16_t port; /* the resource's port, or the one that is meant; 0: none */
+	uint16_t port; /* the resource's port or rule, or the one that is meant; 0: none */
+};
+
+/* Side by side, since every connection keeps them: plan_step_at() puts them together. */
+struct plan_steps {
+	const struct object *resource[PLAN_STEPS];
+	uint16_t port[PLAN_STEPS];
+	enum step_code code[PLAN_STEPS];
+};
+
+/* Who may come in, and how. */
+struct inbound_plan {
+	/* When the client has not authenticated by then, decide_inbound_word() with .too_late; 0: it
+	 * need not */
+	uint32_t peer_timeout_ms;
+	enum mtls_mode mode; /* of the port; PERMISSIVE where the own sidecar speaks no mesh TLS */
+	enum inbound_do carry; /* after decide_inbound_word() */
+	bool serves_http;      /* as the facts said */
+	/* The last authorization: */
+	enum authz_reason reason; /* AUTHZ_NO_POLICY: none was needed */
+	bool allowed;
+	bool audited;
+	bool shadow_denied; /* by a dry run */
 };
 
 struct plan {
@@ -93,7 +139,11 @@ struct plan {
 	struct fw_config fw;    /* for PLAN_DETECT; window_us is the cap until plan_set_rtt() */
 	struct live_port *live; /* where to learn; NULL: nowhere */
 	uint32_t connect_timeout_ms, idle_timeout_s;
-	struct step steps[PLAN_STEPS];
+	union {
+		struct tls_plan tls;       /* outbound, after decide_transport() */
+		struct inbound_plan guard; /* inbound */
+	};
+	struct plan_steps steps;
 	unsigned n_steps;
 	struct fw_answer word; /* after the race */
 	bool has_word;
@@ -106,6 +156,7 @@ struct outbound_facts {
 struct inbound_facts {
 	struct addr src, dst;
 	bool source_speaks_tls; /* a wrong guess about this source was made before */
+	bool serves_http;       /* HTTP is taken apart here: its requests are authorized, each */
 };
 
 void decide_outbound(const struct view *v, const struct outbound_facts *facts, struct plan *out);
@@ -115,7 +166,22 @@ void decide_inbound(const struct view *v, const struct inbound_facts *facts, str
  * does for a source about which a guess was wrong before. */
 void plan_set_rtt(struct plan *plan, uint32_t rtt_us);
 void decide_first_word(struct plan *plan, const struct fw_answer *answer); /* adds the step */
+/* Inbound, once something came (or a time is over): what to do with it. Adds the steps; a refusal
+ * makes the plan PLAN_REFUSE. Nothing changes for INBOUND_LISTEN. */
+enum inbound_do decide_inbound_word(const struct view *v, struct plan *plan,
+				    const struct inbound_word *word);
+/* Inbound, after the handshake of INBOUND_TLS_TCP or _HTTP: PEER is the verified certificate's URI,
+ * SNI what the client asked for. False: the plan is PLAN_REFUSE now. The application has not been
+ * dialled before that, where there is any policy. */
+bool decide_inbound_peer(const struct view *v, struct plan *plan, struct slice peer,
+			 struct slice sni) MUST_CHECK;
+/* Outbound, for each endpoint tried: how to speak to W (NULL: no Pod of the mesh) at PORT. SUBSET: of
+ * the route, or NULL. Fills plan->tls and puts its step in place of the one before. */
+void decide_transport(const struct view *v, struct plan *plan, const struct workload *w,
+		      uint16_t port, const struct subset *subset);
 
+/* I is below n_steps. */
+struct step plan_step_at(const struct plan *p, unsigned i);
 bool plan_has_step(const struct plan *p, enum step_code code);
 const char *plan_action_name(enum plan_action a);           /* "relay" */
 const char *plan_destination_name(enum plan_destination d); /* "service" */

@@ -129,6 +129,12 @@ static const char *const fixed[N_STEPS] = {
 	[STEP_REGISTRY_ONLY] = "outboundTrafficPolicy REGISTRY_ONLY refuses what no Service covers",
 	[STEP_LEARNED_SERVER_FIRST] = "the server always spoke first here",
 	[STEP_LEARNED_CLIENT_FIRST] = "the client always spoke first here",
+	[STEP_PEER_FIRST] = "nothing is opened before the client has authenticated",
+	[STEP_MESH_TLS] = "the client speaks mesh TLS, which ends here",
+	[STEP_APP_TLS] = "the client's TLS is the application's own and passes untouched",
+	[STEP_NOT_MESH_TLS] = "what came is not TLS, and STRICT takes nothing else",
+	[STEP_TLS_ON_HTTP] = "what came is TLS, but not the mesh's, and the port is declared HTTP",
+	[STEP_HANDSHAKE_TIMEOUT] = "the client did not authenticate in time",
 };
 
 /* and those about the source. */
@@ -178,6 +184,69 @@ static void where(const struct plan *p, const struct step *s, struct buf *out)
 		(void)buf_puts(out, " has no ready endpoint");
 		break;
 	default:
+		break;
+	}
+}
+
+static void mtls_mode(const struct plan *p, const struct step *s, struct buf *out)
+{
+	if (s->resource) {
+		resource(s, out);
+		(void)buf_printf(out, " is %s", mtls_mode_name(p->guard.mode));
+		if (s->code == STEP_MTLS_PORT_MODE)
+			(void)buf_printf(out, " for port %u", s->port);
+	} else {
+		(void)buf_printf(
+			out, "no PeerAuthentication says how port %u may be reached, so it is %s",
+			s->port, mtls_mode_name(p->guard.mode));
+	}
+}
+
+static void authorization(const struct plan *p, const struct step *s, struct buf *out)
+{
+	struct authz_verdict verdict = {
+		.allowed = p->guard.allowed,
+		.reason = p->guard.reason,
+		.policy = s->resource,
+		.rule = s->port,
+	};
+	if (s->code == STEP_AUTHZ_PLAIN_ALLOWED)
+		(void)buf_puts(out, "in plaintext, ");
+	else if (s->code == STEP_AUTHZ_PLAIN_DENIED)
+		(void)buf_puts(out, "in plaintext nothing is opened: ");
+	(void)authz_verdict_text(&verdict, out);
+}
+
+static void endpoint(const struct step *s, struct buf *out)
+{
+	if (s->resource)
+		resource(s, out);
+	else
+		(void)buf_puts(out, "the endpoint");
+}
+
+/* How an endpoint is spoken to. */
+static void transport(const struct plan *p, const struct step *s, struct buf *out)
+{
+	switch (s->code) {
+	case STEP_TLS_BY_RULE:
+		resource(s, out);
+		(void)buf_printf(out, " wants %s", transport_name(p->tls.transport));
+		break;
+	case STEP_TLS_AUTO_OFF:
+		(void)buf_puts(out, "enableAutoMtls is off, so traffic is plaintext");
+		break;
+	case STEP_TLS_NO_SIDECAR:
+		endpoint(s, out);
+		(void)buf_puts(out, " speaks no mesh TLS, so traffic to it is plaintext");
+		break;
+	case STEP_TLS_MODE_DISABLE:
+		resource(s, out);
+		(void)buf_printf(out, " disables mTLS for port %u there", s->port);
+		break;
+	default:
+		endpoint(s, out);
+		(void)buf_puts(out, " speaks mesh TLS, so traffic to it does");
 		break;
 	}
 }
@@ -235,7 +304,30 @@ bool step_text(const struct plan *p, const struct step *s, struct buf *out)
 	case STEP_REGISTRY_ONLY:
 	case STEP_LEARNED_SERVER_FIRST:
 	case STEP_LEARNED_CLIENT_FIRST:
+	case STEP_PEER_FIRST:
+	case STEP_MESH_TLS:
+	case STEP_APP_TLS:
+	case STEP_NOT_MESH_TLS:
+	case STEP_TLS_ON_HTTP:
+	case STEP_HANDSHAKE_TIMEOUT:
 		(void)buf_puts(out, fixed[s->code]);
+		break;
+	case STEP_MTLS_MODE:
+	case STEP_MTLS_PORT_MODE:
+		mtls_mode(p, s, out);
+		break;
+	case STEP_AUTHZ_PLAIN_ALLOWED:
+	case STEP_AUTHZ_PLAIN_DENIED:
+	case STEP_AUTHZ_ALLOWED:
+	case STEP_AUTHZ_DENIED:
+		authorization(p, s, out);
+		break;
+	case STEP_TLS_BY_RULE:
+	case STEP_TLS_AUTO_OFF:
+	case STEP_TLS_NO_SIDECAR:
+	case STEP_TLS_MODE_DISABLE:
+	case STEP_TLS_AUTO:
+		transport(p, s, out);
 		break;
 	case STEP_SOURCE_PLAIN:
 	case STEP_SOURCE_MESH:
@@ -254,7 +346,8 @@ bool plan_reason(const struct plan *p, struct buf *out)
 	for (unsigned i = 0; i < p->n_steps; i++) {
 		if (i)
 			(void)buf_puts(out, "; ");
-		(void)step_text(p, &p->steps[i], out);
+		struct step s = plan_step_at(p, i);
+		(void)step_text(p, &s, out);
 	}
 	return !out->full;
 }

@@ -22,6 +22,7 @@
  * ClientHello that does not come (window_us), and Istio's detection timeout where it was asked for.
  */
 #pragma once
+#include "base/err.h"
 #include "base/slice.h"
 #include "detect/classify.h"
 #include "detect/greet.h"
@@ -39,21 +40,21 @@ enum fw_event {
 	FW_N_EVENTS
 };
 
-enum fw_side { FW_OUTBOUND, FW_INBOUND };
+enum SMALL_ENUM fw_side { FW_OUTBOUND, FW_INBOUND };
 
-enum fw_mode {
+enum SMALL_ENUM fw_mode {
 	FW_BOTH_ENDS,    /* hark's own way */
 	FW_CLIENT_FIRST, /* as Istio: no early connection, listens to the client alone */
 };
 
 /* Inbound with tls_possible: may the client be about to send a mesh ClientHello? */
-enum fw_source {
+enum SMALL_ENUM fw_source {
 	FW_SOURCE_PLAIN,   /* known to have no sidecar: no */
 	FW_SOURCE_MESH,    /* known to have one: yes, it is coming */
 	FW_SOURCE_UNKNOWN, /* who knows: hold a greeting for window_us */
 };
 
-enum fw_learned { FW_LEARNED_NOTHING, FW_LEARNED_SERVER_FIRST, FW_LEARNED_CLIENT_FIRST };
+enum SMALL_ENUM fw_learned { FW_LEARNED_NOTHING, FW_LEARNED_SERVER_FIRST, FW_LEARNED_CLIENT_FIRST };
 
 struct fw_config {
 	enum fw_side side;
@@ -89,13 +90,13 @@ struct fw_input {
 	uint64_t since_accept_us; /* never runs backwards */
 };
 
-enum fw_do {
+enum SMALL_ENUM fw_do {
 	FW_WAIT,          /* for the next event */
 	FW_OPEN_UPSTREAM, /* start the early connection where TCP routing leads, and wait */
 	FW_DECIDED,
 };
 
-enum fw_verdict {
+enum SMALL_ENUM fw_verdict {
 	FW_UNDECIDED,
 	FW_HTTP1,        /* parse requests */
 	FW_HTTP2,        /* the client's preface is there or on its way */
@@ -112,7 +113,7 @@ enum fw_verdict {
  * been, from a guess, or from a server that gave up. FW_TEACH_SERVER_FIRST is provisional: keep it
  * when the client's first bytes come after the greeting, drop it when the server closes before that
  * (a greeting followed at once by a close is a refusal). */
-enum fw_teach {
+enum SMALL_ENUM fw_teach {
 	FW_TEACH_NOTHING,
 	FW_TEACH_SERVER_FIRST,
 	FW_TEACH_HTTP,
@@ -120,7 +121,7 @@ enum fw_teach {
 	FW_TEACH_CLIENT_OPAQUE,
 };
 
-enum fw_first { FW_NOBODY, FW_CLIENT, FW_SERVER };
+enum SMALL_ENUM fw_first { FW_NOBODY, FW_CLIENT, FW_SERVER };
 
 /* One row makes the enum, the counter's label and the sentence for the operator.
  *      name                 label                      sentence */
@@ -159,7 +160,7 @@ enum fw_first { FW_NOBODY, FW_CLIENT, FW_SERVER };
 	X(UPSTREAM_RESET, "upstream-reset", "the upstream reset the connection without a word")    \
 	X(DETECTION_TIMEOUT, "detection-timeout", "the protocol detection timeout is over")
 
-enum fw_reason {
+enum SMALL_ENUM fw_reason {
 #define X(name, label, text) FW_REASON_##name,
 	FW_REASONS(X)
 #undef X

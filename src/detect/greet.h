@@ -10,6 +10,7 @@
  * waits for it. Pure, no allocation, any thread.
  */
 #pragma once
+#include "base/err.h"
 #include "base/slice.h"
 
 enum greet_kind {
@@ -54,7 +55,7 @@ enum greet_kind {
 	X(MUNIN, "munin")                                                                          \
 	X(QMP, "qmp")
 
-enum greet_protocol {
+enum SMALL_ENUM greet_protocol {
 #define X(name, text) GREET_IS_##name,
 	GREET_PROTOCOLS(X)
 #undef X

@@ -83,3 +83,14 @@ bool pairs_select(const struct pairs *selector, const struct pairs *labels)
 {
 	return selector->n == 0 || pairs_match(selector, labels);
 }
+
+const char *mtls_mode_name(enum mtls_mode mode)
+{
+	static const char *const names[] = {
+		[MTLS_PERMISSIVE] = "PERMISSIVE",
+		[MTLS_STRICT] = "STRICT",
+		[MTLS_DISABLE] = "DISABLE",
+		[MTLS_UNSET] = "UNSET",
+	};
+	return names[mode];
+}

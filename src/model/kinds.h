@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "base/slice.h"
 #include "net/addr.h"
 
@@ -244,7 +245,9 @@ struct deployment {
 };
 
 /* What a server's sidecar asks of connections to a port. */
-enum mtls_mode { MTLS_PERMISSIVE, MTLS_STRICT, MTLS_DISABLE, MTLS_UNSET };
+enum SMALL_ENUM mtls_mode { MTLS_PERMISSIVE, MTLS_STRICT, MTLS_DISABLE, MTLS_UNSET };
+
+const char *mtls_mode_name(enum mtls_mode mode); /* "STRICT" */
 
 struct mtls_port {
 	uint16_t port; /* of the workload, not of a Service */

@@ -38,6 +38,8 @@ bool end_reason_is_error(enum end_reason r)
 
 enum end_reason end_of_refusal(const struct plan *p)
 {
+	if (plan_has_step(p, STEP_AUTHZ_DENIED) || plan_has_step(p, STEP_AUTHZ_PLAIN_DENIED))
+		return END_NOT_AUTHORIZED;
 	return plan_has_step(p, STEP_NO_ENDPOINTS) ? END_NO_ENDPOINT : END_REFUSED_BY_PLAN;
 }
 

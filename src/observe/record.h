@@ -21,6 +21,8 @@
 	X(CLIENT_RESET, "client-reset", false, "DC", "the client reset the connection")            \
 	X(SERVER_RESET, "server-reset", false, "UC", "the server reset the connection")            \
 	X(REFUSED_BY_PLAN, "refused-by-plan", true, "NR", "the plan refuses the connection")       \
+	X(NOT_AUTHORIZED, "not-authorized", true, "-",                                             \
+	  "an AuthorizationPolicy denies the connection")                                          \
 	X(NO_ENDPOINT, "no-endpoint", true, "UH", "no endpoint of the Service is left to try")     \
 	X(CONNECT_REFUSED, "connect-refused", true, "UF", "the server refused the connection")     \
 	X(CONNECT_TIMEOUT, "connect-timeout", true, "UF", "the server did not answer in time")     \
@@ -44,7 +46,8 @@ const char *end_reason_name(enum end_reason r);
 const char *end_reason_text(enum end_reason r);
 const char *end_reason_flag(enum end_reason r);
 bool end_reason_is_error(enum end_reason r);
-/* How a connection ends that the plan refuses: END_REFUSED_BY_PLAN, or END_NO_ENDPOINT. */
+/* How a connection ends that the plan refuses: END_REFUSED_BY_PLAN, END_NOT_AUTHORIZED or
+ * END_NO_ENDPOINT. */
 enum end_reason end_of_refusal(const struct plan *p);
 
 struct series; /* the metric row of one label set; metrics.c */

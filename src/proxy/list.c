@@ -114,7 +114,8 @@ void list_connections(void *ctx, const struct rest_request *req, struct rest_rep
 	l->reply = reply;
 	l->waiting = p->setup.n_workers;
 	l->limit = (unsigned)limit;
-	buf_init(&l->out, (limit + 1) * LIST_BYTES);
+	/* Room for all that the parts may hold. */
+	buf_init(&l->out, (p->setup.n_workers + 1) * (limit + 1) * LIST_BYTES);
 	json_out_init(&l->json, &l->out);
 	json_open_object(&l->json, NULL);
 	json_open_array(&l->json, "connections");

@@ -20,10 +20,11 @@ static const char *port_name;
 static uint16_t
 	app_port; /* of all endpoints; nobody listens on 127.0.0.2 to .4 unless a test does */
 
-static int start_service(const char *name, const char *mesh)
+static int start_service(const char *name, struct testbed_setup with)
 {
 	port_name = name;
-	testbed_start(&tb, &(struct testbed_setup){.outbound = true, .mesh = mesh});
+	with.outbound = true;
+	testbed_start(&tb, &with);
 	app_port = tb.setup.fixed_to.port;
 	testbed_apply(
 		&tb, KIND_SERVICE,
@@ -38,19 +39,32 @@ static int start_service(const char *name, const char *mesh)
 static int declared(void **state)
 {
 	(void)state;
-	return start_service("tcp-db", NULL);
+	return start_service("tcp-db", (struct testbed_setup){0});
 }
 
 static int declared_round_robin(void **state)
 {
 	(void)state;
-	return start_service("tcp-db", "loadBalancer: round-robin\n");
+	return start_service("tcp-db",
+			     (struct testbed_setup){.mesh = "loadBalancer: round-robin\n"});
 }
 
 static int undeclared(void **state)
 {
 	(void)state;
-	return start_service("db", NULL);
+	return start_service("db", (struct testbed_setup){0});
+}
+
+static int declared_hasty(void **state)
+{
+	(void)state;
+	return start_service("tcp-db", (struct testbed_setup){.istio = "connectTimeout: 0.1s\n"});
+}
+
+static int undeclared_hasty(void **state)
+{
+	(void)state;
+	return start_service("db", (struct testbed_setup){.istio = "connectTimeout: 0.1s\n"});
 }
 
 static int stop(void **state)
@@ -105,6 +119,36 @@ static void another_endpoint_is_tried(void **state)
 		expect(p.server, "hello");
 		peers_close(&p);
 	}
+}
+
+/* A listener that answers nobody: its backlog is full, so the kernel drops every further SYN. */
+static void another_is_tried_when_one_does_not_answer(void **state)
+{
+	(void)state;
+	enum { FULL = 3 };
+	struct sockaddr_storage sa;
+	struct addr on = {.ip = ip_v4(0x7f000002), .port = app_port};
+	socklen_t len = addr_to_sockaddr(&on, &sa);
+	int deaf = listen_at("127.0.0.2"), in_backlog[FULL];
+	assert_int_equal(listen(deaf, 0), 0);
+	for (size_t i = 0; i < FULL; i++) {
+		in_backlog[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)connect(in_backlog[i], (struct sockaddr *)&sa, len); /* made, or hanging */
+	}
+	set_endpoints("127.0.0.2", "127.0.0.1");
+	for (int i = 0; i < 2; i++) { /* they take turns: one of the two meets the deaf one first */
+		struct peers p = testbed_peers(&tb);
+		say(p.client, "hello");
+		expect(p.server, "hello");
+		peers_close(&p);
+	}
+	set_endpoints("127.0.0.2", NULL);
+	int client = testbed_connect(&tb);
+	expect_reset(client); /* in time */
+	(void)close(client);
+	for (size_t i = 0; i < FULL; i++)
+		(void)close(in_backlog[i]);
+	(void)close(deaf);
 }
 
 static void nobody_answers(void **state)
@@ -247,6 +291,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(another_endpoint_is_tried, declared, stop),
+		cmocka_unit_test_setup_teardown(another_is_tried_when_one_does_not_answer,
+						declared_hasty, stop),
+		cmocka_unit_test_setup_teardown(another_is_tried_when_one_does_not_answer,
+						undeclared_hasty, stop),
 		cmocka_unit_test_setup_teardown(nobody_answers, declared, stop),
 		cmocka_unit_test_setup_teardown(nobody_is_there, declared, stop),
 		cmocka_unit_test_setup_teardown(round_robin_takes_turns, declared_round_robin,

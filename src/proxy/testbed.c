@@ -30,8 +30,12 @@ static void must_work(bool ok, const struct err *err)
 		fail_msg("%s", err->text);
 }
 
-static struct object *mesh_object(const char *yaml)
+static struct object *mesh_object(const struct testbed_setup *with)
 {
+	char mesh[512];
+	int len = snprintf(mesh, sizeof(mesh), "accessLogFile: \"\"\n%s",
+			   with->istio ? with->istio : "");
+	assert_in_range(len, 1, sizeof(mesh) - 1);
 	struct buf text;
 	struct json_out j;
 	struct err err = {0};
@@ -45,8 +49,8 @@ static struct object *mesh_object(const char *yaml)
 	json_cstr(&j, "namespace", "istio-system");
 	json_close(&j);
 	json_open_object(&j, "data");
-	json_cstr(&j, "mesh", "accessLogFile: \"\"\n");
-	json_cstr(&j, "hark", yaml ? yaml : "");
+	json_cstr(&j, "mesh", mesh);
+	json_cstr(&j, "hark", with->mesh ? with->mesh : "");
 	json_close(&j);
 	json_close(&j);
 	struct object *o = object_from_json(KIND_CONFIG_MAP, buf_slice(&text), true, &err);
@@ -96,9 +100,9 @@ void testbed_apply(struct testbed *tb, enum kind kind, const char *json, ...)
 	testbed_serve(tb);
 }
 
-static void make_builder(struct testbed *tb, const char *yaml)
+static void make_builder(struct testbed *tb, const struct testbed_setup *with)
 {
-	struct object *o = mesh_object(yaml);
+	struct object *o = mesh_object(with);
 	tb->live = live_new();
 	tb->builder = view_builder_new("default", "test");
 	view_builder_set(tb->builder, o);
@@ -130,7 +134,7 @@ void testbed_start(struct testbed *tb, const struct testbed_setup *with)
 		(void)close(tb->server_fd); /* its port refuses from now on */
 		tb->server_fd = -1;
 	}
-	make_builder(tb, with->mesh);
+	make_builder(tb, with);
 	unsigned n = with->workers ? with->workers : 1;
 	tb->metrics = metrics_new(n);
 	tb->tls_sources = mem_new(sizeof(*tb->tls_sources));

@@ -16,7 +16,8 @@
 #include "proxy/worker.h"
 
 struct testbed_setup {
-	const char *mesh; /* YAML of the MeshConfig's `hark` key; NULL: all defaults */
+	const char *mesh;  /* YAML of the MeshConfig's `hark` key; NULL: all defaults */
+	const char *istio; /* YAML of its `mesh` key, added to what tests need */
 	bool detect;
 	bool inbound;     /* detect: as inbound connections whose source may speak TLS */
 	bool outbound;    /* by the view instead of one fixed destination, as captured */

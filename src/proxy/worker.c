@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <malloc.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,22 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/sock.h"
+
+/* The tick: once a second while there is anything that needs it. */
+
+static void tick_every(struct worker *w, time_t seconds)
+{
+	struct itimerspec every = {.it_interval = {.tv_sec = seconds},
+				   .it_value = {.tv_sec = seconds}};
+	MUST(timerfd_settime(w->tick.fd, 0, &every, NULL) == 0);
+	w->ticking = seconds > 0;
+}
+
+static void tick(struct worker *w)
+{
+	if (!w->ticking)
+		tick_every(w, 1);
+}
 
 /* Work that is due at the end of a turn. */
 
@@ -47,7 +64,9 @@ static void on_log_flush(struct deferred *d)
 	w->log_due = false;
 	if (!w->log)
 		return;
-	(void)access_log_flush(w->log); /* what nobody takes now goes with the next line or tick */
+	w->log_waits = !access_log_flush(w->log);
+	if (w->log_waits)
+		tick(w); /* tries again */
 	uint64_t dropped = access_log_take_dropped(w->log);
 	if (dropped)
 		observe_count(w->metrics, COUNT_LOG_DROPPED, dropped);
@@ -77,14 +96,6 @@ void worker_retry_due(struct worker *w)
 }
 
 /* Once a second. */
-
-static void tick_every(struct worker *w, time_t seconds)
-{
-	struct itimerspec every = {.it_interval = {.tv_sec = seconds},
-				   .it_value = {.tv_sec = seconds}};
-	MUST(timerfd_settime(w->tick.fd, 0, &every, NULL) == 0);
-	w->ticking = seconds > 0;
-}
 
 static void tell_counters(struct worker *w)
 {
@@ -120,18 +131,12 @@ static void on_tick(struct io *io, uint32_t events)
 	worker_log_due(w);
 	if (!w->accepting && w->view)
 		resume_accept(w);
-	if (worker_n_conns(w) == 0) {
+	if (worker_n_conns(w) == 0 && !w->log_waits) {
 		pipes_trim(&w->tools.pipes, 0);
 		(void)malloc_trim(
 			0); /* what a crowd took goes back; whether there was any is all one */
 		tick_every(w, 0);
 	}
-}
-
-static void tick(struct worker *w)
-{
-	if (!w->ticking)
-		tick_every(w, 1);
 }
 
 unsigned worker_n_conns(const struct worker *w)
@@ -361,6 +366,11 @@ static void *run(void *arg)
 {
 	struct worker *w = arg;
 	struct err err = {0};
+	sigset_t pipe_signal;
+	(void)sigemptyset(&pipe_signal); /* cannot fail */
+	(void)sigaddset(&pipe_signal, SIGPIPE);
+	/* splice(2) has no MSG_NOSIGNAL. */
+	MUST(pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL) == 0);
 	own_descriptors(w);
 	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (!loop_run(w->loop, &err))

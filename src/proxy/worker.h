@@ -60,7 +60,8 @@ struct worker {
 	struct worker_metrics *metrics;
 	struct access_log *log;
 	char *log_path;
-	bool log_due; /* lines wait for the end of the turn */
+	bool log_due;   /* lines wait for the end of the turn */
+	bool log_waits; /* for its reader */
 	struct deferred log_flush;
 
 	struct listener listeners[WORKER_LISTENERS];

@@ -39,6 +39,7 @@ static void on_turn_end(struct deferred *d)
 	struct worker *w = CONTAINER_OF(d, struct worker, turn_end);
 	struct conn_list now = TAILQ_HEAD_INITIALIZER(now);
 	struct conn *c;
+	w->turn_due = false;
 	/* Those that use up their share again stand in the list of the next turn. */
 	TAILQ_CONCAT(&now, &w->turn, queue);
 	while ((c = TAILQ_FIRST(&now))) {
@@ -52,8 +53,9 @@ void worker_again(struct worker *w, struct conn *c)
 {
 	if (c->in_turn)
 		return;
-	if (TAILQ_EMPTY(&w->turn))
+	if (!w->turn_due) /* not "the list is empty": a connection on it may have been closed */
 		loop_defer(w->loop, &w->turn_end);
+	w->turn_due = true;
 	c->in_turn = true;
 	TAILQ_INSERT_TAIL(&w->turn, c, queue);
 }
@@ -133,8 +135,7 @@ static void on_tick(struct io *io, uint32_t events)
 		resume_accept(w);
 	if (worker_n_conns(w) == 0 && !w->log_waits) {
 		pipes_trim(&w->tools.pipes, 0);
-		(void)malloc_trim(
-			0); /* what a crowd took goes back; whether there was any is all one */
+		(void)malloc_trim(0); /* gives a crowd's memory back; fine if there is none */
 		tick_every(w, 0);
 	}
 }

@@ -73,6 +73,7 @@ struct worker {
 	struct conn_list conns[N_CONN_STATES];
 	struct conn_list turn; /* whose share of a turn was used up */
 	struct deferred turn_end;
+	bool turn_due;
 	atomic_uint n_conns; /* written here, read anywhere */
 	uint64_t next_id;
 	uint32_t random;

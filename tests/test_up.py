@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 import shop
-from conftest import HARK, hark, wait_for
+from conftest import HARK, Mesh, hark, wait_for
 
 HTTP = "import http.server,socket,sys\nclass S(http.server.ThreadingHTTPServer):\n address_family=socket.AF_INET6\n" \
        "class H(http.server.BaseHTTPRequestHandler):\n def do_GET(self):\n  body=(socket.gethostname()+' '+self.client_address[0]).encode()\n" \
@@ -338,20 +338,54 @@ def test_termination_is_asked_for_then_enforced(workshop):
     assert time.monotonic() - start >= 1.9  # its grace time
 
 
+def follow_logs(mesh, pod_name, **kwargs):
+    """`hark logs -f`, after what it prints first."""
+    following = subprocess.Popen([HARK, "logs", "-n", mesh.name, "-f", pod_name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+    assert following.stdout.readline() == "one\n"
+    return following
+
+
+def test_logs_are_followed_over_a_restart_until_the_pod_is_gone(workshop):
+    workshop.hark("apply", "--wait", "-f", workshop.file(shop.documents(
+        pod("teller", container(["sh", "-c", "echo one; until [ -e /tmp/on ]; do sleep 0.05; done; echo on"])))))
+    following = follow_logs(workshop, "plain/teller")
+    workshop.exec("plain/teller", "touch", "/tmp/on")
+    assert [following.stdout.readline() for _ in range(2)] == ["on\n", "one\n"]
+    workshop.hark("delete", "pod", "plain/teller")
+    assert following.communicate(timeout=20) == ("", "") and following.returncode == 0
+
+
+def test_logs_are_followed_until_nobody_reads(workshop):
+    workshop.hark("apply", "--wait", "-f", workshop.file(shop.documents(pod("quiet", container(["sh", "-c", "echo one; sleep infinity"])))))
+    following = follow_logs(workshop, "plain/quiet")
+    following.stdout.close()
+    assert following.wait(timeout=20) == 0
+
+
+def test_logs_are_followed_until_the_mesh_is_down(tmp_path):
+    mesh = Mesh(tmp_path, shop.documents(pod("quiet", container(["sh", "-c", "echo one; sleep infinity"]))))
+    try:
+        following = follow_logs(mesh, "plain/quiet")
+    finally:
+        mesh.down()
+    assert following.communicate(timeout=20) == ("", "") and following.returncode == 0
+
+
 # --- Deployments --------------------------------------------------------------------------------------------------------
 
 
 def test_deployment_rolls_without_a_gap(village):
-    """While the template changes, every request is answered."""
+    """While the template changes, every request is answered: by servers that go on after SIGTERM until nobody comes any more."""
     doc = lambda word: deployment("roll", 2, container(  # noqa: E731
-        ["python3", "-c", HTTP, "8080"], env=[{"name": "WORD", "value": word}],
+        ["sh", "-c", "trap '' TERM; exec python3 -c \"$0\" 8080", HTTP], env=[{"name": "WORD", "value": word}],
         readinessProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1}))
     village.hark("apply", "--wait", "-f", village.file(shop.documents(doc("a"), service("roll", "roll", [{"port": 80, "targetPort": 8080}]))))
     before = set(village.pods("plain", "roll"))
     assert len(before) == 2 and all(re.fullmatch(r"plain/roll-[a-z0-9]{5}", p) for p in before)
-    loop = "for i in $(seq 200); do curl -4 -sS --max-time 5 -o /dev/null http://roll/ || exit 1; done; echo all"
+    loop = "until [ -e /tmp/rolled ]; do curl -4 -sS --max-time 5 -o /dev/null http://roll/ || exit 1; done; echo all"
     asking = subprocess.Popen([HARK, "exec", "-n", village.name, CLIENT, "--", "sh", "-c", loop], stdout=subprocess.PIPE, text=True)
     village.hark("apply", "--wait", "-f", village.file(shop.documents(doc("b"))))
+    village.exec(CLIENT, "touch", "/tmp/rolled")
     assert asking.communicate(timeout=60)[0].strip() == "all"
     after = set(village.pods("plain", "roll"))
     assert len(after) == 2 and not after & before

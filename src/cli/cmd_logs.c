@@ -1,4 +1,3 @@
-#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -12,17 +11,12 @@ static const char *container;
 static bool follow;
 static unsigned tail = UINT32_MAX;
 
-/* A container that was not started yet has no log: it has written nothing so far. */
 static bool print_log(const char *path, struct err *err)
 {
-	static const struct timespec moment = {.tv_nsec = 50000000};
-	while (access(path, F_OK) < 0) {
-		if (!follow)
-			return true;
-		(void)nanosleep(&moment, NULL); /* a signal ends the program, or the wait */
-	}
-	return logfile_follow(path, tail == UINT32_MAX ? SIZE_MAX : tail, follow, STDOUT_FILENO,
-			      err);
+	if (!follow && access(path, F_OK) < 0)
+		return true; /* a container that was not started yet has written nothing so far */
+	return logfile_follow(path, tail == UINT32_MAX ? SIZE_MAX : tail,
+			      follow ? client.node.pidfd : -1, STDOUT_FILENO, err);
 }
 
 static int run_logs(char **operands, unsigned n)
@@ -55,7 +49,8 @@ static int run_logs(char **operands, unsigned n)
 static const struct arg_row rows[] = {
 	{'c', "container", "NAME", "which container (the Pod's first); istio-proxy is the sidecar",
 	 ARG_TEXT, &container},
-	{'f', "follow", NULL, "go on with what comes", ARG_FLAG, &follow},
+	{'f', "follow", NULL, "go on with what comes, until the Pod or the mesh is gone", ARG_FLAG,
+	 &follow},
 	{0, "tail", "N", "only the last N lines", ARG_NUMBER, &tail},
 	MESH_NAME_ROW(client),
 	MESH_NAMESPACE_ROW(client),

@@ -2,11 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -162,27 +162,48 @@ static bool is_other(const char *path, int fd)
 	return stat(path, &now) == 0 && fstat(fd, &then) == 0 && now.st_ino != then.st_ino;
 }
 
-bool logfile_follow(const char *path, size_t n_lines, bool follow, int out_fd, struct err *err)
+/* A while, or until nobody reads OUT_FD any more or the writers of UNTIL_FD ended; whether they did. */
+static bool rest_is_over(int out_fd, int until_fd)
 {
-	const struct timespec nap = {.tv_nsec = 50L * 1000 * 1000};
+	enum { NAP_MS = 50 };
+	struct pollfd ends[] = {{.fd = out_fd}, {.fd = until_fd, .events = POLLIN}};
+	return poll(ends, N_ELEMS(ends), NAP_MS) > 0 && (ends[0].revents || ends[1].revents);
+}
+
+/* FD is what PATH was; now it may be another file, or for good none. */
+static bool reopen(const char *path, struct part *p, int out_fd, struct err *err)
+{
+	bool ok = true;
+	if (p->fd >= 0) {
+		ok = copy_out(p, out_fd, err); /* written between the two */
+		(void)close(p->fd);            /* only read */
+	}
+	*p = (struct part){open(path, O_RDONLY | O_CLOEXEC), 0};
+	return ok;
+}
+
+bool logfile_follow(const char *path, size_t n_lines, int until_fd, int out_fd, struct err *err)
+{
+	enum { GONE_LOOKS = 3 }; /* rotating takes less */
 	struct part parts[2];
+	unsigned missing = 0;
+	bool follow = until_fd >= 0, over = !follow;
 	open_tail(path, n_lines, parts);
 	if (parts[1].fd < 0 && !follow)
 		return err_sys(err, "%s", path);
+	bool seen = parts[1].fd >= 0;
 	bool ok = parts[0].fd < 0 || copy_out(&parts[0], out_fd, err);
 	for (;;) {
 		if (ok && parts[1].fd >= 0)
 			ok = copy_out(&parts[1], out_fd, err);
-		if (!ok || !follow)
+		if (!ok || over)
 			break;
-		(void)nanosleep(&nap, NULL); /* sooner is fine */
-		if (parts[1].fd >= 0 && !is_other(path, parts[1].fd))
-			continue;
-		if (parts[1].fd >= 0) {
-			ok = copy_out(&parts[1], out_fd, err); /* written between the two */
-			(void)close(parts[1].fd);              /* only read */
-		}
-		parts[1] = (struct part){open(path, O_RDONLY | O_CLOEXEC), 0};
+		over = rest_is_over(out_fd, until_fd);
+		if (parts[1].fd < 0 || is_other(path, parts[1].fd))
+			ok = reopen(path, &parts[1], out_fd, err);
+		seen = seen || parts[1].fd >= 0;
+		missing = access(path, F_OK) < 0 ? missing + 1 : 0;
+		over = over || (seen && missing == GONE_LOOKS);
 	}
 	for (size_t i = 0; i < 2; i++)
 		if (parts[i].fd >= 0)

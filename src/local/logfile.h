@@ -4,7 +4,7 @@
  *   struct logfile *log = logfile_open("/run/hark/default/logs/shop.db.mariadb.log", &err);
  *   logfile_write(log, bytes);                       // the container's output, as it came
  *   logfile_tail(path, 20, &out);                    // its last 20 lines
- *   logfile_follow(path, SIZE_MAX, true, 1, &err);   // `hark logs -f`, until killed
+ *   logfile_follow(path, SIZE_MAX, node.pidfd, 1, &err);   // `hark logs -f`
  *
  * A write that fails (full disk) is dropped and counted: a log must not stop what it tells about.
  */
@@ -24,7 +24,10 @@ void logfile_write(struct logfile *log, struct slice bytes);
 /* Appends the last N_LINES lines of both parts to OUT, as many as fit; nothing when there is none.
  */
 void logfile_tail(const char *path, size_t n_lines, struct buf *out);
-/* Blocking, for the CLI: prints the last N_LINES lines to OUT_FD and, with FOLLOW, what comes
- * after. */
-bool logfile_follow(const char *path, size_t n_lines, bool follow, int out_fd,
+/*
+ * Blocking, for the CLI: prints the last N_LINES lines to OUT_FD and, unless UNTIL_FD is -1, what comes
+ * after: until UNTIL_FD is readable, the log is removed, or nobody reads OUT_FD any more. A log that is
+ * not there yet is waited for.
+ */
+bool logfile_follow(const char *path, size_t n_lines, int until_fd, int out_fd,
 		    struct err *err) MUST_CHECK;

@@ -226,3 +226,12 @@ def test_metrics_and_health_are_open_to_others(both):
     for port, path in ((15020, "/metrics"), (15090, "/stats/prometheus"), (15021, "/healthz/ready")):
         got = both.mesh.call("out/client", clients.hear, ip, port, 0, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert got["bytes"].startswith("HTTP/1.1 200 "), (port, got)
+
+
+def test_only_the_pod_itself_ends_its_sidecar(both):
+    ip = both.mesh.get("pod", "in/client")["status"]["podIP"]
+    for client in ("in/odd", "out/client"):
+        for port in (15020, 15090):
+            got = both.mesh.call(client, clients.hear, ip, port, 0, "POST /quitquitquit HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            assert got["bytes"].startswith("HTTP/1.1 403 "), (client, port, got)
+    assert both.mesh.admin("in/client", "/ready")["status"] == 200

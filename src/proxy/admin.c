@@ -74,9 +74,13 @@ static void get_learned(void *ctx, const struct rest_request *req, struct rest_r
 	answer(reply, json_type, &out, whole);
 }
 
+/* The metrics' port is open to all: only the Pod's own containers end its sidecar. */
 static void quit(void *ctx, const struct rest_request *req, struct rest_reply *reply)
 {
-	(void)req; /* takes no parameters */
+	if (!req->from_loopback) {
+		rest_reply_text(reply, 403, "only for this Pod, by way of localhost");
+		return;
+	}
 	rest_reply_text(reply, 200, "draining");
 	proxy_drain(ctx);
 }

@@ -244,7 +244,7 @@ static void begin_request(struct rest_conn *c)
 	r->arena = NULL;
 	buf_fini(&r->body);
 	buf_init(&r->body, c->server->limits.body_bytes);
-	r->req = (struct rest_request){0};
+	r->req = (struct rest_request){.from_loopback = c->from_loopback};
 	buf_fini(&c->reply.headers);
 	c->reply = (struct rest_reply){0};
 	buf_init(&c->reply.headers, 64 << 10);
@@ -398,7 +398,9 @@ static void on_ready(struct io *io, uint32_t events)
 void rest_conn_start(struct rest_server *s, int fd)
 {
 	struct err err;
+	struct addr peer;
 	struct rest_conn *c = mem_new(sizeof(*c));
+	c->from_loopback = net_peer_addr(fd, &peer) && ip_is_loopback(&peer.ip);
 	c->server = s;
 	c->loop = s->loop;
 	c->io = (struct io){fd, on_ready};

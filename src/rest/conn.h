@@ -62,7 +62,8 @@ struct rest_conn {
 	bool half_closed; /* the peer has shut its side; bytes may still be unread */
 	bool eof;         /* and none are */
 	bool last;        /* close after this answer */
-	bool too_slow;    /* fell behind: to be cut off at the end of the turn */
+	bool from_loopback;
+	bool too_slow; /* fell behind: to be cut off at the end of the turn */
 	struct buf in, out;
 	struct http1_body body;
 	struct request request;

@@ -46,7 +46,8 @@ struct rest_request {
 	struct slice target; /* as sent */
 	struct slice query;  /* as sent, without the '?' */
 	struct slice body;
-	struct slice rest; /* what `...` of the route stands for, decoded, without a leading '/' */
+	struct slice rest;  /* what `...` of the route stands for, decoded, without a leading '/' */
+	bool from_loopback; /* over TCP, and the peer's address is a loopback one */
 };
 
 struct rest_server;

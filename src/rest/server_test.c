@@ -10,12 +10,13 @@ struct app {
 	struct rest_reply *kept, *stream;
 	unsigned n_gone, n_drained;
 	bool dead;
+	bool from_loopback; /* the last greeting was asked for */
 };
 
 static void on_hello(void *ctx, const struct rest_request *req, struct rest_reply *reply)
 {
-	(void)ctx;
 	struct slice who = rest_query(req, "who");
+	((struct app *)ctx)->from_loopback = req->from_loopback;
 	rest_reply_text(reply, 200, "hello %.*s", SLICE_FMT(who));
 }
 
@@ -174,6 +175,23 @@ static void each_row(int (*listener)(char base[64]), bool shut)
 		RUN_UNTIL(app.loop, rest_server_stats(app.server).open == 0);
 		buf_fini(&answer);
 		app_stop(&app);
+	}
+}
+
+static void peer_is_told_apart(void **state)
+{
+	(void)state;
+	int (*const listeners[])(char base[64]) = {test_listen_tcp, test_listen_unix};
+	for (size_t i = 0; i < N_ELEMS(listeners); i++) {
+		struct app app;
+		struct buf answer;
+		buf_init(&answer, 1 << 10);
+		app_start(&app, listeners[i], NULL);
+		app.from_loopback = i != 0;
+		converse(&app, SLICE(REQ("GET", "/hello") CLOSE), false, &answer);
+		assert_int_equal(app.from_loopback, i == 0);
+		app_stop(&app);
+		buf_fini(&answer);
 	}
 }
 
@@ -427,6 +445,7 @@ int main(void)
 	log_set_level(LOG_ERROR);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rows_over_tcp_and_unix),
+		cmocka_unit_test(peer_is_told_apart),
 		cmocka_unit_test(byte_by_byte),
 		cmocka_unit_test(expect_continue),
 		cmocka_unit_test(kept_reply),

@@ -277,3 +277,38 @@ void end(int fd)
 {
 	assert_int_equal(shutdown(fd, SHUT_WR), 0);
 }
+
+static unsigned char byte_at(const struct stream *s, uint64_t at)
+{
+	return (unsigned char)(((at + s->seed) * 2654435761u) >> 24 ^ at >> 13);
+}
+
+bool stream_send(struct stream *s, int fd, unsigned char *piece, size_t len)
+{
+	if (s->end - s->at < len)
+		len = (size_t)(s->end - s->at);
+	if (len == 0)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		piece[i] = byte_at(s, s->at + i);
+	ssize_t n = send(fd, piece, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n <= 0)
+		return false;
+	s->at += (size_t)n;
+	if (s->at == s->end)
+		end(fd);
+	return true;
+}
+
+bool stream_receive(struct stream *s, int fd, unsigned char *piece, size_t len)
+{
+	ssize_t n = recv(fd, piece, len, MSG_DONTWAIT);
+	for (ssize_t i = 0; i < n; i++)
+		if (piece[i] != byte_at(s, s->at + (uint64_t)i))
+			fail_msg("byte %zu differs", (size_t)(s->at + (uint64_t)i));
+	if (n > 0)
+		s->at += (size_t)n;
+	if (n == 0 && s->at != s->end)
+		fail_msg("end after %zu of %zu bytes", (size_t)s->at, (size_t)s->end);
+	return n > 0;
+}

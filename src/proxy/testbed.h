@@ -61,3 +61,12 @@ void expect_silence(int fd); /* nothing stands in the socket now */
 bool readable_within(int fd, int ms);
 void reset(int fd); /* closes with RST */
 void end(int fd);   /* FIN, reading goes on */
+
+/* A stream whose byte at every place is known: one for what goes in, one for what comes out. */
+struct stream {
+	uint64_t at, end;
+	uint32_t seed;
+};
+/* One step without waiting, with PIECE of LEN bytes as scratch. True: something moved. */
+bool stream_send(struct stream *s, int fd, unsigned char *piece, size_t len); /* FIN at the end */
+bool stream_receive(struct stream *s, int fd, unsigned char *piece, size_t len);

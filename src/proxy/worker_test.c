@@ -175,62 +175,18 @@ static void refused_server_resets_client(void **state)
 	testbed_stop(&none);
 }
 
-/* A stream whose byte at every place is known. */
-struct stream {
-	uint64_t at, end;
-};
-
-static unsigned char byte_at(uint64_t at)
-{
-	return (unsigned char)((at * 2654435761u) >> 24 ^ at >> 13);
-}
-
 enum { PIECE = 256 * 1024 };
-
-/* One step without waiting; true: something moved. */
-static bool send_some(int fd, struct stream *s, unsigned char *piece)
-{
-	size_t len = s->end - s->at < PIECE ? (size_t)(s->end - s->at) : PIECE;
-	if (len == 0)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		piece[i] = byte_at(s->at + i);
-	ssize_t n = send(fd, piece, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0)
-		assert_int_equal(errno, EAGAIN);
-	if (n <= 0)
-		return false;
-	s->at += (size_t)n;
-	if (s->at == s->end)
-		end(fd);
-	return true;
-}
-
-static bool receive_some(int fd, struct stream *s, unsigned char *piece)
-{
-	ssize_t n = recv(fd, piece, PIECE, MSG_DONTWAIT);
-	if (n < 0)
-		assert_int_equal(errno, EAGAIN);
-	for (ssize_t i = 0; i < n; i++)
-		if (piece[i] != byte_at(s->at + (uint64_t)i))
-			fail_msg("byte %zu differs", (size_t)(s->at + (uint64_t)i));
-	if (n > 0)
-		s->at += (size_t)n;
-	if (n == 0)
-		assert_int_equal(s->at, s->end);
-	return n > 0;
-}
 
 static void exchange(const struct peers *p, uint64_t up_bytes, uint64_t down_bytes)
 {
-	struct stream up_in = {0, up_bytes}, up_out = up_in;
-	struct stream down_in = {0, down_bytes}, down_out = down_in;
+	struct stream up_in = {.end = up_bytes}, up_out = up_in;
+	struct stream down_in = {.end = down_bytes}, down_out = down_in;
 	unsigned char *piece = mem_new(PIECE);
 	while (up_out.at < up_out.end || down_out.at < down_out.end) {
-		bool moved = send_some(p->client, &up_in, piece);
-		moved = receive_some(p->server, &up_out, piece) || moved;
-		moved = send_some(p->server, &down_in, piece) || moved;
-		moved = receive_some(p->client, &down_out, piece) || moved;
+		bool moved = stream_send(&up_in, p->client, piece, PIECE);
+		moved = stream_receive(&up_out, p->server, piece, PIECE) || moved;
+		moved = stream_send(&down_in, p->server, piece, PIECE) || moved;
+		moved = stream_receive(&down_out, p->client, piece, PIECE) || moved;
 		struct pollfd wait[] = {
 			{p->client, POLLIN, 0},
 			{p->server, POLLIN, 0},
@@ -268,16 +224,16 @@ static void nobody_reads_then_all_arrives(void **state)
 {
 	(void)state;
 	struct peers p = testbed_peers(&tb);
-	struct stream in = {0, 64 << 20}, out = in;
+	struct stream in = {.end = 64 << 20}, out = in;
 	unsigned char *piece = mem_new(PIECE);
 	/* Until nothing moves for a while: buffers of the kernel and of the worker are full. */
 	struct pollfd writable = {p.client, POLLOUT, 0};
-	while (poll(&writable, 1, 200) == 1 && send_some(p.client, &in, piece))
+	while (poll(&writable, 1, 200) == 1 && stream_send(&in, p.client, piece, PIECE))
 		;
 	assert_true(in.at < in.end); /* back-pressure: not all of it was taken */
 	while (out.at < out.end) {
-		bool moved = receive_some(p.server, &out, piece);
-		moved = send_some(p.client, &in, piece) || moved;
+		bool moved = stream_receive(&out, p.server, piece, PIECE);
+		moved = stream_send(&in, p.client, piece, PIECE) || moved;
 		struct pollfd readable = {p.server, POLLIN, 0};
 		if (!moved)
 			assert_true(poll(&readable, 1, 10000) == 1);
@@ -291,10 +247,10 @@ static void blocked_flow_dies_with_its_receiver(void **state)
 {
 	(void)state;
 	struct peers p = testbed_peers(&tb);
-	struct stream in = {0, 64 << 20};
+	struct stream in = {.end = 64 << 20};
 	unsigned char *piece = mem_new(PIECE);
 	struct pollfd writable = {p.client, POLLOUT, 0};
-	while (poll(&writable, 1, 100) == 1 && send_some(p.client, &in, piece))
+	while (poll(&writable, 1, 100) == 1 && stream_send(&in, p.client, piece, PIECE))
 		;
 	(void)close(p.server); /* with bytes unread: a reset */
 	p.server = -1;

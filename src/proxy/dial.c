@@ -105,8 +105,10 @@ enum dial_result dial_next(struct conn *c)
 		endpoint_uses(c->endpoint, true);
 		if (connect_to(c, &to))
 			return DIAL_UNDER_WAY;
-		if (c->failure == END_NO_DESCRIPTORS)
+		if (c->failure == END_NO_DESCRIPTORS) {
+			rec->attempts--; /* nobody was asked */
 			break; /* not the endpoint's fault, and the next one would fare no better */
+		}
 		if (c->endpoint)
 			balance_refused(c->endpoint, clock_ns());
 		dial_drop(c);

@@ -18,6 +18,7 @@ struct race {
 	bool place;                  /* holds a place in the budgets */
 	bool by_source;              /* counted there by the client's address too */
 	bool waiting;                /* in the worker's queue for one */
+	bool short_told;             /* counted as short of descriptors, once */
 };
 
 enum { RETRY_SCAN = 32 }; /* how far down the queue a freed place is offered */
@@ -64,6 +65,21 @@ void race_drop(struct conn *c)
 	MEM_FREE(c->race);
 }
 
+/* There was a place and no descriptor: it is offered again, once a second at the latest. Not at
+ * the end of this turn, which would ask for what is not there without a pause. */
+static void wait_for_descriptor(struct conn *c)
+{
+	struct race *r = c->race;
+	struct worker *w = c->worker;
+	if (!r->short_told)
+		observe_early(w->metrics, EARLY_NO_DESCRIPTORS);
+	r->short_told = true;
+	early_release(&w->early, budget_source(c), c->plan.live);
+	r->place = c->record.early = false;
+	TAILQ_INSERT_TAIL(&w->early_queue, c, queue);
+	r->waiting = true;
+}
+
 static void dialled(struct conn *c, enum dial_result result)
 {
 	switch (result) {
@@ -74,8 +90,7 @@ static void dialled(struct conn *c, enum dial_result result)
 		return;
 	case DIAL_FAILED:
 		if (c->failure == END_NO_DESCRIPTORS) {
-			observe_early(c->worker->metrics, EARLY_NO_DESCRIPTORS);
-			give_place_back(c); /* listen to the client alone */
+			wait_for_descriptor(c); /* and listens to the client alone meanwhile */
 			return;
 		}
 		feed(c, FW_UPSTREAM_REFUSED, (struct slice){0}, false);
@@ -83,7 +98,7 @@ static void dialled(struct conn *c, enum dial_result result)
 	}
 }
 
-/* False: no place; R waits for one. */
+/* False: no place, or no descriptor; C waits for one. */
 static bool open_early(struct conn *c)
 {
 	struct race *r = c->race;
@@ -104,7 +119,7 @@ static bool open_early(struct conn *c)
 	c->record.early = true;
 	dial_start(c);
 	dialled(c, dial_next(c));
-	return true;
+	return !racing(c) || !c->race->waiting;
 }
 
 void race_retry(struct worker *w)

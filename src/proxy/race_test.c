@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -192,6 +193,44 @@ static void endless_greeting(void **state)
 	peers_close(&p);
 }
 
+/* The crowd is accepted within the head start, and takes all descriptors: none is left to dial. */
+static void greeting_comes_when_descriptors_are_free_again(void **state)
+{
+	(void)state;
+	enum { FEW = 32, CROWD = 2 * FEW };
+	struct testbed own;
+	int crowd[CROWD], servers[CROWD];
+	testbed_start(&own, &(struct testbed_setup){.detect = true, .mesh = "headStart: 300ms\n"});
+	for (size_t i = 0; i < CROWD; i++)
+		assert_true((crowd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) >= 0);
+	struct rlimit files, few;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	few = files;
+	few.rlim_cur = FEW;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	struct sockaddr_storage sa;
+	socklen_t len = addr_to_sockaddr(&own.through, &sa);
+	for (size_t i = 0; i < CROWD; i++)
+		assert_int_equal(connect(crowd[i], (struct sockaddr *)&sa, len), 0);
+	expect_reset(crowd[CROWD - 1]); /* and so all that no descriptor was left for */
+	unsigned n = worker_n_conns(own.workers[0]);
+	assert_in_range(n, 2, FEW);
+	(void)close(crowd[0]); /* one leaves: there is a descriptor, so one is greeted */
+	assert_true(readable_within(own.server_fd, 10000));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	for (unsigned i = 1; i < n; i++) {
+		servers[i] = testbed_accept(&own);
+		say(servers[i], "220 at last\r\n");
+	}
+	for (unsigned i = 1; i < n; i++) {
+		expect(crowd[i], "220 at last\r\n");
+		(void)close(servers[i]);
+	}
+	for (size_t i = 1; i < CROWD; i++)
+		(void)close(crowd[i]);
+	testbed_stop(&own);
+}
+
 /* A place in the budget is waited for: nobody stalls because of it. */
 static void budget_makes_others_wait_their_turn(void **state)
 {
@@ -293,6 +332,7 @@ int main(void)
 		cmocka_unit_test(silent_client_that_leaves_takes_the_server_along),
 		cmocka_unit_test(silent_client_that_resets),
 		cmocka_unit_test(endless_greeting),
+		cmocka_unit_test(greeting_comes_when_descriptors_are_free_again),
 		cmocka_unit_test(budget_makes_others_wait_their_turn),
 		cmocka_unit_test(wrong_guess_is_remembered),
 		cmocka_unit_test(silence_ends_where_asked_for),

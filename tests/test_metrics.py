@@ -235,3 +235,12 @@ def test_only_the_pod_itself_ends_its_sidecar(both):
             got = both.mesh.call(client, clients.hear, ip, port, 0, "POST /quitquitquit HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             assert got["bytes"].startswith("HTTP/1.1 403 "), (client, port, got)
     assert both.mesh.admin("in/client", "/ready")["status"] == 200
+
+
+def test_a_sidecar_has_no_privilege_left(both):
+    threads = both.mesh.call("in/client", clients.privileges, "proxy", container="istio-proxy")
+    assert len(threads) >= 2  # the main thread and a worker
+    none = ["0" * 16]
+    for t in threads:
+        assert t["Uid"] == t["Gid"] == ["1337"] * 4 and t["Groups"] == [] and t["NoNewPrivs"] == ["1"]
+        assert all(t[caps] == none for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")), t

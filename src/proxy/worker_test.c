@@ -261,6 +261,41 @@ static void blocked_flow_dies_with_its_receiver(void **state)
 	peers_close(&p);
 }
 
+struct closing {
+	struct post post;
+	struct worker *worker;
+};
+
+/* The worker's thread: the only one that waits for its next share is closed in the same turn, and
+ * then another one waits. */
+static void close_one_that_waits(struct post *post)
+{
+	struct worker *w = CONTAINER_OF(post, struct closing, post)->worker;
+	struct conn *first = TAILQ_FIRST(&w->conns[CONN_RELAY]);
+	struct conn *second = TAILQ_NEXT(first, link);
+	worker_again(w, first);
+	conn_close(first, END_SERVER_RESET, CLOSE_RESET);
+	worker_again(w, second);
+}
+
+static void closed_while_it_waits_for_its_share(void **state)
+{
+	(void)state;
+	struct peers p[] = {testbed_peers(&tb), testbed_peers(&tb)};
+	for (size_t i = 0; i < N_ELEMS(p); i++) {
+		say(p[i].client, "ping");
+		expect(p[i].server, "ping");
+	}
+	struct closing c = {{.run = close_one_that_waits}, tb.workers[0]};
+	loop_post(tb.workers[0]->loop, &c.post);
+	expect_reset(p[0].client);
+	say(p[1].server, "pong");
+	expect(p[1].client, "pong");
+	peers_close(&p[0]);
+	peers_close(&p[1]);
+	testbed_wait_conns(&tb, 0);
+}
+
 static void many_connections_at_once(void **state)
 {
 	(void)state;
@@ -389,6 +424,7 @@ int main(void)
 		cmocka_unit_test(hundred_megabytes_both_ways),
 		cmocka_unit_test(nobody_reads_then_all_arrives),
 		cmocka_unit_test(blocked_flow_dies_with_its_receiver),
+		cmocka_unit_test(closed_while_it_waits_for_its_share),
 		cmocka_unit_test(many_connections_at_once),
 		cmocka_unit_test(clients_wait_for_the_first_view),
 		cmocka_unit_test(two_workers_share_one_port),

@@ -414,18 +414,45 @@ def test_get_shows_and_yaml_can_be_applied_again(village, tmp_path):
     assert village.hark("get", "no-such-kind", check=False).returncode == 2
 
 
-def test_watch_tells_changes(village):
-    watch = subprocess.Popen([HARK, "get", "cm", "-n", village.name, "-w"], stdout=subprocess.PIPE, text=True)
+def watch(mesh, *args):
+    return subprocess.Popen([HARK, "get", "cm", "-n", mesh.name, "-w", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("output", [[], ["-o", "yaml"], ["-o", "json"]], ids=["table", "yaml", "json"])
+def test_watch_tells_changes_until_nobody_reads(village, output):
+    """Each change as a person or a program reads it."""
+    watching = watch(village, *output)
+    name = f"w{uuid.uuid4().hex[:8]}"
+    village.apply(shop.documents(shop.config_map("plain", name, {"key": "value"})))
+    seen = next(line for line in watching.stdout if name in line)
+    if not output:
+        assert seen.split()[:4] == ["ADDED", "plain", name, "key"]
+        village.hark("delete", "cm", f"plain/{name}")
+        assert next(line for line in watching.stdout if name in line).split()[0] == "DELETED"
+    elif output[1] == "yaml":
+        assert seen == f"  name: {name}\n"
+    else:
+        assert json.loads(seen)["object"]["data"] == {"key": "value"}
+    watching.stdout.close()
+    assert watching.wait(timeout=20) == 0
+
+
+def test_watch_ends_with_the_mesh(tmp_path):
+    mesh = Mesh(tmp_path, shop.documents(shop.namespace("plain", False), shop.config_map("plain", "one", {"a": "b"})))
     try:
-        name = f"w{uuid.uuid4().hex[:8]}"
-        village.apply(shop.documents(shop.config_map("plain", name, {"a": "b"})))
-        for line in watch.stdout:
-            if name in line:
-                assert line.split()[0] == "ADDED"
-                break
+        watching = watch(mesh)
+        assert "one" in next(line for line in watching.stdout if line.startswith("ADDED"))
     finally:
-        watch.kill()
-        watch.communicate()
+        mesh.down()
+    assert mesh.name in watching.communicate(timeout=20)[1] and watching.returncode == 1
+
+
+@pytest.mark.parametrize("verb", ["ps", "down", "status"])
+def test_a_word_too_many_is_refused(village, verb):
+    """`hark down shop` is not `hark down -n shop`, and must not be `hark down`."""
+    got = village.hark(verb, "shop", check=False)
+    assert got.returncode == 2 and '"shop"' in got.stderr
+    assert village.exec(CLIENT, "true").returncode == 0
 
 
 def test_delete_of_what_is_not_there_deletes_nothing(village):

@@ -95,6 +95,23 @@ static int bad_option(const struct command *cmd, int got, char **argv)
 	return args_bad(cmd, "unknown option %s", argv[optind - 1]);
 }
 
+/* The operand after N others, by its name in the usage line: "POD [-c CONTAINER] -- COMMAND". */
+static int missing(const struct command *cmd, unsigned n)
+{
+	struct slice rest = slice_of(cmd->operands);
+	bool optional = false;
+	while (rest.len) {
+		struct slice word = slice_cut(&rest, ' ');
+		optional = optional || word.at[0] == '[';
+		bool is_name = !optional && word.at[0] != '-';
+		if (word.at[word.len - 1] == ']')
+			optional = false;
+		if (is_name && n-- == 0)
+			return args_bad(cmd, "%.*s is missing", SLICE_FMT(word));
+	}
+	return args_bad(cmd, "something is missing");
+}
+
 int args_read(const struct command *cmd, int argc, char **argv, unsigned *first)
 {
 	struct option longs[MAX_ROWS + 1] = {0};
@@ -125,12 +142,10 @@ int args_read(const struct command *cmd, int argc, char **argv, unsigned *first)
 	}
 	unsigned n = (unsigned)(argc - optind);
 	if (n < cmd->min_operands)
-		return args_bad(cmd, "something is missing");
-	if (cmd->max_operands && n > cmd->max_operands)
+		return missing(cmd, n);
+	if (n > cmd->max_operands)
 		return args_bad(cmd, "unexpected \"%s\"",
 				argv[(unsigned)optind + cmd->max_operands]);
-	if (!cmd->max_operands && !cmd->min_operands && !*cmd->operands && n)
-		return args_bad(cmd, "unexpected \"%s\"", argv[optind]);
 	*first = (unsigned)optind;
 	return 0;
 }

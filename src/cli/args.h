@@ -27,6 +27,7 @@ enum arg_kind {
 };
 
 enum { ARG_LIST_MAX = 64 };
+enum { OPERANDS_ANY = 1 << 30 };
 struct arg_list {
 	const char *at[ARG_LIST_MAX];
 	size_t n;
@@ -43,12 +44,12 @@ struct arg_row {
 
 struct command {
 	const char *name;
-	const char *operands; /* for the usage line */
+	const char *operands; /* for the usage line; those in capitals are asked for by name */
 	const char *summary;  /* one line in `hark help` */
 	const char *detail;   /* paragraphs for `hark help CMD`, or NULL */
 	const struct arg_row *rows;
 	size_t n_rows;
-	unsigned min_operands, max_operands; /* max 0: any number */
+	unsigned min_operands, max_operands; /* or OPERANDS_ANY */
 	int (*run)(char **operands, unsigned n);
 };
 

@@ -82,8 +82,26 @@ static void reads_command_lines(void **state)
 	}
 }
 
+/* "hark down shop", which means -n shop, must not take the default mesh down. */
+static void takes_no_operand_that_it_does_not_know(void **state)
+{
+	(void)state;
+	static const struct command none = {.name = "down", .operands = "[-n NAME]"};
+	static const struct command any = {
+		.name = "delete", .operands = "KIND NAME...", .max_operands = OPERANDS_ANY};
+	char name[] = "down", shop[] = "shop";
+	char *argv[] = {name, shop, NULL};
+	unsigned first = 0;
+	assert_int_equal(args_read(&none, 2, argv, &first), EXIT_USAGE);
+	assert_int_equal(args_read(&none, 1, argv, &first), 0);
+	assert_int_equal(args_read(&any, 2, argv, &first), 0);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(reads_command_lines)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_command_lines),
+		cmocka_unit_test(takes_no_operand_that_it_does_not_know),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,6 +92,7 @@ const struct command cmd_apply = {
 		  "ones are not disturbed. A Pod whose spec changes is stopped and made again.",
 	.rows = apply_rows,
 	.n_rows = N_ELEMS(apply_rows),
+	.max_operands = OPERANDS_ANY,
 	.run = run_apply,
 };
 
@@ -157,5 +158,6 @@ const struct command cmd_delete = {
 		  "of the resources is not there nothing is removed.",
 	.rows = delete_rows,
 	.n_rows = N_ELEMS(delete_rows),
+	.max_operands = OPERANDS_ANY,
 	.run = run_delete,
 };

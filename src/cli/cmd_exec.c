@@ -53,5 +53,6 @@ const struct command cmd_exec = {
 	.rows = rows,
 	.n_rows = N_ELEMS(rows),
 	.min_operands = 2,
+	.max_operands = OPERANDS_ANY,
 	.run = run_exec,
 };

@@ -21,7 +21,7 @@ static int run_ps(char **operands, unsigned n)
 		fprintf(stderr, "hark ps: %s\n", err.text);
 		return EXIT_FAILED;
 	}
-	show_table(KIND_POD, json_object_get(list, "items"), true);
+	show_table(KIND_POD, json_object_get(list, "items"), true, NULL);
 	json_decref(list);
 	return 0;
 }

@@ -97,7 +97,7 @@ static int run_status(char **operands, unsigned n)
 		if (sidecar_is_there(pod))
 			show(&c, pod);
 	}
-	columns_print(&c);
+	columns_print(&c, NULL);
 	json_decref(list);
 	mesh_client_close(&client);
 	return 0;

@@ -270,5 +270,6 @@ const struct command cmd_up = {
 		  "exits with 1.",
 	.rows = rows,
 	.n_rows = N_ELEMS(rows),
+	.max_operands = OPERANDS_ANY,
 	.run = run_up,
 };

@@ -28,22 +28,31 @@ void columns_row(struct columns *c, ...)
 	va_end(ap);
 }
 
-void columns_print(struct columns *c)
+void columns_print(struct columns *c, struct columns_memory *memory)
 {
-	size_t width[COLUMNS_MAX] = {0};
+	struct columns_memory own = {0};
+	struct columns_memory *m = memory ? memory : &own;
 	for (size_t i = 0; i < c->n_cells; i++) {
 		size_t len = strlen(c->cells[i]);
-		if (len > width[i % c->n])
-			width[i % c->n] = len;
+		if (len > m->width[i % c->n])
+			m->width[i % c->n] = len;
 	}
 	for (size_t i = 0; i < c->n_cells; i++) {
 		size_t column = i % c->n;
+		bool title = i < c->n;
+		if (title && m->titled) {
+			free(c->cells[i]);
+			continue;
+		}
+		if (column == 0 && m->event)
+			printf("%-8s  ", title ? "EVENT" : m->event);
 		if (column + 1 < c->n)
-			printf("%-*s  ", (int)width[column], c->cells[i]);
+			printf("%-*s  ", (int)m->width[column], c->cells[i]);
 		else
 			printf("%s\n", c->cells[i]);
 		free(c->cells[i]);
 	}
+	m->titled = true;
 	free(c->cells);
 }
 

@@ -20,7 +20,7 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
-		if (strcmp(argv[i], "--help") == 0) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
 			args_help(cmd, stdout);
 			return 0;
 		}

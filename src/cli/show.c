@@ -1,13 +1,14 @@
 #include "cli/show.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "cli/columns.h"
 #include "cli/mesh_client.h"
+#include "model/object.h"
 
-enum { CELL = 256 };
+enum { CELL = 256, YAML_MAX = 64 * 1024 * 1024 };
 
 static const char *ns_of(const json_t *o)
 {
@@ -63,7 +64,7 @@ static const char *pod_status(const json_t *pod)
 	return json_text(pod, "status", "phase", NULL);
 }
 
-static void show_pods(const json_t *items, bool wide)
+static void show_pods(const json_t *items, bool wide, struct columns_memory *memory)
 {
 	struct columns c;
 	const json_t *pod, *container;
@@ -92,7 +93,7 @@ static void show_pods(const json_t *items, bool wide)
 				 : json_text(pod, "status", "podIP", NULL),
 			    sidecar ? "yes" : "no", json_text(pod, "status", "message", NULL));
 	}
-	columns_print(&c);
+	columns_print(&c, memory);
 }
 
 /* "80,5432/TCP>5433" */
@@ -113,7 +114,7 @@ static const char *ports_of(const json_t *list, char out[CELL])
 	return out;
 }
 
-static void show_services(const json_t *items, bool wide)
+static void show_services(const json_t *items, bool wide, struct columns_memory *memory)
 {
 	struct columns c;
 	const json_t *svc;
@@ -130,10 +131,10 @@ static void show_services(const json_t *items, bool wide)
 			    ports_of(json_at(svc, "spec", "ports", NULL), ports), age_of(svc, age),
 			    json_text(svc, "spec", "externalName", NULL));
 	}
-	columns_print(&c);
+	columns_print(&c, memory);
 }
 
-static void show_slices(const json_t *items)
+static void show_slices(const json_t *items, struct columns_memory *memory)
 {
 	struct columns c;
 	const json_t *slice, *ep;
@@ -154,10 +155,10 @@ static void show_slices(const json_t *items)
 		columns_row(&c, ns_of(slice), name_of(slice), json_text(slice, "addressType", NULL),
 			    ports_of(json_at(slice, "ports", NULL), ports), ready, not_ready);
 	}
-	columns_print(&c);
+	columns_print(&c, memory);
 }
 
-static void show_deployments(const json_t *items)
+static void show_deployments(const json_t *items, struct columns_memory *memory)
 {
 	struct columns c;
 	const json_t *o;
@@ -175,10 +176,10 @@ static void show_deployments(const json_t *items)
 			 (long long)number(o, "status", "updatedReplicas"));
 		columns_row(&c, ns_of(o), name_of(o), ready, updated, age_of(o, age));
 	}
-	columns_print(&c);
+	columns_print(&c, memory);
 }
 
-static void show_config_maps(const json_t *items)
+static void show_config_maps(const json_t *items, struct columns_memory *memory)
 {
 	struct columns c;
 	const json_t *o;
@@ -196,10 +197,10 @@ static void show_config_maps(const json_t *items)
 		}
 		columns_row(&c, ns_of(o), name_of(o), keys, age_of(o, age));
 	}
-	columns_print(&c);
+	columns_print(&c, memory);
 }
 
-static void show_namespaces(const json_t *items)
+static void show_namespaces(const json_t *items, struct columns_memory *memory)
 {
 	struct columns c;
 	const json_t *o;
@@ -213,12 +214,12 @@ static void show_namespaces(const json_t *items)
 			    json_text(o, "metadata", "labels", "istio-injection", NULL),
 			    age_of(o, age));
 	}
-	columns_print(&c);
+	columns_print(&c, memory);
 }
 
 /* One column of each kind's own, as `kubectl get` shows it. */
 static void show_policies(const json_t *items, const char *title, const char *field,
-			  const char *member)
+			  const char *member, struct columns_memory *memory)
 {
 	struct columns c;
 	const json_t *o;
@@ -231,40 +232,58 @@ static void show_policies(const json_t *items, const char *title, const char *fi
 		columns_row(&c, ns_of(o), name_of(o), json_text(o, "spec", field, member, NULL),
 			    age_of(o, age));
 	}
-	columns_print(&c);
+	columns_print(&c, memory);
 }
 
-void show_table(enum kind kind, const json_t *items, bool wide)
+void show_table(enum kind kind, const json_t *items, bool wide, struct columns_memory *memory)
 {
 	switch (kind) {
 	case KIND_POD:
-		show_pods(items, wide);
+		show_pods(items, wide, memory);
 		return;
 	case KIND_SERVICE:
-		show_services(items, wide);
+		show_services(items, wide, memory);
 		return;
 	case KIND_ENDPOINT_SLICE:
-		show_slices(items);
+		show_slices(items, memory);
 		return;
 	case KIND_DEPLOYMENT:
-		show_deployments(items);
+		show_deployments(items, memory);
 		return;
 	case KIND_CONFIG_MAP:
-		show_config_maps(items);
+		show_config_maps(items, memory);
 		return;
 	case KIND_NAMESPACE:
-		show_namespaces(items);
+		show_namespaces(items, memory);
 		return;
 	case KIND_PEER_AUTHENTICATION:
-		show_policies(items, "MODE", "mtls", "mode");
+		show_policies(items, "MODE", "mtls", "mode", memory);
 		return;
 	case KIND_DESTINATION_RULE:
-		show_policies(items, "HOST", "host", NULL);
+		show_policies(items, "HOST", "host", NULL, memory);
 		return;
 	case KIND_AUTHORIZATION_POLICY:
-		show_policies(items, "ACTION", "action", NULL);
+		show_policies(items, "ACTION", "action", NULL, memory);
 		return;
 	case N_KINDS:
 		return;
 	}
+}
+
+bool show_yaml(enum kind kind, const json_t *o, struct err *err)
+{
+	char *text = json_dumps(o, JSON_COMPACT);
+	struct object *object = object_from_json(kind, slice_of(text), false, err);
+	struct buf yaml;
+
+	buf_init(&yaml, YAML_MAX);
+	bool ok = object != NULL;
+	if (ok && !object_yaml(object, &yaml))
+		ok = err_set(err, ERR_LIMIT, "the YAML is too long");
+	if (ok)
+		printf("---\n%.*s", SLICE_FMT(buf_slice(&yaml)));
+	buf_fini(&yaml);
+	object_put(object);
+	free(text);
+	return ok;
 }

@@ -2,6 +2,8 @@
  * What a mesh does that waits for the client's first bytes: the rows by which such connections
  * stall (D) or work (W), as measured on and read in Istio.
  */
+#include <stdlib.h>
+
 #include "base/mem.h"
 #include "decide/internal.h"
 
@@ -135,14 +137,15 @@ void elsewhere_of(const struct elsewhere_facts *f, struct elsewhere_answer *out)
 /* Istio's listener for an HTTP port takes every address on that port number. */
 static bool wildcard_http(const struct view *v, uint16_t number)
 {
-	for (size_t i = 0; i < view_n_services(v); i++) {
-		const struct view_service *s = view_service_at(v, i);
-		for (size_t k = 0; k < s->n_ports; k++)
-			if (s->ports[k].port->port == number &&
-			    protocol_class(s->ports[k].protocol) == CLASS_HTTP)
-				return true;
-	}
-	return false;
+	size_t n = 0;
+	const struct view_service **all = view_services(v, &n);
+	bool found = false;
+	for (size_t i = 0; i < n && !found; i++)
+		for (size_t k = 0; k < all[i]->n_ports; k++)
+			found = found || (all[i]->ports[k].port->port == number &&
+					  protocol_class(all[i]->ports[k].protocol) == CLASS_HTTP);
+	free(all);
+	return found;
 }
 
 /* Refusals of ours which another mesh makes only after it has heard the client, or not at all. */

@@ -88,7 +88,7 @@ void decide_outbound(const struct view *v, const struct outbound_facts *facts, s
 	port = view_port_by_headless(v, &facts->dst, &ep);
 	if (port) {
 		plan_step(out, STEP_HEADLESS, port->service->object, port->port->port);
-		out->peer_workload = ep ? ep->workload : NULL;
+		out->peer_workload = view_workload_by_ip(v, &facts->dst.ip);
 		to_service(out, v, port, DEST_ENDPOINT);
 		return;
 	}

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "dns/cluster_name.h"
 #include "model/view_inside.h"
 
@@ -17,27 +18,29 @@ void view_put(struct view *v)
 {
 	if (!v || atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	for (size_t i = 0; i < v->n_ports; i++) {
-		const struct view_port *p = &v->ports[i];
-		live_port_put(p->live);
-		for (size_t j = 0; j < p->n_known; j++)
-			live_endpoint_put(p->endpoints[j].live);
-	}
 	for (size_t i = 0; i < v->n_inbound; i++)
 		live_port_put(v->inbound[i].live);
-	for (size_t i = 0; i < v->n_held; i++)
-		object_put(v->held[i]);
+	shared_map_fini(&v->by_vip);
+	shared_map_fini(&v->by_ip);
+	shared_map_fini(&v->by_headless);
+	shared_map_fini(&v->services);
+	shared_map_fini(&v->workloads);
+	part_put(v->self ? &v->self->part : NULL);
+	part_put(&v->authz->part);
+	part_put(rules_part(v->rules));
+	part_put(peer_auths_part(v->peer_auths));
+	part_put(&v->mesh->part);
 	arena_free(v->arena); /* V lives in it */
 }
 
 const struct mesh_config *view_mesh(const struct view *v)
 {
-	return &v->mesh;
+	return &v->mesh->mesh;
 }
 
 const struct workload *view_self(const struct view *v)
 {
-	return v->self;
+	return v->self ? &v->self->workload : NULL;
 }
 
 uint64_t view_version(const struct view *v)
@@ -58,11 +61,11 @@ bool service_older(const struct view_service *a, const struct view_service *b)
 const struct view_service *view_service_by_vip(const struct view *v, const struct ip *ip)
 {
 	const struct view_service *found = NULL;
-	for (struct index_walk w = index_find(&v->by_vip, ip, sizeof(*ip));
-	     index_next(&v->by_vip, &w);) {
-		const struct view_service *s = &v->services[w.i];
+	enum ip_family f = ip_is_v4(ip) ? IP_V4 : IP_V6;
+	for (struct shared_walk w = shared_map_find(&v->by_vip, ip, sizeof(*ip));
+	     shared_map_next(&w);) {
+		const struct view_service *s = &((const struct service_part *)w.value)->service;
 		const struct service *spec = s->object->service;
-		enum ip_family f = ip_is_v4(ip) ? IP_V4 : IP_V6;
 		if (spec->has_ip[f] && ip_eq(&spec->cluster_ip[f], ip) &&
 		    (!found || service_older(s, found)))
 			found = s;
@@ -83,9 +86,9 @@ const struct view_port *view_port_by_headless(const struct view *v, const struct
 					      const struct view_endpoint **ep)
 {
 	const struct headless *found = NULL;
-	for (struct index_walk w = index_find(&v->by_headless, at, sizeof(*at));
-	     index_next(&v->by_headless, &w);) {
-		const struct headless *h = &v->headless[w.i];
+	for (struct shared_walk w = shared_map_find(&v->by_headless, at, sizeof(*at));
+	     shared_map_next(&w);) {
+		const struct headless *h = w.value;
 		if (addr_eq(&h->endpoint->at, at) &&
 		    (!found || service_older(h->port->service, found->port->service)))
 			found = h;
@@ -94,18 +97,19 @@ const struct view_port *view_port_by_headless(const struct view *v, const struct
 	return found ? found->port : NULL;
 }
 
-static const struct view_service *service_by_name(const struct view *v, struct slice ns,
+static const struct service_part *service_by_name(const struct view *v, struct slice ns,
 						  struct slice name)
 {
 	char key[512];
 	int len = snprintf(key, sizeof(key), "%.*s/%.*s", SLICE_FMT(ns), SLICE_FMT(name));
 	if (len < 0 || (size_t)len >= sizeof(key))
 		return NULL;
-	for (struct index_walk w = index_find(&v->by_name, key, (size_t)len);
-	     index_next(&v->by_name, &w);) {
-		const struct meta *meta = &v->services[w.i].object->meta;
+	for (struct shared_walk w = shared_map_find(&v->services, key, (size_t)len);
+	     shared_map_next(&w);) {
+		const struct service_part *part = w.value;
+		const struct meta *meta = &part->service.object->meta;
 		if (slice_is(ns, meta->ns) && slice_is(name, meta->name))
-			return &v->services[w.i];
+			return part;
 	}
 	return NULL;
 }
@@ -113,26 +117,41 @@ static const struct view_service *service_by_name(const struct view *v, struct s
 const struct view_service *view_service_by_name(const struct view *v, const char *ns,
 						const char *name)
 {
-	return service_by_name(v, slice_of(ns), slice_of(name));
+	const struct service_part *part = service_by_name(v, slice_of(ns), slice_of(name));
+	return part ? &part->service : NULL;
 }
 
-size_t view_n_services(const struct view *v)
+static void list(void *ctx, void *value)
 {
-	return v->n_services;
+	const struct view_service ***next = ctx;
+	*(*next)++ = &((const struct service_part *)value)->service;
 }
 
-const struct view_service *view_service_at(const struct view *v, size_t i)
+static int by_name(const void *a, const void *b)
 {
-	return &v->services[i];
+	const struct view_service *const *x = a, *const *y = b;
+	const struct meta *m = &(*x)->object->meta, *n = &(*y)->object->meta;
+	int cmp = strcmp(m->ns, n->ns);
+	return cmp ? cmp : strcmp(m->name, n->name);
+}
+
+const struct view_service **view_services(const struct view *v, size_t *n)
+{
+	const struct view_service **all = mem_array(v->services.n + 1, sizeof(*all));
+	const struct view_service **next = all;
+	shared_map_each(&v->services, list, &next);
+	*n = v->services.n;
+	qsort(all, *n, sizeof(*all), by_name);
+	return all;
 }
 
 const struct workload *view_workload_by_ip(const struct view *v, const struct ip *ip)
 {
 	const struct workload *found = NULL;
 	enum ip_family f = ip_is_v4(ip) ? IP_V4 : IP_V6;
-	for (struct index_walk w = index_find(&v->by_ip, ip, sizeof(*ip));
-	     index_next(&v->by_ip, &w);) {
-		const struct workload *x = &v->workloads[w.i];
+	for (struct shared_walk w = shared_map_find(&v->by_ip, ip, sizeof(*ip));
+	     shared_map_next(&w);) {
+		const struct workload *x = &((const struct workload_part *)w.value)->workload;
 		/* An address that was given anew belongs to the Pod that came last. */
 		if (x->pod->pod->has_ip[f] && ip_eq(&x->pod->pod->ip[f], ip) &&
 		    (!found || x->pod->meta.creation_ns > found->pod->meta.creation_ns))
@@ -165,13 +184,11 @@ static void add_ip(struct found *f, const struct ip *ip)
 }
 
 /* Endpoints of S that are ready; with HOST only the one of that host name. */
-static void add_endpoints(const struct view *v, const struct view_service *s, struct slice host,
-			  struct found *f)
+static void add_endpoints(const struct service_part *s, struct slice host, struct found *f)
 {
-	const struct object *const *slices = v->slices[s - v->services];
-	bool all = s->object->service->publish_not_ready_addresses;
-	for (; *slices; slices++) {
-		const struct endpoint_slice *slice = (*slices)->endpoint_slice;
+	bool all = s->service.object->service->publish_not_ready_addresses;
+	for (size_t k = 0; k < s->n_slices; k++) {
+		const struct endpoint_slice *slice = s->slices[k]->endpoint_slice;
 		for (size_t i = 0; i < slice->n_endpoints; i++) {
 			const struct endpoint *e = &slice->endpoints[i];
 			if ((e->ready || all) && (!host.len || slice_is(host, e->hostname)))
@@ -182,17 +199,17 @@ static void add_endpoints(const struct view *v, const struct view_service *s, st
 
 static void resolve(const struct view *v, struct slice name, unsigned hops, struct found *f);
 
-static void add_service(const struct view *v, const struct view_service *s, unsigned hops,
+static void add_service(const struct view *v, const struct service_part *s, unsigned hops,
 			struct found *f)
 {
-	const struct service *spec = s->object->service;
+	const struct service *spec = s->service.object->service;
 	if (spec->type == SERVICE_EXTERNAL_NAME) {
 		if (hops) /* names may point at each other */
 			resolve(v, slice_of(spec->external_name), hops - 1, f);
 		return;
 	}
 	if (spec->headless)
-		add_endpoints(v, s, SLICE(""), f);
+		add_endpoints(s, SLICE(""), f);
 	for (int family = 0; family < N_IP_FAMILIES; family++)
 		if (spec->has_ip[family])
 			add_ip(f, &spec->cluster_ip[family]);
@@ -205,13 +222,13 @@ static void resolve(const struct view *v, struct slice name, unsigned hops, stru
 	if (slice_ends(name, SLICE(".")))
 		name.len--;
 	cluster_name_read(name, SLICE("cluster.local"), &n);
-	const struct view_service *s = n.kind == CLUSTER_NAME_SERVICE || n.kind == CLUSTER_NAME_HOST
+	const struct service_part *s = n.kind == CLUSTER_NAME_SERVICE || n.kind == CLUSTER_NAME_HOST
 					       ? service_by_name(v, n.ns, n.service)
 					       : NULL;
 	if (s && n.kind == CLUSTER_NAME_SERVICE)
 		add_service(v, s, hops, f);
-	else if (s && s->object->service->headless)
-		add_endpoints(v, s, n.host, f);
+	else if (s && s->service.object->service->headless)
+		add_endpoints(s, n.host, f);
 }
 
 size_t view_resolve(const struct view *v, struct slice host, struct ip *out, size_t max)

@@ -9,8 +9,9 @@
  *   ... view_get(v) / view_put(v) from any thread; the last put frees it
  *
  * A connection keeps the view it started with. Everything found through a view lives as long as the
- * view. Building is linear in the number of objects, shares the objects themselves, and is done
- * once for a burst of events. A mesh configuration that does not decode leaves the last good one in
+ * view. Views share what they have in common: building one, and keeping an old one, costs what has
+ * changed, except that a change of the mesh configuration or of a DestinationRule touches every
+ * Service. A mesh configuration that does not decode leaves the last good one in
  * force (view_builder_problem() says so).
  */
 #pragma once
@@ -21,9 +22,8 @@
 
 enum { VIEW_IDENTITY_LEN = 1024 }; /* of any SPIFFE id, with the NUL: longer ones are cut */
 
-struct view_endpoint {
-	struct addr at;                  /* Pod IP and target port */
-	const struct workload *workload; /* NULL: not a Pod that the view knows */
+struct view_endpoint {  /* whose it is, view_workload_by_ip() tells */
+	struct addr at; /* Pod IP and target port */
 	struct live_endpoint *live;
 	bool ready;
 };
@@ -122,7 +122,7 @@ void view_put(struct view *v); /* NULL is fine */
 
 const struct mesh_config *view_mesh(const struct view *v);
 const struct workload *view_self(const struct view *v); /* NULL until the own Pod is known */
-uint64_t view_version(const struct view *v);            /* highest resourceVersion in it */
+uint64_t view_version(const struct view *v);            /* highest resourceVersion seen */
 size_t view_count(const struct view *v, enum kind kind);
 
 /* A Service's virtual IP and port. NULL: none such. */
@@ -134,9 +134,9 @@ const struct view_port *view_port_by_headless(const struct view *v, const struct
 					      const struct view_endpoint **ep);
 const struct view_service *view_service_by_name(const struct view *v, const char *ns,
 						const char *name);
-/* All Services in the order of namespace and name; I below view_n_services(). */
-size_t view_n_services(const struct view *v);
-const struct view_service *view_service_at(const struct view *v, size_t i);
+/* All Services, N of them, in the order of namespace and name; free() the array. For people: a
+ * connection has no time for this. */
+const struct view_service **view_services(const struct view *v, size_t *n);
 const struct workload *view_workload_by_ip(const struct view *v,
 					   const struct ip *ip); /* running Pods only */
 /* Never NULL. Ports that Services target or that the own Pod's containers declare have an entry; all

@@ -1,29 +1,70 @@
-/* From what the API told to a view of it. */
+/* From what the API told to a view of it: what has changed, and what has to be made anew for that. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/annotations.h"
+#include "base/name_set.h"
 #include "model/object_set.h"
+#include "model/slice_groups.h"
 #include "model/view_inside.h"
 
 struct view_builder {
 	struct object_set sets[N_KINDS];
+	struct slice_groups slices;
 	char *self_ns, *self_pod;
-	struct arena *mesh_arena; /* of the texts in `mesh` */
-	struct mesh_config mesh;
+	uint64_t version;
+	struct mesh_part *mesh;
 	struct object *mesh_from; /* the ConfigMap as of `mesh` or `problem`; NULL: none */
 	char problem[1100];
+
+	/* What the next view has to look at. */
+	struct name_set services, pods;
+	bool changed[N_KINDS];
+
+	/* The last view's, which the next one goes on from. NULL: there was none. */
+	struct peer_auths *peer_auths;
+	struct rules *rules;
+	struct authz_part *authz;
+	struct object *self; /* the own Pod as of those */
+	struct live *live;
+	struct shared_map by_name, by_pod, by_vip, by_ip, by_headless;
+	struct service_part **mine; /* of by_name */
+	size_t n_mine, size_mine;
 };
+
+static void service_get(void *value)
+{
+	(void)part_get(&((struct service_part *)value)->part); /* counted, not used */
+}
+
+static void service_put(void *value)
+{
+	part_put(&((struct service_part *)value)->part);
+}
+
+static void workload_get(void *value)
+{
+	(void)part_get(&((struct workload_part *)value)->part); /* as above */
+}
+
+static void workload_put(void *value)
+{
+	part_put(&((struct workload_part *)value)->part);
+}
+
+static const struct shared_ops service_ops = {service_get, service_put};
+static const struct shared_ops workload_ops = {workload_get, workload_put};
 
 struct view_builder *view_builder_new(const char *self_ns, const char *self_pod)
 {
 	struct view_builder *b = mem_new(sizeof(*b));
 	b->self_ns = mem_strdup(self_ns);
 	b->self_pod = mem_strdup(self_pod);
-	b->mesh_arena = arena_new();
-	mesh_config_default(&b->mesh);
+	b->mesh = part_new(sizeof(*b->mesh), 0, 0);
+	mesh_config_default(&b->mesh->mesh);
+	b->by_name.ops = &service_ops;
+	b->by_pod.ops = &workload_ops;
 	return b;
 }
 
@@ -31,18 +72,64 @@ void view_builder_free(struct view_builder *b)
 {
 	if (!b)
 		return;
+	shared_map_fini(&b->by_vip);
+	shared_map_fini(&b->by_ip);
+	shared_map_fini(&b->by_headless);
+	shared_map_fini(&b->by_name);
+	shared_map_fini(&b->by_pod);
+	part_put(b->authz ? &b->authz->part : NULL);
+	part_put(b->rules ? rules_part(b->rules) : NULL);
+	part_put(b->peer_auths ? peer_auths_part(b->peer_auths) : NULL);
+	part_put(&b->mesh->part);
+	object_put(b->self);
+	object_put(b->mesh_from);
+	slice_groups_fini(&b->slices);
 	for (size_t i = 0; i < N_KINDS; i++)
 		object_set_fini(&b->sets[i]);
-	object_put(b->mesh_from);
-	arena_free(b->mesh_arena);
+	name_set_clear(&b->services);
+	name_set_clear(&b->pods);
+	free(b->mine);
 	free(b->self_ns);
 	free(b->self_pod);
 	free(b);
 }
 
+/* What comes. */
+
+static void note_slice(struct view_builder *b, const struct object *slice)
+{
+	if (slice && slice->endpoint_slice->service[0])
+		name_set_add(&b->services, slice->meta.ns, slice->endpoint_slice->service);
+}
+
+/* NOW has taken the place of OLD; either may be NULL. */
+static void note(struct view_builder *b, const struct object *old, const struct object *now)
+{
+	const struct object *o = now ? now : old;
+	b->changed[o->kind] = true;
+	if (o->kind == KIND_SERVICE)
+		name_set_add(&b->services, o->meta.ns, o->meta.name);
+	if (o->kind == KIND_POD)
+		name_set_add(&b->pods, o->meta.ns, o->meta.name);
+	if (o->kind != KIND_ENDPOINT_SLICE)
+		return;
+	slice_groups_change(&b->slices, old, now);
+	note_slice(b, old);
+	note_slice(b, now);
+}
+
 void view_builder_set(struct view_builder *b, struct object *o)
 {
-	object_set_put(&b->sets[o->kind], o);
+	struct object_set *set = &b->sets[o->kind];
+	size_t at = 0;
+	struct object *old = object_set_find(set, o->meta.ns, o->meta.name, &at)
+				     ? object_get(set->at[at])
+				     : NULL;
+	object_set_put(set, o);
+	if (o->meta.resource_version > b->version)
+		b->version = o->meta.resource_version;
+	note(b, old, o);
+	object_put(old);
 }
 
 static bool is_self(const struct view_builder *b, const struct object *o)
@@ -70,9 +157,14 @@ bool view_builder_set_json(struct view_builder *b, enum kind kind, struct slice 
 
 void view_builder_remove(struct view_builder *b, enum kind kind, const char *ns, const char *name)
 {
+	struct object_set *set = &b->sets[kind];
 	size_t at = 0;
-	if (object_set_find(&b->sets[kind], ns, name, &at))
-		object_set_remove(&b->sets[kind], at);
+	if (!object_set_find(set, ns, name, &at))
+		return;
+	struct object *old = object_get(set->at[at]);
+	object_set_remove(set, at);
+	note(b, old, NULL);
+	object_put(old);
 }
 
 const char *view_builder_problem(const struct view_builder *b)
@@ -80,373 +172,291 @@ const char *view_builder_problem(const struct view_builder *b)
 	return b->problem;
 }
 
-/* Reads the mesh configuration when it has changed; a bad one leaves the last good one in force. */
-static void refresh_mesh(struct view_builder *b)
+static struct object *find(const struct view_builder *b, enum kind kind, const char *ns,
+			   const char *name)
 {
-	const struct object_set *set = &b->sets[KIND_CONFIG_MAP];
 	size_t at = 0;
-	struct object *now =
-		object_set_find(set, MESH_CONFIG_NS, MESH_CONFIG_NAME, &at) ? set->at[at] : NULL;
+	return object_set_find(&b->sets[kind], ns, name, &at) ? b->sets[kind].at[at] : NULL;
+}
+
+/* What has to be made anew. */
+
+/* Reads the mesh configuration when it has changed; a bad one leaves the last good one in force.
+ * True: there is another one. */
+static bool refresh_mesh(struct view_builder *b)
+{
+	struct object *now = find(b, KIND_CONFIG_MAP, MESH_CONFIG_NS, MESH_CONFIG_NAME);
 	if (now == b->mesh_from)
-		return;
+		return false;
 	object_put(b->mesh_from);
 	b->mesh_from = now ? object_get(now) : NULL;
-	struct arena *a = arena_new();
-	struct mesh_config mesh;
+	struct mesh_part *mesh = part_new(sizeof(*mesh), 0, 0);
 	struct err err = {0};
 	b->problem[0] = '\0';
-	if (mesh_config_decode(now, a, &mesh, &err)) {
-		arena_free(b->mesh_arena);
-		b->mesh_arena = a;
+	bool ok = mesh_config_decode(now, mesh->part.arena, &mesh->mesh, &err);
+	if (ok) {
+		part_put(&b->mesh->part);
 		b->mesh = mesh;
-		return;
+	} else {
+		(void)snprintf(b->problem, sizeof(b->problem), "%s", err.text);
+		part_put(&mesh->part);
 	}
-	(void)snprintf(b->problem, sizeof(b->problem), "%s", err.text);
-	arena_free(a);
+	return ok;
 }
 
-static const char *const *copy_strings(struct arena *a, const char *const *from)
+static bool same_pairs(const struct pairs *a, const struct pairs *b)
 {
-	size_t n = 0;
-	while (from[n])
-		n++;
-	const char **to = arena_array(a, n + 1, sizeof(char *));
-	for (size_t i = 0; i < n; i++)
-		to[i] = arena_dup(a, slice_of(from[i]));
-	return to;
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(a->at[i].key, b->at[i].key) != 0 ||
+		    strcmp(a->at[i].value, b->at[i].value) != 0)
+			return false;
+	return true;
 }
 
-static void copy_mesh(struct view *v, const struct mesh_config *from)
+/* As far as others are measured against it. */
+static bool same_self(const struct object *a, const struct object *b)
 {
-	v->mesh = *from;
-	v->mesh.access_log_file = arena_dup(v->arena, slice_of(from->access_log_file));
-	v->mesh.root_namespace = arena_dup(v->arena, slice_of(from->root_namespace));
-	v->mesh.trust_domain = arena_dup(v->arena, slice_of(from->trust_domain));
-	v->mesh.trust_domain_aliases = copy_strings(v->arena, from->trust_domain_aliases);
-	v->mesh.destination_rule_export_to =
-		copy_strings(v->arena, from->destination_rule_export_to);
+	if (!a || !b || !same_pairs(&a->meta.labels, &b->meta.labels))
+		return a == b;
+	for (int f = 0; f < N_IP_FAMILIES; f++)
+		if (a->pod->has_ip[f] != b->pod->has_ip[f] ||
+		    (a->pod->has_ip[f] && !ip_eq(&a->pod->ip[f], &b->pod->ip[f])))
+			return false;
+	return true;
 }
 
-static void hold(struct view *v, const struct view_builder *b)
+/* True: it is another one now, where that makes a difference. */
+static bool refresh_self(struct view_builder *b)
 {
-	static const enum kind kinds[] = {
-		KIND_SERVICE,          KIND_ENDPOINT_SLICE,      KIND_POD, KIND_PEER_AUTHENTICATION,
-		KIND_DESTINATION_RULE, KIND_AUTHORIZATION_POLICY};
-	size_t n = 0;
-	for (size_t i = 0; i < N_ELEMS(kinds); i++)
-		n += b->sets[kinds[i]].n;
-	v->held = arena_array(v->arena, n, sizeof(struct object *));
-	for (size_t i = 0; i < N_ELEMS(kinds); i++)
-		for (size_t j = 0; j < b->sets[kinds[i]].n; j++)
-			v->held[v->n_held++] = object_get(b->sets[kinds[i]].at[j]);
-	for (size_t i = 0; i < N_KINDS; i++) {
-		v->counts[i] = b->sets[i].n;
-		for (size_t j = 0; j < b->sets[i].n; j++)
-			if (b->sets[i].at[j]->meta.resource_version > v->version)
-				v->version = b->sets[i].at[j]->meta.resource_version;
-	}
+	struct object *now = find(b, KIND_POD, b->self_ns, b->self_pod);
+	if (same_self(b->self, now))
+		return false;
+	object_put(b->self);
+	b->self = now ? object_get(now) : NULL;
+	return true;
 }
 
-static const char *first_label(const struct pairs *labels, const char *const *keys,
-			       const char *otherwise)
+static void all_of(const struct object_set *set, const char *ns, struct name_set *names)
 {
-	for (; *keys; keys++) {
-		const char *value = pairs_get(labels, *keys);
-		if (value && value[0])
-			return value;
-	}
-	return otherwise;
-}
-
-/* Istio's workload name: the owner's, and for a ReplicaSet the Deployment's, which is the same without
- * the hash that both the name and a label of the Pod carry. */
-static const char *workload_name(struct arena *a, const struct object *pod)
-{
-	const struct meta *m = &pod->meta;
-	if (!m->owner_name[0])
-		return m->name;
-	const char *hash = pairs_get(&m->labels, "pod-template-hash");
-	struct slice name = slice_of(m->owner_name);
-	if (strcmp(m->owner_kind, "ReplicaSet") == 0 && hash && hash[0] &&
-	    slice_ends(name, slice_of(hash))) {
-		struct slice base = slice_sub(name, 0, name.len - strlen(hash));
-		if (base.len > 1 && slice_ends(base, SLICE("-")))
-			return arena_dup(a, slice_sub(base, 0, base.len - 1));
-	}
-	return m->owner_name;
-}
-
-static void fill_workload(struct workload *w, struct arena *a, const struct object *pod)
-{
-	static const char *const names[] = {"service.istio.io/canonical-name",
-					    "app.kubernetes.io/name", "app", NULL};
-	static const char *const revisions[] = {"service.istio.io/canonical-revision",
-						"app.kubernetes.io/version", "version", NULL};
-	static const char *const app[] = {"app", NULL}, *const version[] = {"version", NULL};
-	const struct pairs *labels = &pod->meta.labels;
-	const char *tls = pairs_get(labels, LABEL_TLS_MODE);
-	w->pod = pod;
-	w->name = workload_name(a, pod);
-	w->canonical_name = first_label(labels, names, w->name);
-	w->canonical_revision = first_label(labels, revisions, "latest");
-	w->app = first_label(labels, app, "unknown");
-	w->version = first_label(labels, version, "unknown");
-	w->has_sidecar = pairs_get(&pod->meta.annotations, ANNOTATION_SIDECAR_STATUS) != NULL;
-	w->mesh_tls = w->has_sidecar && tls && strcmp(tls, "istio") == 0;
-}
-
-/* Has addresses of its own that are in use: a finished Pod's may belong to another by now, and one on
- * the host's network shares them. */
-static bool is_addressed(const struct pod *p)
-{
-	return (p->has_ip[IP_V4] || p->has_ip[IP_V6]) && !p->spec.host_network &&
-	       strcmp(p->phase, "Succeeded") != 0 && strcmp(p->phase, "Failed") != 0;
-}
-
-static void build_workloads(struct view *v, const struct view_builder *b)
-{
-	const struct object_set *pods = &b->sets[KIND_POD];
-	v->workloads = arena_array(v->arena, pods->n, sizeof(*v->workloads));
-	index_init(&v->by_ip, v->arena, pods->n * N_IP_FAMILIES);
-	for (size_t i = 0; i < pods->n; i++) {
-		const struct object *o = pods->at[i];
-		bool self = is_self(b, o);
-		bool addressed = is_addressed(o->pod);
-		if (!self && !addressed)
-			continue;
-		struct workload *w = &v->workloads[v->n_workloads];
-		fill_workload(w, v->arena, o);
-		if (self)
-			v->self = w;
-		for (int f = 0; f < N_IP_FAMILIES && addressed; f++)
-			if (o->pod->has_ip[f])
-				index_add(&v->by_ip, &o->pod->ip[f], sizeof(struct ip),
-					  v->n_workloads);
-		v->n_workloads++;
-	}
-}
-
-static size_t n_tcp_ports(const struct service *s)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < s->n_ports && s->type != SERVICE_EXTERNAL_NAME; i++)
-		n += s->ports[i].protocol == L4_TCP;
-	return n;
-}
-
-static void build_ports(struct view *v, struct view_service *s, struct view_port *ports,
-			struct live *live, const char *key)
-{
-	const struct service *spec = s->object->service;
-	s->ports = ports;
-	for (size_t i = 0; i < spec->n_ports && spec->type != SERVICE_EXTERNAL_NAME; i++) {
-		const struct service_port *p = &spec->ports[i];
-		if (p->protocol != L4_TCP)
-			continue;
-		struct view_port *vp = &ports[s->n_ports++];
-		struct detection_words words = {v->mesh.detection, "",
-						v->mesh.protocol_detection_timeout_ms};
-		if (s->object->meta.annotations.n)
-			detection_lay(&words, v->arena, s->object, p->port);
-		vp->service = s;
-		vp->port = p;
-		vp->protocol = protocol_of_service_port(p, &vp->why);
-		vp->detection = words.detection;
-		vp->detection_from = words.from;
-		vp->detection_timeout_ms = words.timeout_ms;
-		vp->live = live ? live_port_get(live, LIVE_OUTBOUND, key, p->port) : NULL;
-	}
-}
-
-static void build_services(struct view *v, const struct view_builder *b, struct live *live)
-{
-	const struct object_set *set = &b->sets[KIND_SERVICE];
-	size_t n_ports = 0;
 	for (size_t i = 0; i < set->n; i++)
-		n_ports += n_tcp_ports(set->at[i]->service);
-	v->services = arena_array(v->arena, set->n, sizeof(*v->services));
-	v->n_services = set->n;
-	v->ports = arena_array(v->arena, n_ports, sizeof(*v->ports));
-	index_init(&v->by_name, v->arena, set->n);
-	index_init(&v->by_vip, v->arena, set->n * N_IP_FAMILIES);
-	for (size_t i = 0; i < set->n; i++) {
-		struct view_service *s = &v->services[i];
-		const struct object *o = set->at[i];
-		char key[400];
-		s->object = o;
-		s->host =
-			arena_printf(v->arena, "%s.%s.svc.cluster.local", o->meta.name, o->meta.ns);
-		int len = snprintf(key, sizeof(key), "%s/%s", o->meta.ns, o->meta.name);
-		index_add(&v->by_name, key, (size_t)len, i); /* names are bounded: it fits */
-		build_ports(v, s, &v->ports[v->n_ports], live, key);
-		v->n_ports += s->n_ports;
-		for (int f = 0; f < N_IP_FAMILIES; f++)
-			if (o->service->has_ip[f])
-				index_add(&v->by_vip, &o->service->cluster_ip[f], sizeof(struct ip),
-					  i);
-	}
+		if (!ns || strcmp(set->at[i]->meta.ns, ns) == 0)
+			name_set_add(names, set->at[i]->meta.ns, set->at[i]->meta.name);
 }
 
-static size_t service_of(const struct view *v, const struct object *slice)
+static struct view_frame frame_of(const struct view_builder *b)
 {
-	if (!slice->endpoint_slice->service[0])
-		return SIZE_MAX;
-	const struct view_service *s =
-		view_service_by_name(v, slice->meta.ns, slice->endpoint_slice->service);
-	return s ? (size_t)(s - v->services) : SIZE_MAX;
+	return (struct view_frame){
+		.self_ns = b->self_ns,
+		.self = b->self,
+		.mesh = &b->mesh->mesh,
+		.peer_auths = b->peer_auths,
+		.rules = b->rules,
+		.live = b->live,
+	};
 }
 
-/* Gives each service the list of its slices: counted, laid out, filled. */
-static void build_slices(struct view *v, const struct view_builder *b)
+static void refresh_frame(struct view_builder *b, struct live *live)
 {
-	const struct object_set *set = &b->sets[KIND_ENDPOINT_SLICE];
-	size_t *owner = mem_array(set->n + 1, sizeof(*owner));
-	size_t *n = mem_array(v->n_services + 1, sizeof(*n));
-	const struct object **all =
-		arena_array(v->arena, set->n + v->n_services, sizeof(struct object *));
-	v->slices = arena_array(v->arena, v->n_services, sizeof(*v->slices));
-	for (size_t i = 0; i < set->n; i++) {
-		owner[i] = service_of(v, set->at[i]);
-		if (owner[i] != SIZE_MAX)
-			n[owner[i]]++;
+	const struct object_set *sets = b->sets;
+	bool mesh = refresh_mesh(b), self = refresh_self(b), other_live = live != b->live;
+	bool any_rule = sets[KIND_DESTINATION_RULE].n > 0;
+	struct view_frame frame = frame_of(b);
+	b->live = live;
+	if (mesh || !b->peer_auths || b->changed[KIND_PEER_AUTHENTICATION]) {
+		part_put(b->peer_auths ? peer_auths_part(b->peer_auths) : NULL);
+		b->peer_auths = peer_auths_new(frame.mesh, &sets[KIND_PEER_AUTHENTICATION]);
+		all_of(&sets[KIND_POD], NULL, &b->pods);
 	}
-	size_t used = 0;
-	for (size_t i = 0; i < v->n_services; i++) {
-		v->slices[i] = &all[used];
-		used += n[i] + 1;
-		n[i] = 0;
+	if (mesh || self || !b->authz || b->changed[KIND_AUTHORIZATION_POLICY]) {
+		part_put(b->authz ? &b->authz->part : NULL);
+		b->authz = authz_part_new(&frame, &sets[KIND_AUTHORIZATION_POLICY]);
 	}
-	for (size_t i = 0; i < set->n; i++)
-		if (owner[i] != SIZE_MAX)
-			v->slices[owner[i]][n[owner[i]]++] = set->at[i];
-	free(owner);
-	free(n);
+	if (mesh || (self && any_rule) || !b->rules || b->changed[KIND_DESTINATION_RULE]) {
+		part_put(b->rules ? rules_part(b->rules) : NULL);
+		b->rules = rules_new(&frame, &sets[KIND_DESTINATION_RULE]);
+		all_of(&sets[KIND_SERVICE], NULL, &b->services);
+	}
+	if (other_live)
+		all_of(&sets[KIND_SERVICE], NULL, &b->services);
+	else if (self) /* some of its namespace stand before it now, others no longer */
+		all_of(&sets[KIND_SERVICE], b->self_ns, &b->services);
+	memset(b->changed, 0, sizeof(b->changed));
 }
 
-/* The endpoint port of SLICE that goes with P; NULL: none. */
-static const struct endpoint_port *slice_port(const struct endpoint_slice *slice,
-					      const struct service_port *p)
+/* Services and workloads. */
+
+/* "ns/name" */
+static size_t key_of(const char *ns, const char *name, char out[512])
 {
-	for (size_t i = 0; i < slice->n_ports; i++)
-		if (slice->ports[i].protocol == L4_TCP &&
-		    strcmp(slice->ports[i].name, p->name) == 0)
-			return &slice->ports[i];
+	return (size_t)snprintf(out, 512, "%s/%s", ns, name); /* names are bounded: it fits */
+}
+
+static struct workload_part *workload_of(const struct view_builder *b, const char *ns,
+					 const char *name)
+{
+	char key[512];
+	for (struct shared_walk w = shared_map_find(&b->by_pod, key, key_of(ns, name, key));
+	     shared_map_next(&w);) {
+		struct workload_part *part = w.value;
+		const struct meta *meta = &part->workload.pod->meta;
+		if (strcmp(meta->ns, ns) == 0 && strcmp(meta->name, name) == 0)
+			return part;
+	}
 	return NULL;
 }
 
-/* Endpoints of one port as they come together: those of one family that are ready, or that are not. */
-struct gathering {
-	struct view *v;
-	struct view_port *port;
-	const struct object *const *slices;
-	struct view_endpoint *to;
-	size_t n;
-	struct index seen; /* by address, among `to` */
-	struct live *live;
-};
-
-static bool is_seen(const struct gathering *g, const struct addr *at)
+static void remove_workload(struct view_builder *b, struct workload_part *part)
 {
-	for (struct index_walk w = index_find(&g->seen, at, sizeof(*at)); index_next(&g->seen, &w);)
-		if (addr_eq(&g->to[w.i].at, at))
-			return true;
-	return false;
+	char key[512];
+	const struct object *o = part->workload.pod;
+	for (int f = 0; f < N_IP_FAMILIES && workload_is_addressed(o); f++)
+		if (o->pod->has_ip[f])
+			shared_map_remove(&b->by_ip, &o->pod->ip[f], sizeof(struct ip), part);
+	size_t len = key_of(o->meta.ns, o->meta.name, key);
+	shared_map_remove(&b->by_pod, key, len, part); /* may end it */
 }
 
-static void gather(struct gathering *g, enum ip_family family, bool ready)
+static void add_workload(struct view_builder *b, struct workload_part *part)
 {
-	const struct service *spec = g->port->service->object->service;
-	const struct service_port *p = g->port->port;
-	for (const struct object *const *s = g->slices; *s; s++) {
-		const struct endpoint_slice *slice = (*s)->endpoint_slice;
-		const struct endpoint_port *ep =
-			slice->family == family ? slice_port(slice, p) : NULL;
-		if (!ep)
-			continue;
-		/* No number: all ports, so the Service's own. */
-		uint16_t number = ep->port                ? ep->port
-				  : p->target_port.number ? p->target_port.number
-							  : p->port;
-		for (size_t i = 0; i < slice->n_endpoints; i++) {
-			const struct endpoint *e = &slice->endpoints[i];
-			struct addr at = {.ip = e->ip, .port = number};
-			bool is_ready = e->ready || spec->publish_not_ready_addresses;
-			if (is_ready != ready || is_seen(g, &at))
-				continue;
-			index_add(&g->seen, &at, sizeof(at), g->n);
-			g->to[g->n++] = (struct view_endpoint){
-				.at = at,
-				.workload = view_workload_by_ip(g->v, &e->ip),
-				.live = g->live ? live_endpoint_get(g->live, &at) : NULL,
-				.ready = ready,
-			};
-		}
+	char key[512];
+	const struct object *o = part->workload.pod;
+	for (int f = 0; f < N_IP_FAMILIES && workload_is_addressed(o); f++)
+		if (o->pod->has_ip[f])
+			shared_map_add(&b->by_ip, &o->pod->ip[f], sizeof(struct ip), part);
+	shared_map_add(&b->by_pod, key, key_of(o->meta.ns, o->meta.name, key), part);
+	part_put(&part->part); /* the map holds it */
+}
+
+static void renew_workload(struct view_builder *b, const struct view_frame *frame, const char *ns,
+			   const char *name)
+{
+	struct workload_part *old = workload_of(b, ns, name);
+	const struct object *pod = find(b, KIND_POD, ns, name);
+	if (old)
+		remove_workload(b, old);
+	if (pod && (is_self(b, pod) || workload_is_addressed(pod)))
+		add_workload(b, workload_part_new(frame, pod));
+}
+
+static struct service_part *service_of(const struct view_builder *b, const char *ns,
+				       const char *name)
+{
+	char key[512];
+	for (struct shared_walk w = shared_map_find(&b->by_name, key, key_of(ns, name, key));
+	     shared_map_next(&w);) {
+		struct service_part *part = w.value;
+		const struct meta *meta = &part->service.object->meta;
+		if (strcmp(meta->ns, ns) == 0 && strcmp(meta->name, name) == 0)
+			return part;
 	}
+	return NULL;
 }
 
-static void build_endpoints(struct view *v, struct view_port *port, struct arena *scratch,
-			    struct live *live)
+static void add_service(struct view_builder *b, struct service_part *part)
 {
-	const struct object *const *slices = v->slices[port->service - v->services];
-	size_t n = 0;
-	for (const struct object *const *s = slices; *s; s++)
-		n += (*s)->endpoint_slice->n_endpoints;
-	if (n == 0)
+	char key[512];
+	const struct object *o = part->service.object;
+	shared_map_add(&b->by_name, key, key_of(o->meta.ns, o->meta.name, key), part);
+	part_put(&part->part); /* the map holds it */
+	for (int f = 0; f < N_IP_FAMILIES; f++)
+		if (o->service->has_ip[f])
+			shared_map_add(&b->by_vip, &o->service->cluster_ip[f], sizeof(struct ip),
+				       part);
+	for (size_t i = 0; i < part->n_headless; i++)
+		shared_map_add(&b->by_headless, &part->headless[i].endpoint->at,
+			       sizeof(struct addr), &part->headless[i]);
+	if (!part->mine)
 		return;
-	struct gathering g = {.v = v, .port = port, .slices = slices, .live = live};
-	g.to = arena_array(v->arena, n, sizeof(*g.to));
-	index_init(&g.seen, scratch, n);
-	gather(&g, IP_V4, true);
-	port->n_v4 = g.n;
-	gather(&g, IP_V6, true);
-	port->n_endpoints = g.n;
-	if (port->service->object->service->headless) {
-		/* Whoever dials a Pod that is not ready still speaks to this Service. */
-		gather(&g, IP_V4, false);
-		gather(&g, IP_V6, false);
-		v->n_headless += g.n;
+	if (b->n_mine == b->size_mine) {
+		b->size_mine = b->size_mine ? b->size_mine * 2 : 8;
+		b->mine = mem_grow(b->mine, b->size_mine, sizeof(*b->mine));
 	}
-	port->endpoints = g.to;
-	port->n_known = g.n;
+	b->mine[b->n_mine++] = part;
 }
 
-static void build_headless(struct view *v)
+static void remove_service(struct view_builder *b, struct service_part *part)
 {
-	v->headless = arena_array(v->arena, v->n_headless, sizeof(*v->headless));
-	index_init(&v->by_headless, v->arena, v->n_headless);
-	size_t n = 0;
-	for (size_t i = 0; i < v->n_ports && v->n_headless; i++) {
-		const struct view_port *p = &v->ports[i];
-		if (!p->service->object->service->headless)
-			continue;
-		for (size_t j = 0; j < p->n_known; j++) {
-			v->headless[n] = (struct headless){p, &p->endpoints[j]};
-			index_add(&v->by_headless, &p->endpoints[j].at, sizeof(struct addr), n++);
+	char key[512];
+	const struct object *o = part->service.object;
+	for (size_t i = 0; part->mine && i < b->n_mine; i++)
+		if (b->mine[i] == part) {
+			b->mine[i] = b->mine[--b->n_mine];
+			break;
 		}
-	}
+	for (size_t i = 0; i < part->n_headless; i++)
+		shared_map_remove(&b->by_headless, &part->headless[i].endpoint->at,
+				  sizeof(struct addr), &part->headless[i]);
+	for (int f = 0; f < N_IP_FAMILIES; f++)
+		if (o->service->has_ip[f])
+			shared_map_remove(&b->by_vip, &o->service->cluster_ip[f], sizeof(struct ip),
+					  part);
+	size_t len = key_of(o->meta.ns, o->meta.name, key);
+	shared_map_remove(&b->by_name, key, len, part); /* may end it */
 }
 
-struct view *view_build(struct view_builder *b, struct live *live)
+static void renew_service(struct view_builder *b, const struct view_frame *frame, const char *ns,
+			  const char *name)
+{
+	size_t n = 0;
+	struct service_part *old = service_of(b, ns, name);
+	const struct object *service = find(b, KIND_SERVICE, ns, name);
+	struct object *const *slices = slice_groups_find(&b->slices, ns, name, &n);
+	if (old)
+		remove_service(b, old);
+	if (service)
+		add_service(b, service_part_new(frame, service, slices, n));
+}
+
+static void renew(struct view_builder *b)
+{
+	struct name_set pods = name_set_take(&b->pods), services = name_set_take(&b->services);
+	struct view_frame frame = frame_of(b);
+	for (const struct name *n = name_set_first(&pods); n; n = name_set_next(n))
+		renew_workload(b, &frame, n->ns, n->name);
+	for (const struct name *n = name_set_first(&services); n; n = name_set_next(n))
+		renew_service(b, &frame, n->ns, n->name);
+	name_set_clear(&pods);
+	name_set_clear(&services);
+}
+
+/* The view. */
+
+static struct view *view_of(const struct view_builder *b)
 {
 	struct arena *a = arena_new();
 	struct view *v = arena_alloc(a, sizeof(*v));
 	atomic_init(&v->refs, 1);
 	v->arena = a;
 	v->self_ns = arena_dup(a, slice_of(b->self_ns));
-	refresh_mesh(b);
-	copy_mesh(v, &b->mesh);
-	hold(v, b);
-	build_workloads(v, b);
-	view_build_peer_auth(v, &b->sets[KIND_PEER_AUTHENTICATION]);
-	view_build_authz(v, &b->sets[KIND_AUTHORIZATION_POLICY]);
-	build_services(v, b, live);
-	view_build_rules(v, &b->sets[KIND_DESTINATION_RULE]);
-	build_slices(v, b);
-	struct arena *scratch = arena_new();
-	for (size_t i = 0; i < v->n_ports; i++)
-		build_endpoints(v, &v->ports[i], scratch, live);
-	arena_free(scratch);
-	build_headless(v);
-	view_build_inbound(v, live);
+	v->version = b->version;
+	for (size_t i = 0; i < N_KINDS; i++)
+		v->counts[i] = b->sets[i].n;
+	(void)part_get(&b->mesh->part);                 /* counted for V, as those below */
+	(void)part_get(peer_auths_part(b->peer_auths)); /* as above */
+	(void)part_get(rules_part(b->rules));           /* as above */
+	(void)part_get(&b->authz->part);                /* as above */
+	v->mesh = b->mesh;
+	v->peer_auths = b->peer_auths;
+	v->rules = b->rules;
+	v->authz = b->authz;
+	v->self = workload_of(b, b->self_ns, b->self_pod);
+	if (v->self)
+		(void)part_get(&v->self->part); /* as above */
+	v->services = shared_map_copy(&b->by_name);
+	v->workloads = shared_map_copy(&b->by_pod);
+	v->by_vip = shared_map_copy(&b->by_vip);
+	v->by_ip = shared_map_copy(&b->by_ip);
+	v->by_headless = shared_map_copy(&b->by_headless);
+	return v;
+}
+
+struct view *view_build(struct view_builder *b, struct live *live)
+{
+	refresh_frame(b, live);
+	renew(b);
+	struct view *v = view_of(b);
+	view_build_inbound(v, b->mine, b->n_mine, live);
 	return v;
 }

@@ -28,7 +28,6 @@ void detection_lay(struct detection_words *words, struct arena *a, const struct 
 
 /* The ports as they are found; few, so that a list will do. */
 struct finding {
-	struct view *v;
 	struct inbound_port *all;
 	size_t n, size;
 };
@@ -62,11 +61,11 @@ static uint16_t container_port(const struct pod_spec *spec, const char *name)
 }
 
 /* Endpoints kept by hand may name the own Pod as well. */
-static void by_slices(struct finding *f, const struct view_service *s, const struct pod *self)
+static void by_slices(struct finding *f, const struct service_part *part, const struct pod *self)
 {
-	const struct object *const *slices = f->v->slices[s - f->v->services];
-	for (; *slices; slices++) {
-		const struct endpoint_slice *slice = (*slices)->endpoint_slice;
+	const struct view_service *s = &part->service;
+	for (size_t k = 0; k < part->n_slices; k++) {
+		const struct endpoint_slice *slice = part->slices[k]->endpoint_slice;
 		bool own = false;
 		for (size_t i = 0; i < slice->n_endpoints; i++)
 			own = own || (self->has_ip[slice->family] &&
@@ -94,27 +93,21 @@ static void by_selector(struct finding *f, const struct view_service *s, const s
 
 static int by_age(const void *a, const void *b)
 {
-	const struct view_service *const *x = a, *const *y = b;
-	return service_older(*x, *y) ? -1 : service_older(*y, *x);
+	const struct service_part *const *x = a, *const *y = b;
+	const struct view_service *m = &(*x)->service, *n = &(*y)->service;
+	return service_older(m, n) ? -1 : service_older(n, m);
 }
 
-static void by_services(struct finding *f, const struct object *self)
+static void by_services(struct finding *f, struct service_part *const *mine, size_t n,
+			const struct object *self)
 {
-	struct view *v = f->v;
-	const struct view_service **own =
-		mem_array(v->n_services + 1, sizeof(struct view_service *));
-	size_t n = 0;
-	for (size_t i = 0; i < v->n_services; i++) {
-		const struct view_service *s = &v->services[i];
-		const struct pairs *selector = &s->object->service->selector;
-		if (strcmp(s->object->meta.ns, self->meta.ns) == 0 && s->n_ports &&
-		    (selector->n == 0 || pairs_match(selector, &self->meta.labels)))
-			own[n++] = s;
-	}
-	qsort(own, n, sizeof(struct view_service *), by_age);
+	const struct service_part **own = mem_array(n + 1, sizeof(struct service_part *));
+	for (size_t i = 0; i < n; i++)
+		own[i] = mine[i];
+	qsort(own, n, sizeof(struct service_part *), by_age);
 	for (size_t i = 0; i < n; i++) {
-		if (own[i]->object->service->selector.n)
-			by_selector(f, own[i], self->pod);
+		if (own[i]->service.object->service->selector.n)
+			by_selector(f, &own[i]->service, self->pod);
 		else
 			by_slices(f, own[i], self->pod);
 	}
@@ -123,8 +116,8 @@ static void by_services(struct finding *f, const struct object *self)
 
 static void say_detection(struct view *v, struct inbound_port *in, const struct object *self)
 {
-	struct detection_words words = {v->mesh.detection, "",
-					v->mesh.protocol_detection_timeout_ms};
+	const struct mesh_config *mesh = view_mesh(v);
+	struct detection_words words = {mesh->detection, "", mesh->protocol_detection_timeout_ms};
 	if (in->service_port)
 		words = (struct detection_words){in->service_port->detection,
 						 in->service_port->detection_from,
@@ -136,13 +129,14 @@ static void say_detection(struct view *v, struct inbound_port *in, const struct 
 	in->detection_timeout_ms = words.timeout_ms;
 }
 
-void view_build_inbound(struct view *v, struct live *live)
+void view_build_inbound(struct view *v, struct service_part *const *mine, size_t n,
+			struct live *live)
 {
-	struct finding f = {.v = v};
-	const struct object *self = v->self ? v->self->pod : NULL;
+	struct finding f = {0};
+	const struct object *self = v->self ? v->self->workload.pod : NULL;
 	if (self) {
 		const struct pod_spec *spec = &self->pod->spec;
-		by_services(&f, self);
+		by_services(&f, mine, n, self);
 		for (size_t i = 0; i < spec->n_containers; i++)
 			for (size_t j = 0; j < spec->containers[i].n_ports; j++)
 				if (spec->containers[i].ports[j].protocol == L4_TCP)

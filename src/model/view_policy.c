@@ -17,19 +17,21 @@ static size_t label_key(const char *ns, const struct pair *label, char out[LABEL
 	return len < LABEL_TEXT ? (size_t)len : LABEL_TEXT - 1; /* cut alike on both sides */
 }
 
-struct authing {
-	struct view *v;
-	const struct object_set *set;
-	struct index by_ns;      /* of the set: the oldest without a selector */
-	struct index by_label;   /* of the set: those with one */
-	struct peer_auth *made;  /* what each of the set leads to */
-	struct peer_auth *whole; /* the mesh's */
-	struct arena *scratch;
+/* PeerAuthentications as a view's workloads need them. */
+struct peer_auths {
+	struct part part;
+	const char *root_ns;
+	const struct object *const *all;
+	size_t n;
+	struct index by_ns;     /* of all: those without a selector */
+	struct index by_label;  /* of all: those with one */
+	struct peer_auth *made; /* what each of them leads to */
+	struct peer_auth whole; /* the mesh's; PERMISSIVE by nobody, when nothing is said */
 };
 
-static bool is_for_mesh(const struct view *v, const struct object *o)
+static bool is_for_mesh(const struct peer_auths *a, const struct object *o)
 {
-	return strcmp(o->meta.ns, v->mesh.root_namespace) == 0;
+	return strcmp(o->meta.ns, a->root_ns) == 0;
 }
 
 /* MODE of O over what holds without it. */
@@ -39,27 +41,27 @@ static struct peer_auth over(const struct peer_auth *before, const struct object
 	return mode == MTLS_UNSET ? *before : (struct peer_auth){mode, o, NULL};
 }
 
-/* The place in the set of the one without a selector that counts in NS; SIZE_MAX: none. */
-static size_t of_namespace(const struct authing *a, const char *ns)
+/* The place of the one without a selector that counts in NS; SIZE_MAX: none. */
+static size_t of_namespace(const struct peer_auths *a, const char *ns)
 {
 	size_t found = SIZE_MAX;
 	for (struct index_walk w = index_find(&a->by_ns, ns, strlen(ns));
 	     index_next(&a->by_ns, &w);) {
-		const struct object *o = a->set->at[w.i];
+		const struct object *o = a->all[w.i];
 		if (strcmp(o->meta.ns, ns) == 0 &&
-		    (found == SIZE_MAX || object_older(o, a->set->at[found])))
+		    (found == SIZE_MAX || object_older(o, a->all[found])))
 			found = w.i;
 	}
 	return found;
 }
 
-static const struct peer_auth *base_of(const struct authing *a, const char *ns)
+static const struct peer_auth *base_of(const struct peer_auths *a, const char *ns)
 {
-	size_t at = strcmp(ns, a->v->mesh.root_namespace) == 0 ? SIZE_MAX : of_namespace(a, ns);
-	return at == SIZE_MAX ? a->whole : &a->made[at];
+	size_t at = strcmp(ns, a->root_ns) == 0 ? SIZE_MAX : of_namespace(a, ns);
+	return at == SIZE_MAX ? &a->whole : &a->made[at];
 }
 
-static size_t of_workload(const struct authing *a, const struct object *pod)
+static size_t of_workload(const struct peer_auths *a, const struct object *pod)
 {
 	size_t found = SIZE_MAX;
 	for (size_t i = 0; i < pod->meta.labels.n && a->by_label.n; i++) {
@@ -67,56 +69,65 @@ static size_t of_workload(const struct authing *a, const struct object *pod)
 		size_t len = label_key(pod->meta.ns, &pod->meta.labels.at[i], key);
 		for (struct index_walk w = index_find(&a->by_label, key, len);
 		     index_next(&a->by_label, &w);) {
-			const struct object *o = a->set->at[w.i];
+			const struct object *o = a->all[w.i];
 			if (strcmp(o->meta.ns, pod->meta.ns) == 0 &&
 			    pairs_match(&o->peer_authentication->selector, &pod->meta.labels) &&
-			    (found == SIZE_MAX || object_older(o, a->set->at[found])))
+			    (found == SIZE_MAX || object_older(o, a->all[found])))
 				found = w.i;
 		}
 	}
 	return found;
 }
 
-static void index_policies(struct authing *a)
+static void index_policies(struct peer_auths *a)
 {
-	const struct object_set *set = a->set;
-	index_init(&a->by_ns, a->scratch, set->n);
-	index_init(&a->by_label, a->scratch, set->n);
-	for (size_t i = 0; i < set->n; i++) {
-		const struct object *o = set->at[i];
+	index_init(&a->by_ns, a->part.arena, a->n);
+	index_init(&a->by_label, a->part.arena, a->n);
+	for (size_t i = 0; i < a->n; i++) {
+		const struct object *o = a->all[i];
 		const struct pairs *selector = &o->peer_authentication->selector;
 		char key[LABEL_TEXT];
 		if (selector->n == 0)
 			index_add(&a->by_ns, o->meta.ns, strlen(o->meta.ns), i);
-		else if (!is_for_mesh(a->v, o)) /* there a selector is ignored, as in Istio */
+		else if (!is_for_mesh(a, o)) /* there a selector is ignored, as in Istio */
 			index_add(&a->by_label, key, label_key(o->meta.ns, &selector->at[0], key),
 				  i);
 	}
 }
 
-void view_build_peer_auth(struct view *v, const struct object_set *policies)
+struct peer_auths *peer_auths_new(const struct mesh_config *mesh, const struct object_set *policies)
 {
-	struct authing a = {.v = v, .set = policies, .scratch = arena_new()};
-	a.whole = arena_alloc(v->arena, sizeof(*a.whole)); /* PERMISSIVE, by nobody */
-	a.made = arena_array(v->arena, policies->n, sizeof(*a.made));
-	index_policies(&a);
-	size_t mesh = of_namespace(&a, v->mesh.root_namespace);
-	if (mesh != SIZE_MAX)
-		*a.whole = over(a.whole, policies->at[mesh]);
+	struct peer_auths *a = part_new(sizeof(*a), 0, policies->n);
 	for (size_t i = 0; i < policies->n; i++)
-		if (policies->at[i]->peer_authentication->selector.n == 0)
-			a.made[i] = over(a.whole, policies->at[i]);
-	for (size_t i = 0; i < policies->n; i++)
-		if (policies->at[i]->peer_authentication->selector.n) {
-			a.made[i] = over(base_of(&a, policies->at[i]->meta.ns), policies->at[i]);
-			a.made[i].ports_by = policies->at[i];
+		part_hold(&a->part, policies->at[i]);
+	a->root_ns = arena_dup(a->part.arena, slice_of(mesh->root_namespace));
+	a->all = (const struct object *const *)a->part.held;
+	a->n = policies->n;
+	a->made = arena_array(a->part.arena, a->n, sizeof(*a->made));
+	index_policies(a);
+	size_t whole = of_namespace(a, a->root_ns);
+	if (whole != SIZE_MAX)
+		a->whole = over(&a->whole, a->all[whole]);
+	for (size_t i = 0; i < a->n; i++)
+		if (a->all[i]->peer_authentication->selector.n == 0)
+			a->made[i] = over(&a->whole, a->all[i]);
+	for (size_t i = 0; i < a->n; i++)
+		if (a->all[i]->peer_authentication->selector.n) {
+			a->made[i] = over(base_of(a, a->all[i]->meta.ns), a->all[i]);
+			a->made[i].ports_by = a->all[i];
 		}
-	for (size_t i = 0; i < v->n_workloads; i++) {
-		struct workload *w = &v->workloads[i];
-		size_t own = of_workload(&a, w->pod);
-		w->peer_auth = own == SIZE_MAX ? base_of(&a, w->pod->meta.ns) : &a.made[own];
-	}
-	arena_free(a.scratch);
+	return a;
+}
+
+const struct peer_auth *peer_auths_of(const struct peer_auths *a, const struct object *pod)
+{
+	size_t own = of_workload(a, pod);
+	return own == SIZE_MAX ? base_of(a, pod->meta.ns) : &a->made[own];
+}
+
+struct part *peer_auths_part(struct peer_auths *a)
+{
+	return &a->part;
 }
 
 struct mtls_answer view_mtls(const struct workload *w, uint16_t port)
@@ -146,11 +157,11 @@ static int by_age(const void *a, const void *b)
 }
 
 /* Those of NS that select the own workload, oldest first, into OUT; how many. */
-static size_t own_policies(const struct view *v, const struct object_set *set, const char *ns,
+static size_t own_policies(const struct object *self, const struct object_set *set, const char *ns,
 			   const struct object **out)
 {
 	static const struct pairs none;
-	const struct pairs *labels = v->self ? &v->self->pod->meta.labels : &none;
+	const struct pairs *labels = self ? &self->meta.labels : &none;
 	size_t n = 0, at = 0;
 	(void)object_set_find(set, ns, "", &at); /* where the namespace begins */
 	for (; at < set->n && strcmp(set->at[at]->meta.ns, ns) == 0; at++)
@@ -160,24 +171,29 @@ static size_t own_policies(const struct view *v, const struct object_set *set, c
 	return n;
 }
 
-void view_build_authz(struct view *v, const struct object_set *policies)
+struct authz_part *authz_part_new(const struct view_frame *frame, const struct object_set *policies)
 {
 	const struct object **own = mem_array(policies->n + 1, sizeof(struct object *));
-	size_t n = own_policies(v, policies, v->mesh.root_namespace, own);
-	if (strcmp(v->self_ns, v->mesh.root_namespace) != 0)
-		n += own_policies(v, policies, v->self_ns, &own[n]);
-	v->authz = authz_compile(v->arena, own, n, &v->mesh);
+	const char *root = frame->mesh->root_namespace;
+	size_t n = own_policies(frame->self, policies, root, own);
+	if (strcmp(frame->self_ns, root) != 0)
+		n += own_policies(frame->self, policies, frame->self_ns, &own[n]);
+	struct authz_part *a = part_new(sizeof(*a), 0, n);
+	for (size_t i = 0; i < n; i++)
+		part_hold(&a->part, own[i]);
+	a->authz = authz_compile(a->part.arena, own, n, frame->mesh);
 	free(own);
+	return a;
 }
 
 const struct authz *view_authz(const struct view *v)
 {
-	return v->authz;
+	return v->authz->authz;
 }
 
 const char *view_identity(const struct view *v, const struct workload *w, char *out, size_t out_len)
 {
-	(void)snprintf(out, out_len, "spiffe://%s/ns/%s/sa/%s", v->mesh.trust_domain,
+	(void)snprintf(out, out_len, "spiffe://%s/ns/%s/sa/%s", v->mesh->mesh.trust_domain,
 		       w->pod->meta.ns, w->pod->pod->spec.service_account); /* cut short is fine */
 	return out;
 }
@@ -194,8 +210,8 @@ bool view_is_identity(const struct view *v, const struct workload *w, struct sli
 		       w->pod->pod->spec.service_account);
 	if (!slice_is(rest, path))
 		return false;
-	bool ours = slice_is(domain, v->mesh.trust_domain);
-	for (const char *const *a = v->mesh.trust_domain_aliases; *a && !ours; a++)
+	bool ours = slice_is(domain, v->mesh->mesh.trust_domain);
+	for (const char *const *a = v->mesh->mesh.trust_domain_aliases; *a && !ours; a++)
 		ours = slice_is(domain, *a);
 	return ours;
 }

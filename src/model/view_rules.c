@@ -9,13 +9,18 @@
 
 enum { HOST_TEXT = 512 };
 
-struct ruling {
-	struct view *v;
-	const struct object_set *set;
-	struct index by_host; /* in the set, by namespace and whole host */
-	struct arena *scratch;
-	bool odd_stars; /* a host like "*-db.local": a star that stands for part of a label */
-	struct view_rule *made; /* for the rules of the set, at the place of the first of them */
+/* DestinationRules as a view's Services need them. What they mean together is found when a Service
+ * asks, and stays. */
+struct rules {
+	struct part part;
+	const struct mesh_config *mesh; /* the builder's; these go when it changes */
+	const char *self_ns, *root_ns;
+	const struct object *self; /* NULL: not known */
+	const struct object *const *all;
+	size_t n;
+	struct index by_host; /* in all, by namespace and whole host */
+	bool odd_stars;       /* a host like "*-db.local": a star that stands for part of a label */
+	struct view_rule *made; /* at the place of the first of them */
 	bool *is_made;
 };
 
@@ -36,48 +41,47 @@ static size_t index_key(const char *ns, struct slice host, char out[HOST_TEXT])
 }
 
 /* May the own namespace see it? */
-static bool is_visible(const struct view *v, const struct object *o)
+static bool is_visible(const struct rules *r, const struct object *o)
 {
 	const char *const *to = o->destination_rule->export_to;
 	if (!to[0])
-		to = v->mesh.destination_rule_export_to;
+		to = r->mesh->destination_rule_export_to;
 	if (!to[0])
 		return true;
 	for (; *to; to++)
-		if (strcmp(*to, "*") == 0 || strcmp(*to, v->self_ns) == 0 ||
-		    (strcmp(*to, ".") == 0 && strcmp(o->meta.ns, v->self_ns) == 0))
+		if (strcmp(*to, "*") == 0 || strcmp(*to, r->self_ns) == 0 ||
+		    (strcmp(*to, ".") == 0 && strcmp(o->meta.ns, r->self_ns) == 0))
 			return true;
 	return false;
 }
 
-static bool is_private(const struct view *v, const struct object *o)
+static bool is_private(const struct rules *r, const struct object *o)
 {
 	const char *const *to = o->destination_rule->export_to;
 	if (!to[0])
-		to = v->mesh.destination_rule_export_to;
+		to = r->mesh->destination_rule_export_to;
 	return to[0] && !to[1] && (strcmp(to[0], ".") == 0 || strcmp(to[0], o->meta.ns) == 0);
 }
 
 /* Of which rules of a namespace the search is. */
 enum among { AMONG_ALL, AMONG_PRIVATE, AMONG_VISIBLE };
 
-static bool is_among(const struct ruling *r, const struct object *o, enum among among)
+static bool is_among(const struct rules *r, const struct object *o, enum among among)
 {
-	const struct view *v = r->v;
 	const struct destination_rule *rule = o->destination_rule;
 	if (rule->has_workload_selector) {
 		/* For client Pods of its own namespace alone. */
-		if (strcmp(o->meta.ns, v->self_ns) != 0 || !v->self ||
-		    !pairs_select(&rule->workload_selector, &v->self->pod->meta.labels))
+		if (strcmp(o->meta.ns, r->self_ns) != 0 || !r->self ||
+		    !pairs_select(&rule->workload_selector, &r->self->meta.labels))
 			return false;
 	}
 	switch (among) {
 	case AMONG_ALL:
 		return true;
 	case AMONG_PRIVATE:
-		return is_private(v, o);
+		return is_private(r, o);
 	case AMONG_VISIBLE:
-		return is_visible(v, o);
+		return is_visible(r, o);
 	}
 	return false;
 }
@@ -89,15 +93,15 @@ static int by_age(const void *a, const void *b)
 }
 
 /* All that NS says for exactly HOST; NULL: nothing. */
-static const struct view_rule *rules_of(struct ruling *r, const char *ns, struct slice host,
-					enum among among)
+static const struct view_rule *united(struct rules *r, const char *ns, struct slice host,
+				      enum among among)
 {
 	char key[HOST_TEXT], whole[HOST_TEXT];
 	size_t len = index_key(ns, host, key), n = 0, first = SIZE_MAX;
 	const struct object *own = NULL; /* the oldest for this workload alone beats the others */
 	for (struct index_walk w = index_find(&r->by_host, key, len);
 	     index_next(&r->by_host, &w);) {
-		const struct object *o = r->set->at[w.i];
+		const struct object *o = r->all[w.i];
 		if (strcmp(o->meta.ns, ns) != 0 || !slice_is(host, whole_host(o, whole)) ||
 		    !is_among(r, o, among))
 			continue;
@@ -111,10 +115,10 @@ static const struct view_rule *rules_of(struct ruling *r, const char *ns, struct
 	struct view_rule *rule = &r->made[first];
 	if (r->is_made[first])
 		return rule;
-	const struct object **all = arena_array(r->v->arena, n, sizeof(struct object *));
+	const struct object **all = arena_array(r->part.arena, n, sizeof(struct object *));
 	for (struct index_walk w = index_find(&r->by_host, key, len);
 	     index_next(&r->by_host, &w) && rule->n < n;) {
-		const struct object *o = r->set->at[w.i];
+		const struct object *o = r->all[w.i];
 		if (strcmp(o->meta.ns, ns) == 0 && slice_is(host, whole_host(o, whole)) &&
 		    is_among(r, o, among) &&
 		    (own ? o == own : !o->destination_rule->has_workload_selector))
@@ -130,10 +134,10 @@ static const struct view_rule *rules_of(struct ruling *r, const char *ns, struct
 }
 
 /* The most specific host of NS that covers HOST: itself, then the longest behind a star. */
-static const struct view_rule *most_specific(struct ruling *r, const char *ns, struct slice host,
+static const struct view_rule *most_specific(struct rules *r, const char *ns, struct slice host,
 					     enum among among)
 {
-	const struct view_rule *found = rules_of(r, ns, host, among);
+	const struct view_rule *found = united(r, ns, host, among);
 	char star[HOST_TEXT];
 	for (size_t i = 0; i <= host.len && !found; i++) {
 		struct slice rest = slice_sub(host, i, host.len);
@@ -141,20 +145,21 @@ static const struct view_rule *most_specific(struct ruling *r, const char *ns, s
 			continue;
 		int len = snprintf(star, sizeof(star), "*%.*s", SLICE_FMT(rest));
 		if (len > 0 && (size_t)len < sizeof(star))
-			found = rules_of(r, ns, (struct slice){star, (size_t)len}, among);
+			found = united(r, ns, (struct slice){star, (size_t)len}, among);
 	}
 	return found;
 }
 
 /* The client's namespace, then the Service's, then the root: the first that has any rule wins. */
-static const struct view_rule *rule_for(struct ruling *r, const struct view_service *s)
+const struct view_rule *rules_of(struct rules *r, const struct view_service *s)
 {
-	const struct view *v = r->v;
 	struct slice host = slice_of(s->host);
-	const char *root = v->mesh.root_namespace;
-	bool in_root = strcmp(v->self_ns, root) == 0;
+	const char *root = r->root_ns;
+	bool in_root = strcmp(r->self_ns, root) == 0;
+	if (r->n == 0)
+		return NULL;
 	const struct view_rule *found =
-		most_specific(r, v->self_ns, host, in_root ? AMONG_PRIVATE : AMONG_ALL);
+		most_specific(r, r->self_ns, host, in_root ? AMONG_PRIVATE : AMONG_ALL);
 	if (!found)
 		found = most_specific(r, s->object->meta.ns, host, AMONG_VISIBLE);
 	return found ? found : most_specific(r, root, host, AMONG_VISIBLE);
@@ -197,36 +202,46 @@ const struct subset *view_subset(const struct view_service *s, struct slice name
 	return NULL;
 }
 
-static void index_rules(struct ruling *r)
+const struct client_tls *rule_tls(const struct view_rule *rule, uint16_t port)
 {
-	index_init(&r->by_host, r->scratch, r->set->n);
-	for (size_t i = 0; i < r->set->n; i++) {
+	const struct object *by = rule ? rule->policy_by : NULL;
+	bool said = false;
+	return by ? policy_tls(&by->destination_rule->policy, port, &said) : NULL;
+}
+
+static void index_rules(struct rules *r)
+{
+	index_init(&r->by_host, r->part.arena, r->n);
+	for (size_t i = 0; i < r->n; i++) {
 		char host[HOST_TEXT], key[HOST_TEXT];
-		const struct object *o = r->set->at[i];
+		const struct object *o = r->all[i];
 		size_t len = index_key(o->meta.ns, slice_of(whole_host(o, host)), key);
 		index_add(&r->by_host, key, len, i);
 		r->odd_stars = r->odd_stars || (host[0] == '*' && host[1] && host[1] != '.');
 	}
 }
 
-void view_build_rules(struct view *v, const struct object_set *rules)
+struct rules *rules_new(const struct view_frame *frame, const struct object_set *rules)
 {
-	struct ruling r = {.v = v, .set = rules};
-	if (rules->n == 0)
-		return;
-	r.scratch = arena_new();
-	r.made = arena_array(v->arena, rules->n, sizeof(*r.made));
-	r.is_made = arena_array(r.scratch, rules->n, sizeof(bool));
-	index_rules(&r);
-	for (size_t i = 0; i < v->n_services; i++) {
-		struct view_service *s = &v->services[i];
-		struct view_port *ports = &v->ports[s->n_ports ? s->ports - v->ports : 0];
-		s->rule = rule_for(&r, s);
-		const struct object *by = s->rule ? s->rule->policy_by : NULL;
-		bool said = false;
-		for (size_t k = 0; by && k < s->n_ports; k++)
-			ports[k].tls = policy_tls(&by->destination_rule->policy,
-						  ports[k].port->port, &said);
-	}
-	arena_free(r.scratch);
+	struct rules *r = part_new(sizeof(*r), 0, rules->n + 1);
+	struct arena *a = r->part.arena;
+	for (size_t i = 0; i < rules->n; i++)
+		part_hold(&r->part, rules->at[i]);
+	r->all = (const struct object *const *)r->part.held;
+	r->n = rules->n;
+	if (frame->self)
+		part_hold(&r->part, frame->self);
+	r->self = frame->self;
+	r->mesh = frame->mesh;
+	r->self_ns = arena_dup(a, slice_of(frame->self_ns));
+	r->root_ns = arena_dup(a, slice_of(frame->mesh->root_namespace));
+	r->made = arena_array(a, r->n, sizeof(*r->made));
+	r->is_made = arena_array(a, r->n, sizeof(bool));
+	index_rules(r);
+	return r;
+}
+
+struct part *rules_part(struct rules *r)
+{
+	return &r->part;
 }

@@ -2,6 +2,8 @@
  * at. */
 #include "observe/admin.h"
 
+#include <stdlib.h>
+
 #include "base/json_out.h"
 #include "decide/learn.h"
 #include "model/annotations.h"
@@ -66,7 +68,7 @@ static void workload_json(const char *key, const struct workload *w, struct json
 	json_close(out);
 }
 
-static void port_json(const struct view_port *p, struct json_out *out)
+static void port_json(const struct view *v, const struct view_port *p, struct json_out *out)
 {
 	char text[ADDR_TEXT];
 	json_open_object(out, NULL);
@@ -81,14 +83,14 @@ static void port_json(const struct view_port *p, struct json_out *out)
 	for (size_t i = 0; i < p->n_endpoints; i++) {
 		json_open_object(out, NULL);
 		json_cstr(out, "address", addr_text(&p->endpoints[i].at, text));
-		workload_json("workload", p->endpoints[i].workload, out);
+		workload_json("workload", view_workload_by_ip(v, &p->endpoints[i].at.ip), out);
 		json_close(out);
 	}
 	json_close(out);
 	json_close(out);
 }
 
-static void service_json(const struct view_service *s, struct json_out *out)
+static void service_json(const struct view *v, const struct view_service *s, struct json_out *out)
 {
 	char text[ADDR_TEXT];
 	const struct service *service = s->object->service;
@@ -104,7 +106,7 @@ static void service_json(const struct view_service *s, struct json_out *out)
 	json_close(out);
 	json_open_array(out, "ports");
 	for (size_t i = 0; i < s->n_ports; i++)
-		port_json(&s->ports[i], out);
+		port_json(v, &s->ports[i], out);
 	json_close(out);
 	json_close(out);
 }
@@ -112,6 +114,8 @@ static void service_json(const struct view_service *s, struct json_out *out)
 bool admin_config_json(const struct view *v, struct buf *out)
 {
 	struct json_out j;
+	size_t n = 0;
+	const struct view_service **all = view_services(v, &n);
 	json_out_init(&j, out);
 	json_open_object(&j, NULL);
 	json_u64(&j, "version", view_version(v));
@@ -122,8 +126,9 @@ bool admin_config_json(const struct view *v, struct buf *out)
 		json_u64(&j, kind_info((enum kind)k)->plural, view_count(v, (enum kind)k));
 	json_close(&j);
 	json_open_array(&j, "services");
-	for (size_t i = 0; i < view_n_services(v); i++)
-		service_json(view_service_at(v, i), &j);
+	for (size_t i = 0; i < n; i++)
+		service_json(v, all[i], &j);
+	free(all);
 	json_close(&j);
 	json_close(&j);
 	return !out->full;

@@ -64,7 +64,7 @@ static bool next_address(struct conn *c, struct addr *to, const struct workload 
 		if (!c->endpoint)
 			return false;
 		*to = c->endpoint->at;
-		*workload = c->endpoint->workload;
+		*workload = view_workload_by_ip(c->record.view, &to->ip);
 		return true;
 	}
 	if (c->balance.next++ > 0)

@@ -7,8 +7,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* Learnt cells that are kept at most, however many Services come and go. */
-enum { LIVE_MAX = 16384 };
+enum {
+	LIVE_MAX = 16384, /* learnt cells that are kept, however many Services come and go */
+	SWEEP_S = 10,     /* walking all of them costs more than most changes */
+};
 
 /* The order is that of `kinds` below. */
 static const struct api_resource resources[] = {
@@ -32,6 +34,7 @@ struct follow {
 	struct view_builder *builder;
 	struct live *live;
 	struct timer build;
+	uint64_t swept_ns;
 	bool synced;
 	char *problem; /* the last one that was logged, or "" */
 	const struct follow_events *events;
@@ -58,6 +61,9 @@ static void build(struct timer *t)
 	tell_problem(f);
 	f->events->on_view(f->ctx, view);
 	view_put(view);
+	if (loop_now(f->loop) - f->swept_ns < SWEEP_S * NS_PER_S)
+		return;
+	f->swept_ns = loop_now(f->loop);
 	live_sweep(f->live, LIVE_MAX);
 }
 

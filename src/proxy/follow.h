@@ -7,14 +7,14 @@
  *                                 proxy, &err);
  *
  * The first view comes when everything has been listed once; after that a burst of changes makes one
- * view, a few milliseconds after its first one. When the API goes away nothing happens: the last
+ * view, a millisecond after its first one. When the API goes away nothing happens: the last
  * view stays in force while the watch reconnects. Main thread.
  */
 #pragma once
 #include "loop/loop.h"
 #include "model/view.h"
 
-enum { FOLLOW_BURST_MS = 5 };
+enum { FOLLOW_BURST_MS = 1 };
 
 struct follow_events {
 	void (*on_view)(void *ctx, struct view *view); /* borrowed: take a reference to keep it */

@@ -1,0 +1,224 @@
+/* What a view knows of a Service: its ports, and the endpoints behind them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/view_inside.h"
+
+static size_t n_tcp_ports(const struct service *s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->n_ports && s->type != SERVICE_EXTERNAL_NAME; i++)
+		n += s->ports[i].protocol == L4_TCP;
+	return n;
+}
+
+/* The endpoint port of SLICE that goes with P; NULL: none. */
+static const struct endpoint_port *slice_port(const struct endpoint_slice *slice,
+					      const struct service_port *p)
+{
+	for (size_t i = 0; i < slice->n_ports; i++)
+		if (slice->ports[i].protocol == L4_TCP &&
+		    strcmp(slice->ports[i].name, p->name) == 0)
+			return &slice->ports[i];
+	return NULL;
+}
+
+/* Endpoints of one port as they come together: those of one family that are ready, or that are not. */
+struct gathering {
+	struct service_part *part;
+	struct view_port *port;
+	struct view_endpoint *to;
+	size_t n;
+	bool indexed;      /* there are many */
+	struct index seen; /* by address, among `to` */
+	struct live *live;
+};
+
+static bool is_seen(const struct gathering *g, const struct addr *at)
+{
+	if (g->indexed) {
+		for (struct index_walk w = index_find(&g->seen, at, sizeof(*at));
+		     index_next(&g->seen, &w);)
+			if (addr_eq(&g->to[w.i].at, at))
+				return true;
+		return false;
+	}
+	for (size_t i = 0; i < g->n; i++)
+		if (addr_eq(&g->to[i].at, at))
+			return true;
+	return false;
+}
+
+static void add_endpoint(struct gathering *g, const struct addr *at, bool ready)
+{
+	if (is_seen(g, at))
+		return;
+	if (g->indexed)
+		index_add(&g->seen, at, sizeof(*at), g->n);
+	g->to[g->n++] = (struct view_endpoint){
+		.at = *at,
+		.live = g->live ? live_endpoint_get(g->live, at) : NULL,
+		.ready = ready,
+	};
+}
+
+static void gather(struct gathering *g, enum ip_family family, bool ready)
+{
+	const struct service *spec = g->port->service->object->service;
+	const struct service_port *p = g->port->port;
+	for (size_t k = 0; k < g->part->n_slices; k++) {
+		const struct endpoint_slice *slice = g->part->slices[k]->endpoint_slice;
+		const struct endpoint_port *ep =
+			slice->family == family ? slice_port(slice, p) : NULL;
+		if (!ep)
+			continue;
+		/* No number: all ports, so the Service's own. */
+		uint16_t number = ep->port                ? ep->port
+				  : p->target_port.number ? p->target_port.number
+							  : p->port;
+		for (size_t i = 0; i < slice->n_endpoints; i++) {
+			const struct endpoint *e = &slice->endpoints[i];
+			struct addr at = {.ip = e->ip, .port = number};
+			if ((e->ready || spec->publish_not_ready_addresses) == ready)
+				add_endpoint(g, &at, ready);
+		}
+	}
+}
+
+static size_t count_endpoints(struct object *const *slices, size_t n_slices)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < n_slices; i++)
+		n += slices[i]->endpoint_slice->n_endpoints;
+	return n;
+}
+
+/* N: at most so many. */
+static void add_endpoints(struct service_part *part, struct view_port *port, size_t n,
+			  struct live *live)
+{
+	enum { FEW = 16 };
+	struct gathering g = {.part = part, .port = port, .live = live, .indexed = n > FEW};
+	struct arena *scratch = g.indexed ? arena_new() : NULL;
+	if (g.indexed)
+		index_init(&g.seen, scratch, n);
+	g.to = arena_array(part->part.arena, n, sizeof(*g.to));
+	gather(&g, IP_V4, true);
+	port->n_v4 = g.n;
+	gather(&g, IP_V6, true);
+	port->n_endpoints = g.n;
+	if (part->service.object->service->headless) {
+		/* Whoever dials a Pod that is not ready still speaks to this Service. */
+		gather(&g, IP_V4, false);
+		gather(&g, IP_V6, false);
+		for (size_t i = 0; i < g.n; i++)
+			part->headless[part->n_headless++] = (struct headless){port, &g.to[i]};
+	}
+	port->endpoints = g.to;
+	port->n_known = g.n;
+	arena_free(scratch);
+}
+
+static void fill_port(struct service_part *part, struct view_port *vp, const struct service_port *p,
+		      const struct view_frame *frame, const char *key)
+{
+	const struct object *o = part->service.object;
+	struct detection_words words = {frame->mesh->detection, "",
+					frame->mesh->protocol_detection_timeout_ms};
+	if (o->meta.annotations.n)
+		detection_lay(&words, part->part.arena, o, p->port);
+	vp->service = &part->service;
+	vp->port = p;
+	vp->protocol = protocol_of_service_port(p, &vp->why);
+	vp->detection = words.detection;
+	vp->detection_from = words.from;
+	vp->detection_timeout_ms = words.timeout_ms;
+	vp->tls = rule_tls(part->service.rule, p->port);
+	vp->live = frame->live ? live_port_get(frame->live, LIVE_OUTBOUND, key, p->port) : NULL;
+}
+
+static bool names(const struct endpoint_slice *slice, const struct pod *pod)
+{
+	for (size_t i = 0; i < slice->n_endpoints; i++)
+		if (pod->has_ip[slice->family] &&
+		    ip_eq(&slice->endpoints[i].ip, &pod->ip[slice->family]))
+			return true;
+	return false;
+}
+
+/* Endpoints kept by hand may name the own Pod as well. */
+static bool is_mine(const struct service_part *part, const struct object *self)
+{
+	const struct object *o = part->service.object;
+	const struct pairs *selector = &o->service->selector;
+	if (!self || strcmp(o->meta.ns, self->meta.ns) != 0 || part->service.n_ports == 0)
+		return false;
+	if (selector->n)
+		return pairs_match(selector, &self->meta.labels);
+	for (size_t i = 0; i < part->n_slices; i++)
+		if (names(part->slices[i]->endpoint_slice, self->pod))
+			return true;
+	return false;
+}
+
+/* Any thread: the cells are counted with atomics. */
+static void end(struct part *p)
+{
+	struct service_part *part = CONTAINER_OF(p, struct service_part, part);
+	for (size_t i = 0; i < part->service.n_ports; i++) {
+		const struct view_port *port = &part->service.ports[i];
+		live_port_put(port->live);
+		for (size_t j = 0; j < port->n_known; j++)
+			live_endpoint_put(port->endpoints[j].live);
+	}
+}
+
+static void hold(struct service_part *part, const struct object *service,
+		 struct object *const *slices, size_t n_slices)
+{
+	const struct object **all =
+		arena_array(part->part.arena, n_slices, sizeof(struct object *));
+	part_hold(&part->part, service);
+	for (size_t i = 0; i < n_slices; i++) {
+		part_hold(&part->part, slices[i]);
+		all[i] = slices[i];
+	}
+	part->slices = all;
+	part->n_slices = n_slices;
+}
+
+struct service_part *service_part_new(const struct view_frame *frame, const struct object *service,
+				      struct object *const *slices, size_t n_slices)
+{
+	char host[512], key[512];
+	const struct service *spec = service->service;
+	size_t n_ports = n_tcp_ports(spec), n_endpoints = count_endpoints(slices, n_slices), n = 0;
+	size_t n_headless = spec->headless ? n_ports * n_endpoints : 0;
+	/* Names are bounded: both fit. */
+	int host_len = snprintf(host, sizeof(host), "%s.%s.svc.cluster.local", service->meta.name,
+				service->meta.ns);
+	(void)snprintf(key, sizeof(key), "%s/%s", service->meta.ns, service->meta.name);
+	size_t bytes = (size_t)host_len + 1 + n_ports * sizeof(struct view_port) +
+		       n_ports * n_endpoints * sizeof(struct view_endpoint) +
+		       n_headless * sizeof(struct headless) + n_slices * sizeof(struct object *);
+	struct service_part *part = part_new(sizeof(*part), bytes + n_ports * 16, n_slices + 1);
+	struct arena *a = part->part.arena;
+	struct view_port *ports = arena_array(a, n_ports, sizeof(*ports));
+	part->part.end = end;
+	hold(part, service, slices, n_slices);
+	part->headless = arena_array(a, n_headless, sizeof(*part->headless));
+	part->service.object = service;
+	part->service.host = arena_dup(a, slice_of(host));
+	part->service.rule = rules_of(frame->rules, &part->service);
+	part->service.ports = ports;
+	part->service.n_ports = n_ports;
+	for (size_t i = 0; i < spec->n_ports && n < n_ports; i++)
+		if (spec->ports[i].protocol == L4_TCP)
+			fill_port(part, &ports[n++], &spec->ports[i], frame, key);
+	for (size_t i = 0; i < n_ports && n_endpoints; i++)
+		add_endpoints(part, &ports[i], n_endpoints, frame->live);
+	part->mine = is_mine(part, frame->self);
+	return part;
+}

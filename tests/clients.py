@@ -541,3 +541,29 @@ def knock_until_refused(host, port):
         if not told:
             print(json.dumps("open"), flush=True)
             told = True
+
+
+def starve(host, port, n_conns, path):
+    """Holds N_CONNS silent connections open, and asks for PATH until it is answered: how, or None."""
+    held = [connect(host, port) for _ in range(n_conns)]
+    deadline = time.monotonic() + TIMEOUT
+    try:
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=2) as answer:
+                    return answer.status
+            except OSError:
+                pass  # no place yet: asked again
+        return None
+    finally:
+        for sock in held:
+            sock.close()
+
+
+def dns_over_tcp_beside(server, n_conns, name):
+    """Asks over TCP while N_CONNS silent connections to the server are held open: how many addresses came."""
+    held = [connect(server, 53) for _ in range(n_conns)]
+    out = command("dig", f"@{server}", "+tcp", "+short", "+tries=1", name, "A")
+    for sock in held:
+        sock.close()
+    return len(out.split())

@@ -228,6 +228,16 @@ def test_metrics_and_health_are_open_to_others(both):
         assert got["bytes"].startswith("HTTP/1.1 200 "), (port, got)
 
 
+def test_silent_connections_do_not_keep_a_probe_out(both):
+    ip = both.mesh.get("pod", "in/client")["status"]["podIP"]
+    assert both.mesh.call("out/client", clients.starve, ip, 15021, 100, "/healthz/ready") == 200
+
+
+def test_silent_connections_do_not_keep_others_from_dns_over_tcp(both):
+    dns = both.mesh.get("service", "kube-system/kube-dns")["spec"]["clusterIP"]
+    assert both.mesh.call("out/client", clients.dns_over_tcp_beside, dns, 150, "mariadb.in.svc.cluster.local") == 1
+
+
 def test_only_the_pod_itself_ends_its_sidecar(both):
     ip = both.mesh.get("pod", "in/client")["status"]["podIP"]
     for client in ("in/odd", "out/client"):

@@ -21,11 +21,13 @@ enum {
 	TCP_IN_MAX = DNS_MESSAGE_MAX + 2,
 	TCP_OUT_MAX = 4 * (DNS_MESSAGE_MAX + 2),
 	TCP_IDLE_S = 10,
+	ACCEPT_RETRY_MS = 100,
 };
 
 struct socket {
 	struct cluster_dns *dns;
 	struct io io;
+	struct timer retry; /* TCP: while no descriptor is left to accept with */
 	TAILQ_ENTRY(socket) link;
 };
 
@@ -43,7 +45,7 @@ struct cluster_dns {
 	struct loop *loop;
 	struct cluster_zone zone;
 	TAILQ_HEAD(, socket) sockets;
-	TAILQ_HEAD(, tcp_conn) conns;
+	TAILQ_HEAD(, tcp_conn) conns; /* the one that was silent longest first */
 	unsigned n_conns;
 };
 
@@ -172,6 +174,8 @@ static void on_conn(struct io *io, uint32_t events)
 	(void)events; /* reading and writing say what there is to do */
 
 	timer_set(c->dns->loop, &c->idle, TCP_IDLE_S * NS_PER_S);
+	TAILQ_REMOVE(&c->dns->conns, c, link);
+	TAILQ_INSERT_TAIL(&c->dns->conns, c, link);
 	if (!read_some(c) || !answer_whole_messages(c) || !write_some(c)) {
 		close_conn(c);
 		return;
@@ -183,31 +187,53 @@ static void on_conn(struct io *io, uint32_t events)
 		close_conn(c);
 }
 
+static void on_retry(struct timer *t)
+{
+	struct socket *s = CONTAINER_OF(t, struct socket, retry);
+	if (!loop_mod(s->dns->loop, &s->io, EPOLLIN, NULL))
+		timer_set(s->dns->loop, t, ACCEPT_RETRY_MS * NS_PER_MS);
+}
+
+static void add_conn(struct cluster_dns *d, int fd)
+{
+	/* All Pods share these places: who has been silent longest makes room, RFC 7766 6.2.3. */
+	if (d->n_conns == TCP_CONNS)
+		close_conn(TAILQ_FIRST(&d->conns));
+	struct tcp_conn *c = mem_new(sizeof(*c));
+	c->dns = d;
+	c->io = (struct io){.fd = fd, .on_ready = on_conn};
+	c->idle.fire = on_idle;
+	buf_init(&c->in, TCP_IN_MAX);
+	buf_init(&c->out, TCP_OUT_MAX);
+	if (!loop_add(d->loop, &c->io, EPOLLIN, NULL)) {
+		(void)close(fd); /* nothing was sent on it: the client asks again */
+		free(c);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&d->conns, c, link);
+	d->n_conns++;
+	timer_set(d->loop, &c->idle, TCP_IDLE_S * NS_PER_S);
+}
+
 static void on_accept(struct io *io, uint32_t events)
 {
-	struct cluster_dns *d = CONTAINER_OF(io, struct socket, io)->dns;
-	int fd;
+	struct socket *s = CONTAINER_OF(io, struct socket, io);
 	(void)events; /* only EPOLLIN is asked for */
 
-	while ((fd = net_accept(io->fd, NULL)) >= 0) {
-		if (d->n_conns == TCP_CONNS) {
-			(void)close(fd); /* a client too many: it asks again */
+	for (;;) {
+		int fd = net_accept(io->fd, NULL);
+		if (fd >= 0) {
+			add_conn(s->dns, fd);
 			continue;
 		}
-		struct tcp_conn *c = mem_new(sizeof(*c));
-		c->dns = d;
-		c->io = (struct io){.fd = fd, .on_ready = on_conn};
-		c->idle.fire = on_idle;
-		buf_init(&c->in, TCP_IN_MAX);
-		buf_init(&c->out, TCP_OUT_MAX);
-		if (!loop_add(d->loop, &c->io, EPOLLIN, NULL)) {
-			(void)close(fd); /* as above */
-			free(c);
-			continue;
-		}
-		TAILQ_INSERT_TAIL(&d->conns, c, link);
-		d->n_conns++;
-		timer_set(d->loop, &c->idle, TCP_IDLE_S * NS_PER_S);
+		/* What cannot be accepted stays in the queue and would wake us without end. */
+		bool short_of =
+			errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+		if (short_of && loop_mod(s->dns->loop, io, 0, NULL))
+			timer_set(s->dns->loop, &s->retry, ACCEPT_RETRY_MS * NS_PER_MS);
+		if (short_of || errno == EAGAIN)
+			return;
+		/* Anything else concerns that one connection, accept(2). */
 	}
 }
 
@@ -217,6 +243,7 @@ static bool add_socket(struct cluster_dns *d, int fd, bool tcp, struct err *err)
 		return false;
 	struct socket *s = mem_new(sizeof(*s));
 	s->dns = d;
+	s->retry.fire = on_retry;
 	s->io = (struct io){.fd = fd, .on_ready = tcp ? on_accept : on_datagrams};
 	if (!loop_add(d->loop, &s->io, EPOLLIN, err)) {
 		(void)close(fd); /* nothing was sent on it */
@@ -268,6 +295,7 @@ void cluster_dns_free(struct cluster_dns *d)
 		return;
 	while ((s = TAILQ_FIRST(&d->sockets))) {
 		TAILQ_REMOVE(&d->sockets, s, link);
+		timer_cancel(d->loop, &s->retry);
 		loop_del(d->loop, &s->io);
 		(void)close(s->io.fd); /* nothing is written back late */
 		free(s);

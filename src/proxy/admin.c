@@ -11,6 +11,7 @@
 enum {
 	ANSWER_BYTES = 64 << 20, /* of one answer, at most */
 	BODY_BYTES = 64 * 1024,
+	OTHERS_IDLE_MS = 5000,
 };
 
 static const char json_type[] = "application/json";
@@ -191,8 +192,11 @@ static const struct {
 
 static struct rest_server *serve(struct proxy *p, const char *name, unsigned which)
 {
-	/* Small: these are for people and probes. */
-	static const struct rest_limits limits = {.body_bytes = BODY_BYTES, .connections = 64};
+	/* Small: these are for people and probes. What other Pods can reach is not held open for
+	 * them: a probe must find a place. */
+	struct rest_limits limits = {.body_bytes = BODY_BYTES, .connections = 64};
+	if (which != ON_ADMIN)
+		limits.request_ms = limits.idle_ms = OTHERS_IDLE_MS;
 	struct rest_server *s = rest_server_new(p->loop, name, &limits);
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
 		if (routes[i].on & which)

@@ -109,10 +109,13 @@ static void tell_counters(struct worker *w)
 static void resume_accept(struct worker *w)
 {
 	struct err err = {0};
+	bool all = true;
 	for (unsigned i = 0; i < w->n_listeners && !w->accepting; i++)
-		if (!loop_mod(w->loop, &w->listeners[i].io, EPOLLIN, &err))
+		if (!loop_mod(w->loop, &w->listeners[i].io, EPOLLIN, &err)) {
 			log_error("proxy", "listener: %s", err.text);
-	w->accepting = true;
+			all = false; /* the next tick tries again */
+		}
+	w->accepting = all;
 }
 
 static void on_tick(struct io *io, uint32_t events)
@@ -133,7 +136,7 @@ static void on_tick(struct io *io, uint32_t events)
 	worker_log_due(w);
 	if (!w->accepting && w->view)
 		resume_accept(w);
-	if (worker_n_conns(w) == 0 && !w->log_waits) {
+	if (worker_n_conns(w) == 0 && !w->log_waits && (w->accepting || !w->view)) {
 		pipes_trim(&w->tools.pipes, 0);
 		(void)malloc_trim(0); /* gives a crowd's memory back; fine if there is none */
 		tick_every(w, 0);

@@ -158,6 +158,7 @@ bool plan_explain_text(const struct view *v, const struct plan *p, struct buf *o
 	}
 	(void)buf_puts(out, "plan:       ");
 	plan_in_words(p, out);
+	explain_policy_text(v, p, out);
 	(void)buf_puts(out, "\nlearnt:     ");
 	learned_in_words(p, out);
 	(void)buf_puts(out, "\nelsewhere:  ");
@@ -259,6 +260,7 @@ void plan_explain_json(const struct view *v, const struct plan *p, struct json_o
 	json_slice(out, "reason", buf_slice(&reason));
 	buf_fini(&reason);
 	json_plan(p, out);
+	explain_policy_json(v, p, out);
 	json_open_object(out, "learned");
 	learn_json(p->live, out);
 	json_close(out);

@@ -50,6 +50,8 @@ static inline void world_init(struct world *w, const char *ns, const char *pod, 
 	while ((got = yaml_next(y, a, &root, &err, &line)) != YAML_END) {
 		if (got == YAML_BAD)
 			fail_msg("line %u: %s", line, err.text);
+		if (root->type == TREE_NULL)
+			continue; /* behind the last line of dashes */
 		struct object *o = test_object(root);
 		view_builder_set(b, o);
 		object_put(o);

@@ -14,7 +14,7 @@ void plan_refuse(struct plan *p, enum step_code code, const struct object *resou
  * that was made before. Without a policy there is none. */
 bool plan_authorize(struct plan *p, const struct view *v, struct slice peer, struct slice sni,
 		    enum step_code allowed, enum step_code denied);
-/* Puts CODE where one of FROM..TO is, else behind the last one. */
+/* Takes those of FROM..TO away and puts CODE behind the last one. */
 void plan_step_instead(struct plan *p, enum step_code from, enum step_code to, enum step_code code,
 		       const struct object *resource, uint16_t port);
 /* DECLARED or UNDECLARED. */
@@ -23,3 +23,6 @@ void plan_step_protocol(struct plan *p, enum protocol protocol, const struct obj
 /* Makes P listen: who to, what was learnt, and the steps that say so. */
 void plan_detect(struct plan *p, const struct mesh_config *mesh, enum detection detection,
 		 uint32_t timeout_ms);
+/* What policies make of P, for plan_explain_text() and _json(): nothing where none says anything. */
+void explain_policy_text(const struct view *v, const struct plan *p, struct buf *out);
+void explain_policy_json(const struct view *v, const struct plan *p, struct json_out *out);

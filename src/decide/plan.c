@@ -44,11 +44,13 @@ void plan_step(struct plan *p, enum step_code code, const struct object *resourc
 void plan_step_instead(struct plan *p, enum step_code from, enum step_code to, enum step_code code,
 		       const struct object *resource, uint16_t port)
 {
-	for (unsigned i = 0; i < p->n_steps; i++)
-		if (p->steps.code[i] >= from && p->steps.code[i] <= to) {
-			plan_step_set(p, i, code, resource, port);
-			return;
-		}
+	unsigned kept = 0;
+	for (unsigned i = 0; i < p->n_steps; i++) {
+		struct step s = plan_step_at(p, i);
+		if (s.code < from || s.code > to)
+			plan_step_set(p, kept++, s.code, s.resource, s.port);
+	}
+	p->n_steps = kept;
 	plan_step(p, code, resource, port);
 }
 

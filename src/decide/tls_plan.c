@@ -191,8 +191,7 @@ const char *tls_plan_sni(const struct tls_plan *t, const struct view_port *port,
 		return t->rule->sni;
 	if (t->transport != TRANSPORT_MESH_TLS || !port)
 		return NULL;
-	(void)snprintf(out, out_len, "outbound_.%u_.%s_.%s", port->port->port,
-		       subset[0] ? subset : "_",
+	(void)snprintf(out, out_len, "outbound_.%u_.%s_.%s", port->port->port, subset,
 		       port->service->host); /* a receiving sidecar ignores it: cut short is fine */
 	return out;
 }

@@ -6,7 +6,7 @@
  *   decide_outbound(view, &facts, &plan);     // to the address that the app dialled
  *   ...                                       // the data plane executes plan.action
  *   decide_first_word(&plan, &answer);        // the race is over: adds its step
- *   decide_transport(view, &plan, workload, port, NULL);   // outbound, for the endpoint picked
+ *   decide_transport(view, &plan, &endpoint->at, NULL);   // outbound, for the endpoint picked
  *   ... or, inbound: decide_inbound_word(), and after a handshake decide_inbound_peer()
  *   plan_reason(&plan, &buf);                 // the one sentence that access log, metrics, explain
  *                                             // and dashboard print
@@ -175,10 +175,10 @@ enum inbound_do decide_inbound_word(const struct view *v, struct plan *plan,
  * dialled before that, where there is any policy. */
 bool decide_inbound_peer(const struct view *v, struct plan *plan, struct slice peer,
 			 struct slice sni) MUST_CHECK;
-/* Outbound, for each endpoint tried: how to speak to W (NULL: no Pod of the mesh) at PORT. SUBSET: of
- * the route, or NULL. Fills plan->tls and puts its step in place of the one before. */
-void decide_transport(const struct view *v, struct plan *plan, const struct workload *w,
-		      uint16_t port, const struct subset *subset);
+/* Outbound, for each endpoint tried: how to speak to the one at AT. SUBSET: of the route, or NULL.
+ * Fills plan->tls and puts its step in place of the one before. */
+void decide_transport(const struct view *v, struct plan *plan, const struct addr *at,
+		      const struct subset *subset);
 
 /* I is below n_steps. */
 struct step plan_step_at(const struct plan *p, unsigned i);

@@ -258,15 +258,16 @@ static void automatic(struct plan *p, const struct view *v, const struct workloa
 	plan_step_instead(p, from, to, STEP_TLS_AUTO, w->pod, port);
 }
 
-void decide_transport(const struct view *v, struct plan *p, const struct workload *w, uint16_t port,
+void decide_transport(const struct view *v, struct plan *p, const struct addr *at,
 		      const struct subset *subset)
 {
 	p->tls = (struct tls_plan){.transport = TRANSPORT_PLAIN};
 	if (!p->port) /* not a Service's: passed on as it is */
 		return;
+	const struct workload *w = view_workload_by_ip(v, &at->ip);
 	const struct client_tls *rule = view_tls(p->port, subset);
 	if (!rule) {
-		automatic(p, v, w, port);
+		automatic(p, v, w, at->port);
 		return;
 	}
 	p->tls.rule = rule;

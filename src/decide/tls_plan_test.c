@@ -192,8 +192,8 @@ static void words(void **state)
 	POD("me", "198.18.0.1", TLS, SIDECAR)                                                      \
 	POD("db", "198.18.0.2", TLS, SIDECAR)                                                      \
 	POD("bare", "198.18.0.3", "", "")                                                          \
-	POD("off", "198.18.0.4", TLS, SIDECAR) SERVICE                                             \
-		"apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"                     \
+	POD("off", "198.18.0.4", TLS, SIDECAR)                                                     \
+	SERVICE "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"                     \
 		"metadata: {name: off, namespace: shop}\n"                                         \
 		"spec: {selector: {matchLabels: {app: off}}, portLevelMtls: {13306: {mode: "       \
 		"DISABLE}}}\n---\n"
@@ -256,15 +256,15 @@ static void transports(void **state)
 	for (size_t i = 0; i < N_ELEMS(endpoints); i++) {
 		struct world w;
 		struct plan p;
-		struct ip ip;
+		struct addr at = {.port = 13306};
 		struct buf text;
 		buf_init(&text, 4096);
 		world_init(&w, "shop", "me", endpoints[i].yaml);
-		assert_true(ip_parse(slice_of(endpoints[i].pod), &ip));
+		assert_true(ip_parse(slice_of(endpoints[i].pod), &at.ip));
 		decide_outbound(w.view, &facts, &p);
 		unsigned before = p.n_steps;
-		decide_transport(w.view, &p, view_workload_by_ip(w.view, &ip), 13306, NULL);
-		decide_transport(w.view, &p, view_workload_by_ip(w.view, &ip), 13306, NULL);
+		decide_transport(w.view, &p, &at, NULL);
+		decide_transport(w.view, &p, &at, NULL);
 		const char *said = last_reason(&p, before, &text);
 		if (p.tls.transport != endpoints[i].transport ||
 		    strcmp(said, endpoints[i].reason) != 0)
@@ -287,14 +287,14 @@ static void next_endpoint(void **state)
 	unsigned before = p.n_steps;
 	for (size_t i = 0; i < p.port->n_endpoints; i++) {
 		const struct view_endpoint *ep = &p.port->endpoints[i];
-		decide_transport(w.view, &p, ep->workload, ep->at.port, NULL);
+		decide_transport(w.view, &p, &ep->at, NULL);
 		assert_int_equal(p.n_steps, before + 1);
 	}
 	/* What is no Service's passes as it is. */
 	facts.dst = test_addr("198.18.0.2:13306");
 	decide_outbound(w.view, &facts, &p);
 	before = p.n_steps;
-	decide_transport(w.view, &p, p.peer_workload, 13306, NULL);
+	decide_transport(w.view, &p, &p.to, NULL);
 	assert_int_equal(p.tls.transport, TRANSPORT_PLAIN);
 	assert_int_equal(p.n_steps, before);
 	world_fini(&w);
@@ -307,11 +307,10 @@ static void on_the_wire(void **state)
 	struct world w;
 	struct plan p;
 	char sni[512];
-	struct ip ip;
+	struct addr at = test_addr("198.18.0.2:13306");
 	world_init(&w, "shop", "me", MESH);
 	decide_outbound(w.view, &facts, &p);
-	assert_true(ip_parse(SLICE("198.18.0.2"), &ip));
-	decide_transport(w.view, &p, view_workload_by_ip(w.view, &ip), 13306, NULL);
+	decide_transport(w.view, &p, &at, NULL);
 	assert_string_equal(tls_plan_sni(&p.tls, p.port, "", sni, sizeof(sni)),
 			    "outbound_.3306_._.db.shop.svc.cluster.local");
 	assert_string_equal(tls_plan_sni(&p.tls, p.port, "v1", sni, sizeof(sni)),

@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "identity/ossl.h"
 
+enum { MAX_ROOTS_LEN = 256 * 1024 };
+
 struct ca {
 	_Atomic unsigned refs;
 	struct arena *arena; /* the PEM texts */
@@ -145,7 +147,7 @@ static bool seal(struct ca *ca, struct err *err)
 		return err_set(err, ERR_BAD_INPUT, "authority: its certificate has no end");
 	if (sk_X509_num(ca->between) + 3 > CA_MAX_CHAIN)
 		return err_set(err, ERR_LIMIT, "authority: the chain to the root is too long");
-	buf_init(&all, 256 * 1024);
+	buf_init(&all, MAX_ROOTS_LEN);
 	for (int i = 0; i < sk_X509_num(ca->roots); i++)
 		(void)buf_append(&all, ossl_cert_pem(sk_X509_value(ca->roots, i), ca->arena));
 	bool ok = !all.full || err_set(err, ERR_LIMIT, "authority: too many roots");

@@ -4,7 +4,7 @@ const struct workload_cert_rules workload_cert_defaults = {
 	.grace = 500,
 	.jitter = 10,
 	.retry_first_ms = 1000,
-	.retry_most_ms = 60 * 1000,
+	.retry_most_ms = 60000,
 };
 
 const char *workload_cert_state_name(enum workload_cert_state s)

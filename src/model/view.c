@@ -137,11 +137,12 @@ static int by_name(const void *a, const void *b)
 
 const struct view_service **view_services(const struct view *v, size_t *n)
 {
-	const struct view_service **all = mem_array(v->services.n + 1, sizeof(*all));
+	const struct view_service **all =
+		mem_array(v->services.n + 1, sizeof(struct view_service *));
 	const struct view_service **next = all;
 	shared_map_each(&v->services, list, &next);
 	*n = v->services.n;
-	qsort(all, *n, sizeof(*all), by_name);
+	qsort(all, *n, sizeof(struct view_service *), by_name);
 	return all;
 }
 

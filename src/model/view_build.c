@@ -371,7 +371,7 @@ static void add_service(struct view_builder *b, struct service_part *part)
 		return;
 	if (b->n_mine == b->size_mine) {
 		b->size_mine = b->size_mine ? b->size_mine * 2 : 8;
-		b->mine = mem_grow(b->mine, b->size_mine, sizeof(*b->mine));
+		b->mine = mem_grow(b->mine, b->size_mine, sizeof(struct part *));
 	}
 	b->mine[b->n_mine++] = part;
 }

@@ -6,8 +6,8 @@
 void *part_new(size_t size, size_t bytes, size_t n_held)
 {
 	enum { ALIGNED = 16 };
-	struct arena *a =
-		arena_new_sized(size + bytes + n_held * sizeof(struct object *) + 2 * ALIGNED);
+	struct arena *a = arena_new_sized(size + bytes + n_held * sizeof(struct object *) +
+					  2 * (size_t)ALIGNED);
 	struct part *p = arena_alloc(a, size);
 	atomic_init(&p->refs, 1);
 	p->arena = a;

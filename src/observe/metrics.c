@@ -220,6 +220,11 @@ void observe_early(struct worker_metrics *wm, enum early_result result)
 	counter_add(&wm->numbers.of.early[result], 1);
 }
 
+void observe_handshake(struct worker_metrics *wm, enum live_side side, enum tls_why why)
+{
+	counter_add(&wm->numbers.of.handshakes[side][why], 1);
+}
+
 void observe_count(struct worker_metrics *wm, enum observe_counter counter, uint64_t n)
 {
 	if (n)

@@ -58,6 +58,9 @@ enum early_result {
 };
 void observe_early(struct worker_metrics *wm, enum early_result result);
 
+/* A TLS handshake is over: WHY is TLS_WHY_NONE for one that was made. */
+void observe_handshake(struct worker_metrics *wm, enum live_side side, enum tls_why why);
+
 /* Plain counters of the data plane: a row makes the enum, the metric's name and its HELP line. */
 #define OBSERVE_COUNTERS(X)                                                                        \
 	X(RETRIES, "hark_connect_retries_total", "Endpoints tried after another one had failed.")  \
@@ -67,6 +70,15 @@ void observe_early(struct worker_metrics *wm, enum early_result result);
 	  "Connections refused at once because no file descriptor was left.")                      \
 	X(SPLICED, "hark_splice_total", "Directions of a connection that switched to splice(2).")  \
 	X(RELAYED_BYTES, "hark_relayed_bytes_total", "Bytes relayed, both directions.")            \
+	X(TLS_RESUMED, "hark_tls_resumed_total", "TLS handshakes that resumed a session.")         \
+	X(HANDSHAKES_EVICTED, "hark_tls_handshakes_evicted_total",                                 \
+	  "Unfinished handshakes closed because too many of them were open.")                      \
+	X(AUTHZ_DENIED, "hark_authorization_denied_total",                                         \
+	  "Connections that an AuthorizationPolicy denied.")                                       \
+	X(AUTHZ_AUDITED, "hark_authorization_audited_total",                                       \
+	  "Connections that a rule of an AUDIT policy matched.")                                   \
+	X(AUTHZ_SHADOW_DENIED, "hark_authorization_shadow_denied_total",                           \
+	  "Connections that a policy would deny that is a dry run.")                               \
 	X(LOG_DROPPED, "hark_access_log_dropped_total",                                            \
 	  "Access log lines dropped because nobody took the earlier ones.")
 enum observe_counter {

@@ -40,7 +40,16 @@ enum end_reason end_of_refusal(const struct plan *p)
 {
 	if (plan_has_step(p, STEP_AUTHZ_DENIED) || plan_has_step(p, STEP_AUTHZ_PLAIN_DENIED))
 		return END_NOT_AUTHORIZED;
+	if (plan_has_step(p, STEP_HANDSHAKE_TIMEOUT))
+		return END_HANDSHAKE_TIMEOUT;
 	return plan_has_step(p, STEP_NO_ENDPOINTS) ? END_NO_ENDPOINT : END_REFUSED_BY_PLAN;
+}
+
+/* Mesh TLS ends here: the first word was its ClientHello, and says nothing of what is inside. */
+static bool ends_mesh_tls(const struct plan *p)
+{
+	return p->side == LIVE_INBOUND &&
+	       (p->guard.carry == INBOUND_TLS_TCP || p->guard.carry == INBOUND_TLS_HTTP);
 }
 
 const char *record_protocol(const struct conn_record *r)
@@ -48,7 +57,7 @@ const char *record_protocol(const struct conn_record *r)
 	if (r->protocol)
 		return r->protocol;
 	const struct plan *p = r->plan;
-	if (p->has_word) {
+	if (p->has_word && !ends_mesh_tls(p)) {
 		switch (p->word.verdict) {
 		case FW_HTTP1:
 			return "http/1.1"; /* the first bytes relayed say whether it is 1.0 */

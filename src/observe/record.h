@@ -12,6 +12,7 @@
  */
 #pragma once
 #include "decide/plan.h"
+#include "tls/tls.h"
 
 /* Why a connection ended: a row makes the enum, the name, whether it is an error, Istio's response
  * flag, and the operator's text. */
@@ -23,6 +24,16 @@
 	X(REFUSED_BY_PLAN, "refused-by-plan", true, "NR", "the plan refuses the connection")       \
 	X(NOT_AUTHORIZED, "not-authorized", true, "-",                                             \
 	  "an AuthorizationPolicy denies the connection")                                          \
+	X(HANDSHAKE_TIMEOUT, "handshake-timeout", true, "DT",                                      \
+	  "the client did not authenticate in time")                                               \
+	X(HANDSHAKE_EVICTED, "handshake-evicted", true, "OM",                                      \
+	  "an unfinished handshake gave way: too many of them are open")                           \
+	X(DOWNSTREAM_TLS, "downstream-tls", true, "DC", "TLS with the client failed")              \
+	X(UPSTREAM_TLS, "upstream-tls", true, "UF", "TLS with the server failed")                  \
+	X(TLS_CUT, "tls-cut", true, "UC",                                                          \
+	  "a peer ended without close_notify: what it sent may be incomplete")                     \
+	X(NO_CERTIFICATE, "no-certificate", true, "UF",                                            \
+	  "there is no certificate to speak TLS with")                                             \
 	X(NO_ENDPOINT, "no-endpoint", true, "UH", "no endpoint of the Service is left to try")     \
 	X(CONNECT_REFUSED, "connect-refused", true, "UF", "the server refused the connection")     \
 	X(CONNECT_TIMEOUT, "connect-timeout", true, "UF", "the server did not answer in time")     \
@@ -46,8 +57,8 @@ const char *end_reason_name(enum end_reason r);
 const char *end_reason_text(enum end_reason r);
 const char *end_reason_flag(enum end_reason r);
 bool end_reason_is_error(enum end_reason r);
-/* How a connection ends that the plan refuses: END_REFUSED_BY_PLAN, END_NOT_AUTHORIZED or
- * END_NO_ENDPOINT. */
+/* How a connection ends that the plan refuses: END_REFUSED_BY_PLAN, END_NOT_AUTHORIZED,
+ * END_HANDSHAKE_TIMEOUT or END_NO_ENDPOINT. */
 enum end_reason end_of_refusal(const struct plan *p);
 
 struct series; /* the metric row of one label set; metrics.c */
@@ -68,8 +79,14 @@ struct conn_record {
 				 NULL: as the plan says */
 	enum fw_first first;  /* who spoke first */
 	enum end_reason end;  /* meaningful in observe_closed() */
-	uint8_t attempts;     /* endpoints dialled */
-	bool early;           /* the server was dialled before the client spoke */
+	/* Of the side that is TLS: */
+	const char *tls_version; /* "TLSv1.3"; NULL: none was agreed on */
+	const char *sni;         /* what the client asked for; "" or NULL: nothing */
+	struct slice peer;       /* the peer's SPIFFE id, verified; empty: none */
+	enum tls_why tls_why;    /* TLS_WHY_NONE: nothing is wrong */
+	bool tls_resumed;
+	uint8_t attempts; /* endpoints dialled */
+	bool early;       /* the server was dialled before the client spoke */
 
 	/* metrics.c's own: zero at accept */
 	struct series *series; /* fixed by the first report, as Istio's labels are */

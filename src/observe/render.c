@@ -179,6 +179,18 @@ static void render_ended(const struct numbers *all, struct buf *out)
 					 (unsigned long long)counter_get(&all->ended[side][r]));
 }
 
+static void render_handshakes(const struct numbers *all, struct buf *out)
+{
+	static const char name[] = "hark_tls_handshakes_total";
+	render_head(out, name, "counter", "TLS handshakes by what became of them.");
+	for (unsigned side = 0; side < N_SIDES; side++)
+		for (unsigned w = 0; w < TLS_N_WHYS; w++)
+			(void)buf_printf(
+				out, "%s{side=\"%s\",result=\"%s\"} %llu\n", name, sides[side],
+				w == TLS_WHY_NONE ? "ok" : tls_why_label((enum tls_why)w),
+				(unsigned long long)counter_get(&all->handshakes[side][w]));
+}
+
 static void render_early(const struct numbers *all, struct buf *out)
 {
 	static const char name[] = "hark_early_connections_total";
@@ -245,6 +257,7 @@ bool metrics_render(const struct metrics *m, const struct metrics_facts *facts, 
 	render_histogram(out, "hark_first_byte_seconds",
 			 "From accept to the first byte sent to the client.", all->first_byte);
 	render_ended(all, out);
+	render_handshakes(all, out);
 	render_early(all, out);
 	render_counters(all, out);
 	render_facts(facts, out);

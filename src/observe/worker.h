@@ -18,6 +18,7 @@ struct numbers {
 	_Atomic uint64_t early[N_EARLY_RESULTS];
 	_Atomic uint64_t ended[N_SIDES][N_END_REASONS];
 	_Atomic uint64_t wrong_guesses;
+	_Atomic uint64_t handshakes[N_SIDES][TLS_N_WHYS];
 	_Atomic uint64_t open[N_SIDES], detecting[N_SIDES]; /* now */
 	struct histogram detection[N_SIDES], first_byte[N_SIDES];
 };

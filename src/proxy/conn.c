@@ -10,11 +10,12 @@
 #include "net/sock.h"
 #include "proxy/dial.h"
 #include "proxy/race.h"
+#include "proxy/secure.h"
 #include "proxy/worker.h"
 
 enum { REPORT_S = 5 }; /* how often a living connection's bytes are told to the metrics */
 
-_Static_assert(sizeof(struct conn) <= 784, "an idle connection has to cost less than 1 KiB");
+_Static_assert(sizeof(struct conn) <= 928, "an idle connection has to cost less than 1 KiB");
 
 #define TO(s) (1u << CONN_##s)
 static const struct {
@@ -22,7 +23,8 @@ static const struct {
 	unsigned next; /* states that may follow, as a bit set */
 } states[N_CONN_STATES] = {
 	[CONN_ACCEPTED] = {"accepted", TO(FIRST_WORD) | TO(DIAL) | TO(CLOSED)},
-	[CONN_FIRST_WORD] = {"first-word", TO(DIAL) | TO(RELAY) | TO(CLOSED)},
+	[CONN_FIRST_WORD] = {"first-word", TO(HANDSHAKE) | TO(DIAL) | TO(RELAY) | TO(CLOSED)},
+	[CONN_HANDSHAKE] = {"handshake", TO(DIAL) | TO(RELAY) | TO(CLOSED)},
 	[CONN_DIAL] = {"dial", TO(RELAY) | TO(CLOSED)},
 	[CONN_RELAY] = {"relay", TO(DRAIN) | TO(CLOSED)},
 	[CONN_DRAIN] = {"drain", TO(CLOSED)},
@@ -42,6 +44,10 @@ void conn_go(struct conn *c, enum conn_state to)
 		  states[c->state].name, states[to].name);
 	TAILQ_REMOVE(&c->worker->conns[c->state], c, link);
 	TAILQ_INSERT_TAIL(&c->worker->conns[to], c, link);
+	if (to == CONN_HANDSHAKE)
+		c->worker->n_handshakes++;
+	else if (c->state == CONN_HANDSHAKE)
+		c->worker->n_handshakes--;
 	c->state = to;
 }
 
@@ -53,7 +59,7 @@ static void learn(struct conn *c, enum fw_teach teach)
 		    c->plan.has_word ? c->plan.word.protocol : GREET_IS_UNKNOWN);
 }
 
-void conn_learn(struct conn *c, const struct fw_answer *a)
+static void learn_from(struct conn *c, const struct fw_answer *a)
 {
 	/* A greeting followed at once by a close would be a refusal: learnt when the client
 	 * answers. */
@@ -81,6 +87,18 @@ static const char *client_protocol(const struct classify *word)
 	return NULL;
 }
 
+/* What came out of mesh TLS: who speaks first in there says what the port is. */
+static void learn_inside(struct conn *c, const struct classify *word)
+{
+	static const enum fw_teach teach[] = {
+		[WORD_MORE] = FW_TEACH_NOTHING, [WORD_OPAQUE] = FW_TEACH_CLIENT_OPAQUE,
+		[WORD_HTTP1] = FW_TEACH_HTTP,   [WORD_HTTP2] = FW_TEACH_HTTP,
+		[WORD_TLS] = FW_TEACH_TLS,
+	};
+	c->teach_inside = false;
+	learn(c, teach[word->word]);
+}
+
 static bool first_up(struct flow *f, struct slice bytes)
 {
 	struct conn *c = CONTAINER_OF(f, struct conn, up);
@@ -94,6 +112,8 @@ static bool first_up(struct flow *f, struct slice bytes)
 		return false;
 	if (c->teach_greeting)
 		learn(c, FW_TEACH_SERVER_FIRST);
+	else if (c->teach_inside)
+		learn_inside(c, &word);
 	if (rec->first == FW_NOBODY)
 		rec->first = FW_CLIENT;
 	if (rec->first == FW_CLIENT && !rec->protocol)
@@ -113,7 +133,12 @@ static bool first_down(struct flow *f, struct slice bytes)
 		struct greet g = greet_server(bytes);
 		if (g.protocol != GREET_IS_UNKNOWN)
 			rec->protocol = greet_name(g.protocol);
+		if (c->teach_inside && g.kind == GREET_WORDS && !g.refusal) {
+			c->teach_greeting = true; /* kept when the client answers */
+			c->plan.word.protocol = g.protocol;
+		}
 	}
+	c->teach_inside = false;
 	return true;
 }
 
@@ -136,36 +161,80 @@ static void reset_from(struct conn *c, enum side side)
 	conn_close(c, side == SIDE_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET, CLOSE_RESET);
 }
 
+static struct flow_end end_at(const struct conn *c, enum side side)
+{
+	return side == SIDE_CLIENT ? (struct flow_end){c->client.fd, c->client_tls}
+				   : (struct flow_end){c->server.fd, c->server_tls};
+}
+
+static enum side other_side(enum side side)
+{
+	return side == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT;
+}
+
+/* The TLS of one side is broken: the record says how. */
+static void tls_broken(struct conn *c)
+{
+	bool client = c->client_tls && tls_why(c->client_tls) != TLS_WHY_NONE;
+	c->record.tls_why = tls_why(client ? c->client_tls : c->server_tls);
+	conn_close(c, client ? END_DOWNSTREAM_TLS : END_UPSTREAM_TLS, CLOSE_RESET);
+}
+
+/* F has ended, and so much of that as its receiver can take now is passed on. */
+static void pass_end(struct conn *c, struct flow *f)
+{
+	enum side from = sender(c, f);
+	struct flow *other = flow_from(c, other_side(from));
+	struct flow_end to = end_at(c, other_side(from));
+	enum flow_result r = FLOW_FIN;
+	/* Where both have ended and nothing is unread on either side, close() sends the FIN. */
+	if (other->state == FLOW_OPEN || to.tls)
+		r = flow_pass_end(f, &to);
+	if (r == FLOW_BAD_TLS) {
+		tls_broken(c);
+	} else if (r == FLOW_GONE) {
+		reset_from(c, other_side(from));
+	} else if (c->state == CONN_RELAY) {
+		c->record.end = from == SIDE_CLIENT ? END_CLIENT_CLOSED : END_SERVER_CLOSED;
+		conn_go(c, CONN_DRAIN);
+	} else if (other->state == FLOW_ENDED && !f->closing && !other->closing) {
+		conn_close(c, c->record.end, CLOSE_FIN);
+	}
+}
+
 static void on_fin(struct conn *c, struct flow *f)
 {
-	struct flow *other = f == &c->up ? &c->down : &c->up;
-	int to_fd = f == &c->up ? c->server.fd : c->client.fd;
-	switch (other->state) {
-	case FLOW_OPEN:
-		(void)shutdown(to_fd,
-			       SHUT_WR); /* fails only where nobody is left, who will say so */
-		c->record.end = sender(c, f) == SIDE_CLIENT ? END_CLIENT_CLOSED : END_SERVER_CLOSED;
-		conn_go(c, CONN_DRAIN);
-		return;
-	case FLOW_ENDED: /* nothing is unread on either side: close() sends FIN */
-		conn_close(c, c->record.end, CLOSE_FIN);
-		return;
-	case FLOW_BROKEN: /* all that the peer had said before it went away is handed on now */
+	const struct flow *other = flow_from(c, other_side(sender(c, f)));
+	if (other->state == FLOW_BROKEN) /* all that the peer had said before it went away is handed
+					    on now */
 		reset_from(c, sender(c, f));
+	else
+		pass_end(c, f);
+}
+
+static void pump(struct conn *c, struct flow *f);
+
+/* F's receiver is gone. What it said before that still counts. */
+static void on_gone(struct conn *c, struct flow *f)
+{
+	enum side from = sender(c, f);
+	struct flow *other = flow_from(c, other_side(from));
+	if (other->state != FLOW_OPEN) {
+		reset_from(c, other_side(from));
 		return;
 	}
+	other->to_end = true;
+	pump(c, other);
 }
 
 static void pump(struct conn *c, struct flow *f)
 {
-	enum side from = sender(c, f);
-	struct flow *other = f == &c->up ? &c->down : &c->up;
-	int from_fd = f == &c->up ? c->client.fd : c->server.fd;
-	int to_fd = f == &c->up ? c->server.fd : c->client.fd;
-	switch (flow_pump(f, from_fd, to_fd, &c->worker->tools)) {
+	enum side side = sender(c, f);
+	struct flow_end from = end_at(c, side), to = end_at(c, other_side(side));
+	switch (flow_pump(f, &from, &to, &c->worker->tools)) {
 	case FLOW_DRAINED:
-		if (other->state == FLOW_BROKEN)
-			reset_from(c, from);
+		if (flow_from(c, other_side(side))->state == FLOW_BROKEN)
+			reset_from(c, side);
 		return;
 	case FLOW_BLOCKED:
 		return;
@@ -177,16 +246,16 @@ static void pump(struct conn *c, struct flow *f)
 		on_fin(c, f);
 		return;
 	case FLOW_RESET:
-		reset_from(c, from);
+		reset_from(c, side);
 		return;
 	case FLOW_GONE:
-		/* What the receiver said before it went away still counts. */
-		if (other->state != FLOW_OPEN) {
-			reset_from(c, from == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT);
-			return;
-		}
-		other->to_end = true;
-		pump(c, other);
+		on_gone(c, f);
+		return;
+	case FLOW_CUT:
+		conn_close(c, END_TLS_CUT, CLOSE_RESET);
+		return;
+	case FLOW_BAD_TLS:
+		tls_broken(c);
 		return;
 	case FLOW_STOPPED:
 		tls_sources_add(c->worker->setup->tls_sources, &c->record.client.ip);
@@ -203,12 +272,14 @@ static bool relaying(const struct conn *c)
 static void relay_event(struct conn *c, enum side side, uint32_t events)
 {
 	struct flow *in = flow_from(c, side);
-	struct flow *out = flow_from(c, side == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT);
+	struct flow *out = flow_from(c, other_side(side));
 	int fd = side == SIDE_CLIENT ? c->client.fd : c->server.fd;
 	if (in->state == FLOW_OPEN && in->ready && !flow_blocked(in))
 		pump(c, in);
 	if (relaying(c) && events & EPOLLOUT && out->state == FLOW_OPEN && flow_blocked(out))
 		pump(c, out);
+	if (relaying(c) && events & EPOLLOUT && out->closing)
+		pass_end(c, out);
 	/* Nothing is read from an end that has sent FIN: its reset shows only here. */
 	if (relaying(c) && events & EPOLLERR && in->state != FLOW_OPEN && net_connect_result(fd))
 		reset_from(c, side);
@@ -225,6 +296,16 @@ void conn_turn(struct conn *c)
 		}
 }
 
+/* What the server said while it was listened to by reading: it goes out before all that follows. */
+static void start_down(struct conn *c)
+{
+	struct slice held = flow_held(&c->down);
+	if (held.len)
+		(void)first_down(&c->down, held); /* never stops */
+	if (held.len || (c->down.ready && c->down.state == FLOW_OPEN && !flow_blocked(&c->down)))
+		pump(c, &c->down);
+}
+
 void conn_relay(struct conn *c)
 {
 	conn_go(c, CONN_RELAY);
@@ -233,8 +314,8 @@ void conn_relay(struct conn *c)
 	observe_bytes(c->worker->metrics, &c->record);
 	if (c->up.ready)
 		pump(c, &c->up);
-	if (relaying(c) && c->down.ready && c->down.state == FLOW_OPEN && !flow_blocked(&c->down))
-		pump(c, &c->down);
+	if (relaying(c))
+		start_down(c);
 }
 
 /* Dial. */
@@ -260,6 +341,7 @@ void conn_dial(struct conn *c)
 		conn_relay(c);
 		return;
 	case UPSTREAM_CONNECTING:
+	case UPSTREAM_HANDSHAKE:
 		conn_go(c, CONN_DIAL);
 		return;
 	case UPSTREAM_NONE:
@@ -279,7 +361,83 @@ static void dial_event_of(struct conn *c, enum side side, uint32_t events)
 	/* The client's bytes and its FIN wait in the kernel until the relay starts. */
 }
 
+/* The race is over. */
+
+/* Inbound: who may come in with such a first word, and how. */
+static void inbound_decided(struct conn *c, const struct fw_answer *a, struct slice client_bytes)
+{
+	struct classify hello = {0};
+	if (client_bytes.len && (a->verdict == FW_TLS || a->verdict == FW_HTTP1))
+		(void)classify_client(client_bytes, &hello); /* the verdict says it */
+	struct inbound_word word = inbound_word_of(a, &hello);
+	enum inbound_do what = c->worker->setup->fixed_tls_server
+				       ? inbound_cell(MTLS_STRICT, CLASS_AUTO, &word)
+				       : decide_inbound_word(c->record.view, &c->plan, &word);
+	c->plan.guard.carry = what;
+	switch (what) {
+	case INBOUND_TLS_TCP:
+	case INBOUND_TLS_HTTP:
+		c->teach_inside = true;
+		secure_client(c, what);
+		return;
+	case INBOUND_PASS_TLS:
+	case INBOUND_TCP:
+	case INBOUND_HTTP:
+	case INBOUND_LISTEN: /* not of a word that has decided */
+		learn_from(c, a);
+		conn_dial(c);
+		return;
+	case INBOUND_REFUSE:
+		if (a->reason == FW_REASON_CLIENT_ENDED)
+			conn_close(c, END_CLIENT_CLOSED, CLOSE_FIN);
+		else
+			conn_close(c, end_of_refusal(&c->plan), CLOSE_RESET);
+		return;
+	case N_INBOUND_DOS:
+		return;
+	}
+}
+
+void conn_decided(struct conn *c, const struct fw_answer *a, struct slice client_bytes)
+{
+	if (c->plan.side == LIVE_INBOUND) {
+		timer_cancel(c->worker->loop, &c->peer_timer);
+		inbound_decided(c, a, client_bytes);
+		return;
+	}
+	learn_from(c, a);
+	conn_dial(c);
+}
+
+/* The client has not authenticated in time. */
+static void on_peer_timeout(struct timer *t)
+{
+	struct conn *c = CONTAINER_OF(t, struct conn, peer_timer);
+	if (c->state == CONN_HANDSHAKE) {
+		secure_client_timeout(c);
+		return;
+	}
+	struct inbound_word nothing = {.first = INBOUND_SILENT, .too_late = true};
+	if (decide_inbound_word(c->record.view, &c->plan, &nothing) == INBOUND_REFUSE)
+		conn_close(c, end_of_refusal(&c->plan), CLOSE_RESET);
+}
+
 /* Events: one function, whatever the state. */
+
+/* An early connection goes on while the client authenticates. One that fails is tried anew by
+ * conn_dial(), which then has somebody to tell. */
+static void early_goes_on(const struct conn *c, enum dial_result result)
+{
+	MUST(result != DIAL_FAILED || c->upstream == UPSTREAM_NONE);
+}
+
+static void handshake_event(struct conn *c, enum side side, uint32_t events)
+{
+	if (side == SIDE_CLIENT)
+		secure_client_event(c);
+	else if (c->upstream == UPSTREAM_CONNECTING)
+		early_goes_on(c, dial_event(c, events));
+}
 
 static void conn_event(struct conn *c, enum side side, uint32_t events)
 {
@@ -294,6 +452,9 @@ static void conn_event(struct conn *c, enum side side, uint32_t events)
 			race_client(c, events);
 		else
 			race_server(c, events);
+		return;
+	case CONN_HANDSHAKE:
+		handshake_event(c, side, events);
 		return;
 	case CONN_DIAL:
 		dial_event_of(c, side, events);
@@ -324,6 +485,8 @@ static void on_connect_timeout(struct timer *t)
 	struct conn *c = CONTAINER_OF(t, struct conn, timer);
 	if (c->state == CONN_FIRST_WORD)
 		race_dial_timeout(c);
+	else if (c->state == CONN_HANDSHAKE)
+		early_goes_on(c, dial_timeout(c));
 	else
 		dialled(c, dial_timeout(c));
 }
@@ -332,10 +495,35 @@ static void free_conn(struct deferred *d);
 
 /* The beginning. */
 
+/* As a STRICT port of a sidecar. */
+static void plan_fixed_server(struct conn *c)
+{
+	const struct mesh_config *mesh = view_mesh(c->record.view);
+	c->plan = (struct plan){
+		.action = PLAN_DETECT,
+		.destination = DEST_PASSTHROUGH,
+		.side = LIVE_INBOUND,
+		.to = c->worker->setup->fixed_to,
+		.connect_timeout_ms = mesh->connect_timeout_ms,
+		.idle_timeout_s = mesh->tcp_idle_timeout_s,
+		.guard = {.mode = MTLS_STRICT, .peer_timeout_ms = mesh->handshake_timeout_ms},
+		.fw = {.side = FW_INBOUND,
+		       .mode = FW_BOTH_ENDS,
+		       .tls_possible = true,
+		       .tls_only = true,
+		       .source = FW_SOURCE_MESH,
+		       .partial_ms = mesh->handshake_timeout_ms},
+	};
+}
+
 static void plan_fixed(struct conn *c)
 {
 	const struct worker_setup *s = c->worker->setup;
 	const struct mesh_config *mesh = view_mesh(c->record.view);
+	if (s->fixed_tls_server) {
+		plan_fixed_server(c);
+		return;
+	}
 	c->plan = (struct plan){
 		.action = s->fixed_detect ? PLAN_DETECT : PLAN_RELAY,
 		.destination = DEST_PASSTHROUGH,
@@ -356,6 +544,8 @@ static void plan_fixed(struct conn *c)
 		       .head_start_us = mesh->head_start_us,
 		       .partial_ms = mesh->partial_word_ms},
 	};
+	if (s->fixed_tls_client)
+		c->plan.tls.transport = TRANSPORT_MESH_TLS;
 }
 
 static void make_plan(struct conn *c, enum listen_kind kind)
@@ -396,6 +586,9 @@ static void follow_plan(struct conn *c)
 		conn_dial(c);
 		return;
 	case PLAN_DETECT:
+		if (c->plan.side == LIVE_INBOUND && c->plan.guard.peer_timeout_ms)
+			timer_set(c->worker->loop, &c->peer_timer,
+				  c->plan.guard.peer_timeout_ms * NS_PER_MS);
 		conn_go(c, CONN_FIRST_WORD);
 		race_start(c);
 		return;
@@ -425,6 +618,7 @@ void conn_accept(struct worker *w, enum listen_kind kind, int fd, const struct a
 	c->client = (struct io){fd, on_client};
 	c->server = (struct io){-1, on_server};
 	c->timer.fire = on_connect_timeout;
+	c->peer_timer.fire = on_peer_timeout;
 	c->record = (struct conn_record){
 		.id = ++w->next_id * w->setup->n_workers + w->index,
 		.start_ns = clock_ns(),
@@ -483,19 +677,26 @@ static void free_conn(struct deferred *d)
 	free(c);
 }
 
+/* How each socket is to go. Failure to set it only makes a reset look like an end. */
+static void choose_end(struct conn *c, enum end_reason why, enum conn_close with)
+{
+	if (with == CLOSE_RESET)
+		(void)net_reset_on_close(c->client.fd);
+	if ((with == CLOSE_RESET || why == END_CLIENT_RESET) && c->server.fd >= 0)
+		(void)net_reset_on_close(c->server.fd);
+}
+
 void conn_close(struct conn *c, enum end_reason why, enum conn_close with)
 {
 	struct worker *w = c->worker;
 	race_drop(c);
-	/* Failure to set it only makes a reset look like an end. */
-	if (with == CLOSE_RESET) {
-		(void)net_reset_on_close(c->client.fd);
-		if (c->server.fd >= 0)
-			(void)net_reset_on_close(c->server.fd);
-	} else if (why == END_CLIENT_RESET && c->server.fd >= 0) {
-		(void)net_reset_on_close(c->server.fd);
-	}
+	choose_end(c, why, with);
+	conn_record(c)->end = why;
+	observe_closed(w->metrics, &c->record, w->log); /* it names what the sessions know */
+	worker_log_due(w);
+	timer_cancel(w->loop, &c->peer_timer);
 	dial_drop(c);
+	secure_client_drop(c);
 	flow_fini(&c->up, &w->tools);
 	flow_fini(&c->down, &w->tools);
 	if (c->in_turn)
@@ -503,9 +704,6 @@ void conn_close(struct conn *c, enum end_reason why, enum conn_close with)
 	loop_forget(w->loop, &c->client);
 	(void)close(c->client.fd); /* all that was to be said has been said */
 	c->client.fd = -1;
-	conn_record(c)->end = why;
-	observe_closed(w->metrics, &c->record, w->log);
-	worker_log_due(w);
 	conn_go(c, CONN_CLOSED);
 	worker_conn_gone(w);
 	c->free.run = free_conn;

@@ -4,13 +4,13 @@
  *
  *   conn_accept(worker, LISTEN_OUTBOUND, fd, &peer);     // everything else comes by events
  *
- *   accepted -> first-word -> dial -> relay -> drain -> closed
+ *   accepted -> first-word -> handshake -> dial -> relay -> drain -> closed
  *
  * One enum says where it is, one table what may follow, one function writes it (conn_go). A state
  * is also the worker's list that the connection is on. Every end has a reason (END_ in
  * observe/record.h), and there is one way out (conn_close). conn.c reads in the order of a life;
- * the race has its own file (race.c), so have dialling (dial.c) and the two flows of bytes
- * (relay.c).
+ * the race has its own file (race.c), so have TLS with either side (secure.c), dialling (dial.c)
+ * and the two flows of bytes (relay.c).
  *
  * A connection belongs to its worker and keeps the view that it began with. It owns no buffer
  * while it is idle.
@@ -25,10 +25,13 @@
 
 struct worker;
 struct race;
+struct mesh_tls;
+struct ticket_cell;
 
 enum conn_state {
 	CONN_ACCEPTED,   /* within the turn that took it from the listener */
 	CONN_FIRST_WORD, /* who will speak first? race.h */
+	CONN_HANDSHAKE,  /* mesh TLS with the client; nothing is dialled before its peer is known */
 	CONN_DIAL,       /* to the server; the client's bytes wait in the kernel */
 	CONN_RELAY,      /* bytes flow both ways */
 	CONN_DRAIN,      /* one end has finished, the other one still talks */
@@ -47,7 +50,12 @@ enum side { SIDE_CLIENT, SIDE_SERVER };
 /* Each socket is registered once for all of its life. */
 #define CONN_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
-enum upstream_state { UPSTREAM_NONE, UPSTREAM_CONNECTING, UPSTREAM_OPEN };
+enum upstream_state {
+	UPSTREAM_NONE,
+	UPSTREAM_CONNECTING,
+	UPSTREAM_HANDSHAKE, /* connected; TLS is being agreed on */
+	UPSTREAM_OPEN,
+};
 
 struct conn {
 	enum conn_state state;
@@ -64,13 +72,18 @@ struct conn {
 	bool kept_alive;     /* keepalive is set on the server's socket */
 	bool teach_greeting; /* the server greeted; learnt when the client answers */
 	bool guessed;        /* the greeting went out on a guess: a ClientHello now refutes it */
-	struct io client, server; /* fd -1: none */
-	struct flow up, down;     /* client -> server, server -> client */
-	struct timer timer;       /* until the connect has to be done */
-	uint32_t quiet_s;         /* seconds without a byte, counted by the sweep */
-	uint32_t report_s;        /* seconds since the metrics were told */
-	uint64_t swept_bytes;     /* up and down at the last sweep */
-	struct race *race;        /* while CONN_FIRST_WORD */
+	bool teach_inside;   /* mesh TLS ended here: what is inside teaches */
+	struct io client, server;            /* fd -1: none */
+	struct flow up, down;                /* client -> server, server -> client */
+	struct timer timer;                  /* until the connect has to be done, TLS included */
+	struct timer peer_timer;             /* until the client has to have authenticated */
+	struct tls *client_tls, *server_tls; /* NULL: plaintext */
+	struct mesh_tls *mesh_tls;           /* of CLIENT_TLS; a reference */
+	struct ticket_cell *tickets;         /* of SERVER_TLS; NULL: none */
+	uint32_t quiet_s;                    /* seconds without a byte, counted by the sweep */
+	uint32_t report_s;                   /* seconds since the metrics were told */
+	uint64_t swept_bytes;                /* up and down at the last sweep */
+	struct race *race;                   /* while CONN_FIRST_WORD */
 
 	struct balance balance;               /* which endpoints were tried */
 	const struct view_endpoint *endpoint; /* the one dialled; NULL: not an endpoint's address */
@@ -97,7 +110,8 @@ struct conn_record *conn_record(struct conn *c);
 const char *conn_state_name(enum conn_state s);
 
 /* For race.c: what follows once it is known what the connection is. */
-void conn_learn(struct conn *c, const struct fw_answer *a);
 void conn_dial(struct conn *c);  /* connects, unless it is under way or done already */
 void conn_relay(struct conn *c); /* the upstream is open */
+/* For race.c and conn.c: the race is over, as C's plan says now (inbound: who may come in, and how). */
+void conn_decided(struct conn *c, const struct fw_answer *a, struct slice client_bytes);
 void conn_go(struct conn *c, enum conn_state to);

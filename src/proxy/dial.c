@@ -5,6 +5,7 @@
 
 #include "model/sidecar.h"
 #include "net/sock.h"
+#include "proxy/secure.h"
 #include "proxy/worker.h"
 
 static enum end_reason failure_of(int error)
@@ -34,6 +35,7 @@ static void endpoint_uses(const struct view_endpoint *ep, bool one_more)
 
 void dial_drop(struct conn *c)
 {
+	secure_server_drop(c);
 	if (c->server.fd >= 0) {
 		loop_forget(c->worker->loop, &c->server);
 		(void)close(c->server.fd); /* it is given up */
@@ -54,6 +56,13 @@ void dial_start(struct conn *c)
 	const struct mesh_config *mesh = view_mesh(c->record.view);
 	balance_start(&c->balance, c->plan.port, mesh->lb, ip_is_v4(&c->record.original_dst.ip),
 		      worker_random(c->worker), clock_ns());
+}
+
+/* How to speak to the endpoint at TO; what no Service covers is passed on as it is. */
+static void choose_transport(struct conn *c, const struct addr *to)
+{
+	if (c->plan.side == LIVE_OUTBOUND && c->plan.port)
+		decide_transport(c->record.view, &c->plan, to, NULL);
 }
 
 /* The next address to try; false: none is left. */
@@ -103,6 +112,7 @@ enum dial_result dial_next(struct conn *c)
 		if (rec->attempts++ > 0)
 			observe_count(c->worker->metrics, COUNT_RETRIES, 1);
 		endpoint_uses(c->endpoint, true);
+		choose_transport(c, &to);
 		if (connect_to(c, &to))
 			return DIAL_UNDER_WAY;
 		if (c->failure == END_NO_DESCRIPTORS) {
@@ -117,33 +127,58 @@ enum dial_result dial_next(struct conn *c)
 	return DIAL_FAILED;
 }
 
-static enum dial_result try_another(struct conn *c, int error)
+static enum dial_result try_another(struct conn *c, enum end_reason failure)
 {
-	c->failure = failure_of(error);
+	c->failure = failure;
 	if (c->endpoint)
 		balance_refused(c->endpoint, clock_ns());
 	dial_drop(c);
 	return dial_next(c);
 }
 
+static enum dial_result made(struct conn *c)
+{
+	timer_cancel(c->worker->loop, &c->timer);
+	c->upstream = UPSTREAM_OPEN;
+	return DIAL_MADE;
+}
+
+static enum dial_result secured(struct conn *c, enum secure_result result)
+{
+	switch (result) {
+	case SECURE_UNDER_WAY:
+		return DIAL_UNDER_WAY;
+	case SECURE_DONE:
+		return made(c);
+	case SECURE_FAILED:
+		break;
+	}
+	return try_another(c, c->failure);
+}
+
+static bool wants_tls(const struct conn *c)
+{
+	return c->plan.side == LIVE_OUTBOUND && c->plan.tls.transport != TRANSPORT_PLAIN;
+}
+
 enum dial_result dial_event(struct conn *c, uint32_t events)
 {
+	if (c->upstream == UPSTREAM_HANDSHAKE)
+		return secured(c, secure_server_event(c));
 	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 		return DIAL_UNDER_WAY;
 	if (events & (EPOLLERR | EPOLLHUP)) {
 		int error = net_connect_result(c->server.fd);
 		/* No error: made, and ended by both sides since. */
 		if (error || !(events & EPOLLOUT))
-			return try_another(c, error ? error : ECONNRESET);
+			return try_another(c, failure_of(error ? error : ECONNRESET));
 	}
-	timer_cancel(c->worker->loop, &c->timer);
-	c->upstream = UPSTREAM_OPEN;
 	/* A socket that cannot be tuned still carries bytes. */
 	(void)net_tune(c->server.fd, 0); /* keepalive: conn_sweep() */
-	return DIAL_MADE;
+	return wants_tls(c) ? secured(c, secure_server(c)) : made(c);
 }
 
 enum dial_result dial_timeout(struct conn *c)
 {
-	return try_another(c, ETIMEDOUT);
+	return try_another(c, END_CONNECT_TIMEOUT);
 }

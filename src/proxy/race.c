@@ -24,6 +24,7 @@ struct race {
 enum { RETRY_SCAN = 32 }; /* how far down the queue a freed place is offered */
 
 static void feed(struct conn *c, enum fw_event event, struct slice bytes, bool fin);
+static void look_into_tls(struct conn *c);
 
 static bool racing(const struct conn *c)
 {
@@ -87,6 +88,8 @@ static void dialled(struct conn *c, enum dial_result result)
 		return;
 	case DIAL_MADE:
 		feed(c, FW_UPSTREAM_OPEN, (struct slice){0}, false);
+		if (racing(c) && c->server_tls)
+			look_into_tls(c); /* its first bytes may have come with the handshake */
 		return;
 	case DIAL_FAILED:
 		if (c->failure == END_NO_DESCRIPTORS) {
@@ -152,7 +155,7 @@ static void end_without_word(struct conn *c, const struct fw_answer *a)
 		conn_close(c, END_CLIENT_CLOSED, CLOSE_FIN);
 }
 
-static void decided(struct conn *c, const struct fw_answer *a)
+static void decided(struct conn *c, const struct fw_answer *a, struct slice bytes)
 {
 	struct conn_record *rec = &c->record;
 	rec->detect_ns = clock_ns() - rec->start_ns;
@@ -162,18 +165,18 @@ static void decided(struct conn *c, const struct fw_answer *a)
 	if (c->race->place)
 		observe_early(c->worker->metrics, early_result(a));
 	race_drop(c);
-	conn_learn(c, a);
 	if (a->verdict == FW_REFUSED || a->verdict == FW_CLOSE)
 		end_without_word(c, a);
 	else
-		conn_dial(c);
+		conn_decided(c, a, bytes);
 }
 
-static void follow(struct conn *c, struct fw_answer a)
+/* BYTES: the client's, where its event is what A answers. */
+static void follow(struct conn *c, struct fw_answer a, struct slice bytes)
 {
 	struct race *r = c->race;
 	if (a.what == FW_DECIDED) {
-		decided(c, &a);
+		decided(c, &a, bytes);
 		return;
 	}
 	if (a.timer_us)
@@ -192,7 +195,34 @@ static uint64_t since_accept_us(const struct conn *c)
 static void feed(struct conn *c, enum fw_event event, struct slice bytes, bool fin)
 {
 	struct fw_input in = {event, bytes, fin, since_accept_us(c)};
-	follow(c, first_word_event(&c->race->fw, &in));
+	follow(c, first_word_event(&c->race->fw, &in), bytes);
+}
+
+/* The server's words, where TLS hides them from the kernel. */
+static void look_into_tls(struct conn *c)
+{
+	struct flow_end server = {c->server.fd, c->server_tls};
+	struct slice bytes;
+	switch (flow_read_ahead(&c->down, &server, GREET_ENOUGH + 1, &bytes)) {
+	case FLOW_DRAINED:
+	case FLOW_MORE:
+		if (bytes.len)
+			feed(c, FW_UPSTREAM_BYTES, bytes, false);
+		return;
+	case FLOW_FIN:
+		feed(c, bytes.len ? FW_UPSTREAM_BYTES : FW_UPSTREAM_END, bytes, true);
+		return;
+	case FLOW_CUT:
+	case FLOW_RESET:
+	case FLOW_BAD_TLS:
+		c->record.tls_why = tls_why(c->server_tls);
+		feed(c, FW_UPSTREAM_RESET, (struct slice){0}, false);
+		return;
+	case FLOW_BLOCKED: /* none of these is the answer of a read */
+	case FLOW_GONE:
+	case FLOW_STOPPED:
+		return;
+	}
 }
 
 static void on_timer(struct timer *t)
@@ -232,10 +262,14 @@ void race_client(struct conn *c, uint32_t events)
 void race_server(struct conn *c, uint32_t events)
 {
 	static const struct words say = {FW_UPSTREAM_BYTES, FW_UPSTREAM_END, FW_UPSTREAM_RESET};
-	if (c->upstream == UPSTREAM_CONNECTING) {
+	if (c->upstream != UPSTREAM_OPEN) {
 		dialled(c, dial_event(c, events));
 		if (!racing(c) || c->upstream != UPSTREAM_OPEN)
 			return;
+	}
+	if (c->server_tls) {
+		look_into_tls(c);
+		return;
 	}
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		c->race->server_fin = true;
@@ -259,5 +293,5 @@ void race_start(struct conn *c)
 	if (c->plan.fw.tls_possible && c->plan.fw.source == FW_SOURCE_UNKNOWN)
 		plan_set_rtt(&c->plan, net_rtt_us(c->client.fd));
 	observe_detecting(c->worker->metrics, &c->record);
-	follow(c, first_word_start(&r->fw, &c->plan.fw, since_accept_us(c)));
+	follow(c, first_word_start(&r->fw, &c->plan.fw, since_accept_us(c)), (struct slice){0});
 }

@@ -1,8 +1,9 @@
 /*
- * A flow: one direction of a connection, bytes from one socket to the other as they come.
+ * A flow: one direction of a connection, bytes from one end to the other as they come.
  *
  *   struct flow up = {0};
- *   switch (flow_pump(&up, client_fd, server_fd, tools)) {    // the sender is readable, or the
+ *   struct flow_end client = {fd, tls}, server = {fd, NULL};  // TLS NULL: plaintext
+ *   switch (flow_pump(&up, &client, &server, tools)) {        // the sender is readable, or the
  *   case FLOW_BLOCKED: ...                                    // receiver is writable again
  *
  * Both sockets are non-blocking and watched edge-triggered, once, for both directions: no
@@ -12,8 +13,11 @@
  *
  * Small traffic goes through the worker's one scratch buffer; what the receiver does not take is
  * copied aside and the flow stops reading until it has left (back-pressure). Two full buffers in a
- * row switch the flow to splice(2), two small pieces switch it back. A flow that waits for nothing
- * but its sender owns no memory beside this struct.
+ * row switch the flow to splice(2), two small pieces switch it back; where one end is TLS there is
+ * nothing to splice. A flow that waits for nothing but its sender owns no memory beside this struct.
+ *
+ * TLS says how a side ends: close_notify is an end like FIN, and is passed on as one. An end without
+ * it may be the work of somebody in between: it is FLOW_CUT, and no end that the receiver may trust.
  */
 #pragma once
 #include <stdbool.h>
@@ -22,6 +26,7 @@
 
 #include "base/slice.h"
 #include "proxy/pipes.h"
+#include "tls/tls.h"
 
 enum {
 	RELAY_SCRATCH = 64 * 1024,
@@ -34,7 +39,14 @@ enum {
 struct relay_tools {
 	char *scratch; /* RELAY_SCRATCH bytes, nobody's between two calls */
 	struct pipes pipes;
+	struct tls_worker *tls;  /* through whose buffers the worker's sessions go */
 	uint64_t bytes, spliced; /* since the worker started: bytes handed on, switches to splice */
+};
+
+/* One side of a connection. */
+struct flow_end {
+	int fd;
+	struct tls *tls; /* NULL: plaintext */
 };
 
 enum flow_state {
@@ -51,7 +63,8 @@ struct flow {
 	bool to_end; /* read until the kernel says EAGAIN or end: see above */
 	bool again;  /* waits for its next share */
 	bool splicing;
-	uint8_t run; /* full reads in a row; while splicing: small pieces in a row */
+	bool closing; /* FLOW_ENDED, and the receiver's socket has not taken the close_notify yet */
+	uint8_t run;  /* full reads in a row; while splicing: small pieces in a row */
 	struct flow_rest *rest;
 	struct splice_pipe *pipe;
 	uint64_t bytes; /* handed to the receiver */
@@ -68,9 +81,27 @@ enum flow_result {
 	FLOW_RESET,   /* the sender is gone by reset or error; all it sent before was handed on */
 	FLOW_GONE,    /* the receiver is gone: the flow is FLOW_BROKEN */
 	FLOW_STOPPED, /* the watch said so */
+	FLOW_CUT,     /* the sender has ended without close_notify; all it sent was handed on */
+	FLOW_BAD_TLS, /* tls_why() of one of the ends says what is wrong */
 };
 
 /* F is FLOW_OPEN. */
-enum flow_result flow_pump(struct flow *f, int from, int to, struct relay_tools *tools);
+enum flow_result flow_pump(struct flow *f, const struct flow_end *from, const struct flow_end *to,
+			   struct relay_tools *tools);
+/*
+ * Passes F's end on, which is FLOW_ENDED: FLOW_FIN when the receiver has been told, FLOW_BLOCKED
+ * when it has to be called again once it is writable (f->closing), FLOW_GONE, FLOW_BAD_TLS.
+ */
+enum flow_result flow_pass_end(struct flow *f, const struct flow_end *to);
+/*
+ * For a sender whose bytes the kernel cannot show with MSG_PEEK, TLS: reads up to MAX bytes without
+ * handing them on. BYTES: all that was read so far; they go out first when F is pumped. FLOW_DRAINED:
+ * there are no more for now; FLOW_MORE: MAX are there; FLOW_FIN and the like: what comes behind them.
+ * F's state is left alone: the pump meets the end again.
+ */
+enum flow_result flow_read_ahead(struct flow *f, const struct flow_end *from, size_t max,
+				 struct slice *bytes);
+/* What was read ahead, or waits for its receiver. */
+struct slice flow_held(const struct flow *f);
 bool flow_blocked(const struct flow *f);               /* waits for its receiver */
 void flow_fini(struct flow *f, struct relay_tools *t); /* drops what was not delivered */

@@ -122,7 +122,8 @@ static void on_tick(struct io *io, uint32_t events)
 {
 	(void)events; /* only EPOLLIN was asked for */
 	struct worker *w = CONTAINER_OF(io, struct worker, tick);
-	static const enum conn_state living[] = {CONN_FIRST_WORD, CONN_RELAY, CONN_DRAIN};
+	static const enum conn_state living[] = {CONN_FIRST_WORD, CONN_HANDSHAKE, CONN_RELAY,
+						 CONN_DRAIN};
 	uint64_t times;
 	if (read(io->fd, &times, sizeof(times)) < 0)
 		return; /* set again meanwhile */
@@ -276,6 +277,31 @@ void worker_set_view(struct worker *w, struct view *view)
 	loop_post(w->loop, &m->post);
 }
 
+/* The certificate. */
+
+struct tls_message {
+	struct post post;
+	struct worker *worker;
+	struct mesh_tls *tls;
+};
+
+static void take_tls(struct post *p)
+{
+	struct tls_message *m = CONTAINER_OF(p, struct tls_message, post);
+	mesh_tls_put(m->worker->tls);
+	m->worker->tls = m->tls;
+	free(m);
+}
+
+void worker_set_tls(struct worker *w, struct mesh_tls *tls)
+{
+	struct tls_message *m = mem_new(sizeof(*m));
+	m->post.run = take_tls;
+	m->worker = w;
+	m->tls = mesh_tls_get(tls);
+	loop_post(w->loop, &m->post);
+}
+
 /* Beginning and end. */
 
 static bool listen_all(struct worker *w, struct err *err)
@@ -312,7 +338,9 @@ struct worker *worker_new(const struct worker_setup *setup, unsigned index, stru
 		TAILQ_INIT(&w->conns[i]);
 	TAILQ_INIT(&w->turn);
 	TAILQ_INIT(&w->early_queue);
+	ticket_table_init(&w->tickets);
 	w->tools.scratch = mem_new(RELAY_SCRATCH);
+	w->tools.tls = tls_worker_new(); /* its pages are touched by the first session */
 	w->tick = (struct io){timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), on_tick};
 	w->loop = loop_new(err);
 	if (!w->loop)
@@ -447,6 +475,10 @@ void worker_free(struct worker *w)
 		(void)close(w->tick.fd); /* a timer */
 	access_log_close(w->log);        /* none, unless a message came after the thread's end */
 	view_put(w->view);
+	mesh_tls_put(w->tls);
+	ticket_table_fini(&w->tickets);
+	origin_cache_fini(&w->origins);
+	tls_worker_free(w->tools.tls);
 	free(w->log_path);
 	free(w->tools.scratch);
 	free(w);

@@ -15,8 +15,11 @@
 
 #include "observe/access_log.h"
 #include "proxy/conn.h"
+#include "proxy/mesh_tls.h"
+#include "proxy/origin_tls.h"
 #include "proxy/race.h"
 #include "proxy/sources.h"
+#include "proxy/tickets.h"
 
 enum {
 	WORKER_LISTENERS = 4,
@@ -36,7 +39,8 @@ struct worker_setup {
 	struct addr fixed_to; /* of LISTEN_FIXED */
 	bool fixed_detect;  /* LISTEN_FIXED: race for the first word instead of dialling at once */
 	bool fixed_inbound; /* and that as an inbound connection whose source may speak TLS */
-	struct live_port *fixed_live; /* where that race learns; NULL: nowhere */
+	bool fixed_tls_server, fixed_tls_client; /* LISTEN_FIXED: mesh TLS ends, or begins here */
+	struct live_port *fixed_live;            /* where that race learns; NULL: nowhere */
 	struct metrics *metrics;
 	struct tls_sources *tls_sources;
 	const struct loop *main_loop; /* that workers may post to; NULL: none */
@@ -56,7 +60,8 @@ struct worker {
 	struct loop *loop;
 	pthread_t thread;
 	bool started;
-	struct view *view; /* the newest */
+	struct view *view;    /* the newest */
+	struct mesh_tls *tls; /* the newest; NULL: no certificate yet */
 	struct worker_metrics *metrics;
 	struct access_log *log;
 	char *log_path;
@@ -70,7 +75,10 @@ struct worker {
 	bool accepting;
 
 	struct relay_tools tools;
+	struct ticket_table tickets; /* of servers */
+	struct origin_cache origins;
 	struct conn_list conns[N_CONN_STATES];
+	unsigned n_handshakes; /* those in CONN_HANDSHAKE */
 	struct conn_list turn; /* whose share of a turn was used up */
 	struct deferred turn_end;
 	bool turn_due;
@@ -92,6 +100,8 @@ struct worker *worker_new(const struct worker_setup *setup, unsigned index,
 			  struct err *err) MUST_CHECK;
 bool worker_start(struct worker *w, struct err *err) MUST_CHECK;
 void worker_set_view(struct worker *w, struct view *view); /* any thread; takes a reference */
+/* Any thread; takes a reference. New connections use it, the others keep what they began with. */
+void worker_set_tls(struct worker *w, struct mesh_tls *tls);
 /* Ends the thread; connections that still live are closed with END_DRAINED. */
 void worker_stop(struct worker *w);
 void worker_free(struct worker *w); /* stopped; NULL is fine */

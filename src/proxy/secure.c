@@ -1,0 +1,229 @@
+#include "proxy/secure.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "proxy/worker.h"
+
+enum { SNI_MAX = 512 };
+
+/* What a session is told of afterwards. The names borrow from the session. */
+static void note_facts(struct conn *c, const struct tls *tls)
+{
+	struct tls_facts facts;
+	const struct tls_peer *peer = tls_peer_of(tls);
+	tls_facts_of(tls, &facts);
+	c->record.tls_version = facts.version;
+	c->record.tls_resumed = facts.resumed;
+	c->record.sni = facts.sni;
+	c->record.peer = peer && peer->n_uris ? peer->uris[0] : (struct slice){0};
+}
+
+static void note_failure(struct conn *c, const struct tls *tls)
+{
+	c->record.tls_why = tls_why(tls);
+	observe_handshake(c->worker->metrics, c->plan.side, c->record.tls_why);
+}
+
+static void forget_facts(struct conn *c)
+{
+	c->record.tls_version = NULL;
+	c->record.sni = "";
+	c->record.peer = (struct slice){0};
+}
+
+/* The client */
+
+static void client_failed(struct conn *c)
+{
+	note_failure(c, c->client_tls);
+	/* FIN, not RST: the alert is to be read. */
+	conn_close(c, END_DOWNSTREAM_TLS, CLOSE_FIN);
+}
+
+static void client_known(struct conn *c)
+{
+	timer_cancel(c->worker->loop, &c->peer_timer);
+	note_facts(c, c->client_tls);
+	observe_handshake(c->worker->metrics, c->plan.side, TLS_WHY_NONE);
+	c->up.ready = true; /* its first bytes may have come along */
+	if (decide_inbound_peer(c->record.view, &c->plan, c->record.peer,
+				slice_of(c->record.sni)))
+		conn_dial(c);
+	else
+		conn_close(c, end_of_refusal(&c->plan), CLOSE_RESET);
+}
+
+void secure_client_event(struct conn *c)
+{
+	switch (tls_handshake(c->client_tls, NULL)) {
+	case TLS_OK:
+		client_known(c);
+		return;
+	case TLS_WANT_READ:
+	case TLS_WANT_WRITE:
+		return;
+	case TLS_END: /* not of a handshake */
+	case TLS_CUT:
+	case TLS_RESET:
+	case TLS_FAILED:
+		client_failed(c);
+		return;
+	}
+}
+
+void secure_client_timeout(struct conn *c)
+{
+	conn_close(c, END_HANDSHAKE_TIMEOUT, CLOSE_RESET);
+}
+
+/* Nobody keeps others out by handshakes that are never finished. */
+static void make_room(struct worker *w)
+{
+	if (w->n_handshakes < HANDSHAKES_MAX)
+		return;
+	observe_count(w->metrics, COUNT_HANDSHAKES_EVICTED, 1);
+	conn_close(TAILQ_FIRST(&w->conns[CONN_HANDSHAKE]), END_HANDSHAKE_EVICTED, CLOSE_RESET);
+}
+
+void secure_client(struct conn *c, enum inbound_do what)
+{
+	struct worker *w = c->worker;
+	struct err err = {0};
+	if (!w->tls) {
+		conn_close(c, END_NO_CERTIFICATE, CLOSE_RESET);
+		return;
+	}
+	make_room(w);
+	c->mesh_tls = mesh_tls_get(w->tls);
+	struct tls_start start = {
+		.fd = c->client.fd,
+		.worker = w->tools.tls,
+		.alpn = inbound_alpn_list(what),
+		.accept_peer = spiffe_accept_mesh,
+		.accept_ctx = mesh_tls_trust(c->mesh_tls),
+	};
+	c->client_tls = tls_new(mesh_tls_server(c->mesh_tls), &start, &err);
+	if (!c->client_tls) {
+		log_warn("proxy", "client: %s", err.text);
+		conn_close(c, END_INTERNAL, CLOSE_RESET);
+		return;
+	}
+	conn_go(c, CONN_HANDSHAKE);
+	c->record.first = FW_NOBODY; /* who speaks first in there is still open */
+	timer_set(w->loop, &c->peer_timer,
+		  view_mesh(c->record.view)->handshake_timeout_ms * NS_PER_MS);
+	secure_client_event(c);
+}
+
+void secure_client_drop(struct conn *c)
+{
+	tls_free(c->client_tls);
+	c->client_tls = NULL;
+	mesh_tls_put(c->mesh_tls);
+	c->mesh_tls = NULL;
+}
+
+/* The server */
+
+static enum tls_why server_accepts(void *ctx, const struct tls_peer *peer)
+{
+	const struct conn *c = ctx;
+	struct slice names[2 * TLS_MAX_SANS];
+	size_t n = 0;
+	for (unsigned i = 0; i < peer->n_uris; i++)
+		names[n++] = peer->uris[i];
+	for (unsigned i = 0; i < peer->n_dns; i++)
+		names[n++] = peer->dns[i];
+	if (tls_plan_accepts(c->record.view, &c->plan.tls, names, n))
+		return TLS_WHY_NONE;
+	return n ? TLS_WHY_WRONG_SAN : TLS_WHY_NO_SAN;
+}
+
+static enum secure_result server_failed(struct conn *c, enum end_reason why)
+{
+	c->failure = why;
+	return SECURE_FAILED;
+}
+
+static struct tls_context *context_of(struct conn *c, struct err *err)
+{
+	struct worker *w = c->worker;
+	switch (c->plan.tls.transport) {
+	case TRANSPORT_MESH_TLS:
+		if (w->tls)
+			return mesh_tls_client(w->tls);
+		(void)err_set(err, ERR_NOT_NOW, "there is no certificate yet");
+		return NULL;
+	case TRANSPORT_TLS:
+	case TRANSPORT_MUTUAL_TLS:
+		return origin_context(&w->origins, c->plan.tls.rule, clock_ns(), err);
+	case TRANSPORT_PLAIN:
+	case N_TRANSPORTS:
+		break;
+	}
+	return NULL;
+}
+
+enum secure_result secure_server(struct conn *c)
+{
+	struct worker *w = c->worker;
+	struct err err = {0};
+	char sni[SNI_MAX];
+	const struct tls_plan *plan = &c->plan.tls;
+	struct tls_context *ctx = context_of(c, &err);
+	if (!ctx) {
+		log_warn("proxy", "TLS towards %s: %s",
+			 c->plan.port ? c->plan.port->service->host : "the destination", err.text);
+		return server_failed(c, END_NO_CERTIFICATE);
+	}
+	bool verified = !plan->rule || !plan->rule->insecure_skip_verify ||
+			plan->transport == TRANSPORT_MESH_TLS;
+	c->tickets = ticket_take(&w->tickets, &c->record.upstream);
+	struct tls_start start = {
+		.fd = c->server.fd,
+		.worker = w->tools.tls,
+		.alpn = tls_plan_alpn(plan, TLS_APP_TCP),
+		.sni = tls_plan_sni(plan, c->plan.port, "", sni, sizeof(sni)),
+		.tickets = c->tickets ? c->tickets->tickets : NULL,
+		.accept_peer = verified ? server_accepts : NULL,
+		.accept_ctx = c,
+	};
+	c->server_tls = tls_new(ctx, &start, &err);
+	if (!c->server_tls) {
+		log_warn("proxy", "TLS towards the server: %s", err.text);
+		return server_failed(c, END_INTERNAL);
+	}
+	c->upstream = UPSTREAM_HANDSHAKE;
+	return secure_server_event(c);
+}
+
+enum secure_result secure_server_event(struct conn *c)
+{
+	switch (tls_handshake(c->server_tls, NULL)) {
+	case TLS_OK:
+		note_facts(c, c->server_tls);
+		observe_handshake(c->worker->metrics, c->plan.side, TLS_WHY_NONE);
+		c->down.ready = true; /* its first bytes may have come along */
+		return SECURE_DONE;
+	case TLS_WANT_READ:
+	case TLS_WANT_WRITE:
+		return SECURE_UNDER_WAY;
+	case TLS_END: /* not of a handshake */
+	case TLS_CUT:
+	case TLS_RESET:
+	case TLS_FAILED:
+		break;
+	}
+	note_failure(c, c->server_tls);
+	return server_failed(c, END_UPSTREAM_TLS);
+}
+
+void secure_server_drop(struct conn *c)
+{
+	if (c->server_tls)
+		forget_facts(c);
+	tls_free(c->server_tls);
+	c->server_tls = NULL;
+	ticket_give(&c->worker->tickets, c->tickets);
+	c->tickets = NULL;
+}

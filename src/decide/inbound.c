@@ -48,7 +48,8 @@ static void match_mode(struct plan *p, const struct view *v)
 {
 	const struct workload *self = view_self(v);
 	p->guard.mode = MTLS_PERMISSIVE;
-	if (!self || !self->mesh_tls)
+	p->guard.speaks_mesh_tls = self && self->mesh_tls;
+	if (!p->guard.speaks_mesh_tls)
 		return;
 	struct mtls_answer mtls = view_mtls(self, p->to.port);
 	p->guard.mode = mtls.mode;
@@ -110,7 +111,7 @@ static void permissive(struct plan *p, const struct view *v, const struct inboun
 		       const struct listening *l)
 {
 	const struct mesh_config *mesh = view_mesh(v);
-	bool meshed = view_self(v) && view_self(v)->mesh_tls;
+	bool meshed = p->guard.speaks_mesh_tls;
 	bool declared = l->class != CLASS_AUTO, both_ends = l->detection == DETECTION_BOTH_ENDS;
 	enum fw_source source = source_of(p, facts);
 	bool plain = authorizes_requests(p, l->class) ||
@@ -225,7 +226,7 @@ enum inbound_do decide_inbound_word(const struct view *v, struct plan *p,
 				    const struct inbound_word *word)
 {
 	enum inbound_do what = inbound_cell(p->guard.mode, protocol_class(p->protocol), word);
-	if (!view_self(v) || !view_self(v)->mesh_tls)
+	if (!p->guard.speaks_mesh_tls)
 		what = without_identity(what);
 	switch (what) {
 	case INBOUND_LISTEN:

@@ -113,7 +113,8 @@ struct inbound_plan {
 	/* When the client has not authenticated by then, decide_inbound_word() with .too_late; 0: it
 	 * need not */
 	uint32_t peer_timeout_ms;
-	enum mtls_mode mode; /* of the port; PERMISSIVE where the own sidecar speaks no mesh TLS */
+	enum mtls_mode mode;  /* of the port; PERMISSIVE where the own sidecar speaks no mesh TLS */
+	bool speaks_mesh_tls; /* the own sidecar does */
 	enum inbound_do carry; /* after decide_inbound_word() */
 	bool serves_http;      /* as the facts said */
 	/* The last authorization: */

@@ -57,7 +57,7 @@ static const char *or_unknown(const char *text)
 	return text && text[0] ? text : "unknown";
 }
 
-static void add_workload(struct labels *l, const struct workload *w)
+static void add_workload(struct labels *l, const struct workload *w, struct slice principal)
 {
 	static const struct workload nobody = {
 		.name = "unknown",
@@ -70,7 +70,7 @@ static void add_workload(struct labels *l, const struct workload *w)
 	w = known ? w : &nobody;
 	labels_add(l, or_unknown(w->name));
 	labels_add(l, known ? w->pod->meta.ns : "unknown");
-	labels_add(l, "unknown"); /* principal: no identity is spoken yet */
+	labels_add_slice(l, principal.len ? principal : SLICE("unknown"));
 	labels_add(l, or_unknown(w->app));
 	labels_add(l, or_unknown(w->version));
 	labels_add(l, known ? "Kubernetes" : "unknown"); /* Istio's default name of a cluster */
@@ -115,15 +115,17 @@ static struct series *tcp_series(struct worker_metrics *wm, const struct conn_re
 		outbound && r->upstream_workload ? r->upstream_workload : p->peer_workload;
 	const struct workload *source = outbound ? self : peer;
 	const struct workload *dest = outbound ? peer : self;
+	char text[VIEW_IDENTITY_LEN];
 	struct labels l;
 	labels_start(&l, SERIES_TCP);
 	labels_add(&l, outbound ? "source" : "destination");
-	add_workload(&l, source);
-	add_workload(&l, dest);
+	add_workload(&l, source, record_principal(r, true, text));
+	add_workload(&l, dest, record_principal(r, false, text));
 	add_service(&l, r, dest);
 	labels_add(&l, "tcp");
 	labels_add(&l, flags);
-	labels_add(&l, outbound ? "unknown" : "none"); /* the server's side knows, as in Istio */
+	/* The server's side knows, as in Istio. */
+	labels_add(&l, outbound ? "unknown" : record_mutual_tls(r) ? "mutual_tls" : "none");
 	labels_add(&l, record_protocol(r));
 	return series_find(&wm->series, &l);
 }
@@ -200,6 +202,15 @@ void observe_bytes(struct worker_metrics *wm, struct conn_record *r)
 	report(wm, r, "-");
 }
 
+static void count_authorization(struct worker_metrics *wm, const struct conn_record *r)
+{
+	if (r->plan->side != LIVE_INBOUND)
+		return;
+	observe_count(wm, COUNT_AUTHZ_DENIED, r->end == END_NOT_AUTHORIZED);
+	observe_count(wm, COUNT_AUTHZ_AUDITED, r->plan->guard.audited);
+	observe_count(wm, COUNT_AUTHZ_SHADOW_DENIED, r->plan->guard.shadow_denied);
+}
+
 void observe_closed(struct worker_metrics *wm, struct conn_record *r, struct access_log *log)
 {
 	observe_detected(wm, r);
@@ -209,6 +220,7 @@ void observe_closed(struct worker_metrics *wm, struct conn_record *r, struct acc
 	counter_add(&wm->numbers.of.ended[r->plan->side][r->end], 1);
 	if (r->end == END_WRONG_GUESS)
 		counter_add(&wm->numbers.of.wrong_guesses, 1);
+	count_authorization(wm, r);
 	if (!log)
 		return;
 	access_log_line(log, r);

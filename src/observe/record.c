@@ -78,6 +78,27 @@ const char *record_protocol(const struct conn_record *r)
 	return protocol_class(p->protocol) == CLASS_AUTO ? "tcp" : protocol_name(p->protocol);
 }
 
+bool record_mutual_tls(const struct conn_record *r)
+{
+	const struct plan *p = r->plan;
+	if (!r->tls_version)
+		return false;
+	return p->side == LIVE_INBOUND ? ends_mesh_tls(p) : p->tls.transport == TRANSPORT_MESH_TLS;
+}
+
+struct slice record_principal(const struct conn_record *r, bool of_source,
+			      char out[VIEW_IDENTITY_LEN])
+{
+	const struct workload *self = r->view ? view_self(r->view) : NULL;
+	bool own = of_source == (r->plan->side == LIVE_OUTBOUND);
+	if (!record_mutual_tls(r))
+		return (struct slice){0};
+	if (!own)
+		return r->peer;
+	return self ? slice_of(view_identity(r->view, self, out, VIEW_IDENTITY_LEN))
+		    : (struct slice){0};
+}
+
 const char *record_cluster(const struct conn_record *r, char *out, size_t out_len)
 {
 	const struct plan *p = r->plan;
@@ -116,6 +137,14 @@ static void json_ms(struct json_out *out, const char *key, bool known, uint64_t 
 		json_nil(out, key);
 }
 
+static void json_slice_or_nil(struct json_out *out, const char *key, struct slice s)
+{
+	if (s.len)
+		json_slice(out, key, s);
+	else
+		json_nil(out, key);
+}
+
 static void json_workload(struct json_out *out, const char *key, const struct workload *w)
 {
 	char text[640];
@@ -129,6 +158,45 @@ static uint64_t since(uint64_t from_ns, uint64_t to_ns)
 	return to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
+/* Istio's words for a denial, which tools look for; NULL: a normal end. */
+static const char *termination_details(const struct conn_record *r, char *out, size_t out_len)
+{
+	const struct plan *p = r->plan;
+	char rule[512] = "none";
+	if (r->end != END_NOT_AUTHORIZED)
+		return end_reason_is_error(r->end) ? end_reason_text(r->end) : NULL;
+	for (unsigned i = 0; i < p->n_steps; i++) {
+		struct step s = plan_step_at(p, i);
+		bool denies = s.code == STEP_AUTHZ_DENIED || s.code == STEP_AUTHZ_PLAIN_DENIED;
+		if (denies && s.resource && p->guard.reason != AUTHZ_NOT_ALLOWED)
+			(void)authz_rule_name(s.resource, s.port, rule, sizeof(rule));
+	}
+	(void)snprintf(out, out_len, "rbac_access_denied_matched_policy[%s]", rule);
+	return out;
+}
+
+/* Who the peers are, and how that is known. */
+static void json_security(const struct conn_record *r, struct json_out *out)
+{
+	const struct plan *p = r->plan;
+	bool outbound = p->side == LIVE_OUTBOUND, mutual = record_mutual_tls(r);
+	const char *failure = r->tls_why == TLS_WHY_NONE ? NULL : tls_why_text(r->tls_why);
+	char text[VIEW_IDENTITY_LEN];
+	json_cstr(out, "connection_security_policy", mutual ? "mutual_tls" : "none");
+	json_cstr(out, "upstream_transport",
+		  transport_name(outbound ? p->tls.transport : TRANSPORT_PLAIN));
+	struct slice id = record_principal(r, true, text);
+	json_slice_or_nil(out, "source_principal", id);
+	id = record_principal(r, false, text);
+	json_slice_or_nil(out, "destination_principal", id);
+	json_cstr(out, "requested_server_name", r->sni && r->sni[0] ? r->sni : NULL);
+	json_cstr(out, "tls_version", r->tls_version);
+	json_bool(out, "tls_resumed", r->tls_resumed);
+	json_cstr(out, "upstream_transport_failure_reason", outbound ? failure : NULL);
+	json_cstr(out, "downstream_transport_failure_reason", outbound ? NULL : failure);
+	json_bool(out, "audited", !outbound && p->guard.audited);
+}
+
 /* The keys that Istio's log has too; those of HTTP alone are left out. */
 static void json_istio(const struct conn_record *r, bool end, uint64_t age_ns, struct json_out *out)
 {
@@ -139,7 +207,7 @@ static void json_istio(const struct conn_record *r, bool end, uint64_t age_ns, s
 	json_u64(out, "response_code", 0);
 	json_cstr(out, "response_flags", end ? end_reason_flag(r->end) : "-");
 	json_cstr(out, "connection_termination_details",
-		  end && end_reason_is_error(r->end) ? end_reason_text(r->end) : NULL);
+		  end ? termination_details(r, text, sizeof(text)) : NULL);
 	json_u64(out, "bytes_received", r->up_bytes);
 	json_u64(out, "bytes_sent", r->down_bytes);
 	json_addr(out, "upstream_host", &r->upstream);
@@ -168,6 +236,7 @@ void record_members(const struct conn_record *r, bool end, uint64_t now_ns, stru
 	json_workload(out, "source_workload", outbound ? self : p->peer_workload);
 	json_workload(out, "destination_workload", outbound ? dialled : self);
 	json_cstr(out, "destination_service", p->port ? p->port->service->host : NULL);
+	json_security(r, out);
 	json_cstr(out, "detected_protocol", record_protocol(r));
 	json_cstr(out, "first_bytes_from", first_from(r->first));
 	json_ms(out, "first_byte_ms", r->first_byte_ns != 0, since(r->start_ns, r->first_byte_ns));

@@ -104,6 +104,11 @@ void record_json(const struct conn_record *r, bool end, uint64_t now_ns, struct 
 void record_members(const struct conn_record *r, bool end, uint64_t now_ns, struct json_out *out);
 /* What was recognised, as metrics and log call it: never NULL. */
 const char *record_protocol(const struct conn_record *r);
+/* Mesh TLS was agreed on: inbound with the client, outbound with the server. */
+bool record_mutual_tls(const struct conn_record *r);
+/* SPIFFE ids of both, empty where no mesh TLS says who they are. The own one is written into OUT. */
+struct slice record_principal(const struct conn_record *r, bool of_source,
+			      char out[VIEW_IDENTITY_LEN]);
 /* Istio's name of where the connection goes: "outbound|3306||db.shop.svc.cluster.local",
  * "PassthroughCluster", "BlackHoleCluster", "inbound|3306||", "InboundPassthroughCluster". */
 const char *record_cluster(const struct conn_record *r, char *out, size_t out_len);

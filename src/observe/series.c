@@ -64,11 +64,17 @@ void labels_start(struct labels *l, enum series_kind kind)
 
 void labels_add(struct labels *l, const char *value)
 {
-	size_t len = strnlen(value, LABEL_MAX_BYTES);
+	labels_add_slice(l, slice_of(value));
+}
+
+void labels_add_slice(struct labels *l, struct slice value)
+{
+	size_t len = value.len < LABEL_MAX_BYTES ? value.len : LABEL_MAX_BYTES;
 	if (len > sizeof(l->values) - l->len - 1)
 		len = 0; /* 24 values of 255 bytes do not fit: the last ones are left empty */
 	MUST(l->len + len + 1 <= sizeof(l->values));
-	memcpy(l->values + l->len, value, len);
+	if (len)
+		memcpy(l->values + l->len, value.at, len);
 	l->len += len;
 	l->values[l->len++] = '\0';
 	l->n++;

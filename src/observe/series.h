@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/slice.h"
 #include "base/table.h"
 
 enum series_kind { SERIES_TCP, SERIES_DETECTION, N_SERIES_KINDS };
@@ -50,6 +51,7 @@ const char *const *series_label_names(enum series_kind kind, unsigned *n);
 void labels_start(struct labels *l, enum series_kind kind);
 /* A value longer than LABEL_MAX_BYTES is cut. */
 void labels_add(struct labels *l, const char *value);
+void labels_add_slice(struct labels *l, struct slice value); /* without a NUL in it */
 struct series *series_find(struct series_table *t, const struct labels *l);
 void series_table_fini(struct series_table *t);
 

@@ -370,10 +370,7 @@ static void inbound_decided(struct conn *c, const struct fw_answer *a, struct sl
 	if (client_bytes.len && (a->verdict == FW_TLS || a->verdict == FW_HTTP1))
 		(void)classify_client(client_bytes, &hello); /* the verdict says it */
 	struct inbound_word word = inbound_word_of(a, &hello);
-	enum inbound_do what = c->worker->setup->fixed_tls_server
-				       ? inbound_cell(MTLS_STRICT, CLASS_AUTO, &word)
-				       : decide_inbound_word(c->record.view, &c->plan, &word);
-	c->plan.guard.carry = what;
+	enum inbound_do what = decide_inbound_word(c->record.view, &c->plan, &word);
 	switch (what) {
 	case INBOUND_TLS_TCP:
 	case INBOUND_TLS_HTTP:
@@ -506,7 +503,9 @@ static void plan_fixed_server(struct conn *c)
 		.to = c->worker->setup->fixed_to,
 		.connect_timeout_ms = mesh->connect_timeout_ms,
 		.idle_timeout_s = mesh->tcp_idle_timeout_s,
-		.guard = {.mode = MTLS_STRICT, .peer_timeout_ms = mesh->handshake_timeout_ms},
+		.guard = {.mode = MTLS_STRICT,
+			  .speaks_mesh_tls = true,
+			  .peer_timeout_ms = mesh->handshake_timeout_ms},
 		.fw = {.side = FW_INBOUND,
 		       .mode = FW_BOTH_ENDS,
 		       .tls_possible = true,

@@ -122,12 +122,12 @@ static struct tls_context *make_context(const struct client_tls *rule,
 		id = tls_identity_new(buf_slice(&texts[0]), buf_slice(&texts[1]),
 				      buf_slice(&texts[2]), err);
 	if (id)
-		ctx = tls_context_new(&(struct tls_options){.role = TLS_CLIENT,
-							    .identity = id,
-							    .verify_peer =
-								    !rule->insecure_skip_verify,
-							    .clock_skew_s = MESH_TLS_SKEW_S},
-				      err);
+		ctx = tls_context_new(
+			&(struct tls_options){.role = TLS_CLIENT,
+					      .identity = id,
+					      .verify_peer = !rule->insecure_skip_verify,
+					      .clock_skew_s = MESH_TLS_SKEW_S},
+			err);
 	tls_identity_put(id);
 	for (size_t i = 0; i < ORIGIN_FILES; i++) {
 		if (texts[i].bytes)
@@ -148,8 +148,7 @@ static bool can_be_had(const struct client_tls *rule, struct err *err)
 			       rule->ca_crl);
 	if (rule->mode == CLIENT_TLS_MUTUAL &&
 	    (!rule->client_certificate[0] || !rule->private_key[0]))
-		return err_set(err, ERR_BAD_INPUT,
-			       "MUTUAL needs clientCertificate and privateKey");
+		return err_set(err, ERR_BAD_INPUT, "MUTUAL needs clientCertificate and privateKey");
 	return true;
 }
 

@@ -26,6 +26,13 @@ static int start(void **state)
 	return 0;
 }
 
+static int start_mesh_tls(void **state)
+{
+	(void)state;
+	testbed_start(&tb, &(struct testbed_setup){.detect = true, .mesh_tls = true});
+	return 0;
+}
+
 static int stop(void **state)
 {
 	(void)state;
@@ -318,7 +325,8 @@ static void many_silent_clients(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
+	/* In clear, and through two sidecars with mesh TLS between them. */
+	const struct CMUnitTest both[] = {
 		cmocka_unit_test(greeting_reaches_a_silent_client),
 		cmocka_unit_test(greeting_in_pieces),
 		cmocka_unit_test(client_speaks_first),
@@ -328,15 +336,19 @@ int main(void)
 		cmocka_unit_test(greeting_that_comes_with_the_end),
 		cmocka_unit_test(server_closes_without_a_word),
 		cmocka_unit_test(server_resets_without_a_word),
-		cmocka_unit_test(refused_server_resets_a_silent_client),
 		cmocka_unit_test(silent_client_that_leaves_takes_the_server_along),
 		cmocka_unit_test(silent_client_that_resets),
 		cmocka_unit_test(endless_greeting),
+		cmocka_unit_test(many_silent_clients),
+	};
+	const struct CMUnitTest others[] = {
+		cmocka_unit_test(refused_server_resets_a_silent_client),
 		cmocka_unit_test(greeting_comes_when_descriptors_are_free_again),
 		cmocka_unit_test(budget_makes_others_wait_their_turn),
 		cmocka_unit_test(wrong_guess_is_remembered),
 		cmocka_unit_test(silence_ends_where_asked_for),
-		cmocka_unit_test(many_silent_clients),
 	};
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests_name("plaintext", both, start, stop) +
+	       cmocka_run_group_tests_name("mesh TLS", both, start_mesh_tls, stop) +
+	       cmocka_run_group_tests_name("others", others, NULL, NULL);
 }

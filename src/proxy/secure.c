@@ -14,6 +14,7 @@ static void note_facts(struct conn *c, const struct tls *tls)
 	tls_facts_of(tls, &facts);
 	c->record.tls_version = facts.version;
 	c->record.tls_resumed = facts.resumed;
+	observe_count(c->worker->metrics, COUNT_TLS_RESUMED, facts.resumed);
 	c->record.sni = facts.sni;
 	c->record.peer = peer && peer->n_uris ? peer->uris[0] : (struct slice){0};
 }
@@ -46,8 +47,7 @@ static void client_known(struct conn *c)
 	note_facts(c, c->client_tls);
 	observe_handshake(c->worker->metrics, c->plan.side, TLS_WHY_NONE);
 	c->up.ready = true; /* its first bytes may have come along */
-	if (decide_inbound_peer(c->record.view, &c->plan, c->record.peer,
-				slice_of(c->record.sni)))
+	if (decide_inbound_peer(c->record.view, &c->plan, c->record.peer, slice_of(c->record.sni)))
 		conn_dial(c);
 	else
 		conn_close(c, end_of_refusal(&c->plan), CLOSE_RESET);

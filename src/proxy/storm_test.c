@@ -145,11 +145,33 @@ static void storm_of_races(void **state)
 	testbed_stop(&tb);
 }
 
+static void storm_through_mesh_tls(void **state)
+{
+	(void)state;
+	struct testbed tb;
+	testbed_start(&tb, &(struct testbed_setup){.workers = 2, .mesh_tls = true});
+	for (uint32_t seed = 21; seed <= 23; seed++)
+		storm(&tb, seed);
+	testbed_stop(&tb);
+}
+
+static void storm_of_races_through_mesh_tls(void **state)
+{
+	(void)state;
+	struct testbed tb;
+	testbed_start(&tb, &(struct testbed_setup){.workers = 2, .detect = true, .mesh_tls = true});
+	for (uint32_t seed = 31; seed <= 33; seed++)
+		storm(&tb, seed);
+	testbed_stop(&tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(storm_of_relays),
 		cmocka_unit_test(storm_of_races),
+		cmocka_unit_test(storm_through_mesh_tls),
+		cmocka_unit_test(storm_of_races_through_mesh_tls),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,19 +69,33 @@ static void view_is_taken(struct post *p)
 	(void)sem_post(&CONTAINER_OF(p, struct taken, post)->done); /* cannot overflow */
 }
 
+/* Messages keep their order. */
+static void wait_for_messages(struct testbed *tb)
+{
+	for (unsigned i = 0; i < tb->setup.n_workers; i++) {
+		struct taken t = {.post.run = view_is_taken};
+		assert_int_equal(sem_init(&t.done, 0, 0), 0);
+		loop_post(tb->workers[i]->loop, &t.post);
+		assert_int_equal(sem_wait(&t.done), 0);
+	}
+}
+
 void testbed_serve(struct testbed *tb)
 {
 	struct view *view = view_build(tb->builder, tb->live);
 	assert_string_equal(view_builder_problem(tb->builder), "");
 	for (unsigned i = 0; i < tb->setup.n_workers; i++)
 		worker_set_view(tb->workers[i], view);
-	for (unsigned i = 0; i < tb->setup.n_workers; i++) { /* messages keep their order */
-		struct taken t = {.post.run = view_is_taken};
-		assert_int_equal(sem_init(&t.done, 0, 0), 0);
-		loop_post(tb->workers[i]->loop, &t.post);
-		assert_int_equal(sem_wait(&t.done), 0);
-	}
+	wait_for_messages(tb);
 	view_put(view);
+}
+
+void testbed_certify(struct testbed *tb, struct mesh_tls *tls)
+{
+	for (unsigned i = 0; i < tb->setup.n_workers; i++)
+		worker_set_tls(tb->workers[i], tls);
+	wait_for_messages(tb);
+	mesh_tls_put(tls);
 }
 
 void testbed_apply(struct testbed *tb, enum kind kind, const char *json, ...)
@@ -124,6 +138,48 @@ static int worker_fd(const struct worker *w)
 	return w->listeners[0].io.fd;
 }
 
+static void make_workers(struct testbed *tb)
+{
+	struct err err = {0};
+	for (unsigned i = 0; i < tb->setup.n_workers; i++) {
+		tb->workers[i] = worker_new(&tb->setup, i, &err);
+		must_work(tb->workers[i] != NULL, &err);
+		if (i == 0)
+			assert_true(net_local_addr(worker_fd(tb->workers[i]), &tb->through));
+		tb->setup.rows[0].on = tb->through; /* the others listen on the same port */
+		must_work(worker_start(tb->workers[i], &err), &err);
+	}
+}
+
+/* FAR: where a second world stands, whose workers end the mesh TLS of this one's. */
+static void start_one(struct testbed *tb, const struct testbed_setup *with)
+{
+	make_builder(tb, with);
+	tb->metrics = metrics_new(tb->setup.n_workers);
+	tb->tls_sources = mem_new(sizeof(*tb->tls_sources));
+	tb->setup.metrics = tb->metrics;
+	tb->setup.tls_sources = tb->tls_sources;
+	tb->setup.n_rows = 1;
+	tb->setup.rows[0] =
+		(struct listen_row){with->outbound ? LISTEN_OUTBOUND : LISTEN_FIXED, any_port};
+	make_workers(tb);
+	if (!with->no_view)
+		testbed_serve(tb);
+}
+
+static void start_far(struct testbed *tb, const struct testbed_setup *with)
+{
+	struct testbed *far = tb->far = mem_new(sizeof(*far));
+	far->server_fd = -1; /* this one's */
+	far->setup.n_workers = tb->setup.n_workers;
+	far->setup.fixed_to = tb->setup.fixed_to;
+	far->setup.fixed_tls_server = true;
+	start_one(far, with);
+	testbed_certify(far, testbed_tls(TESTBED_SERVER, CA_DAY_S));
+	tb->setup.fixed_to = far->through;
+	tb->setup.fixed_tls_client = true;
+}
+
 void testbed_start(struct testbed *tb, const struct testbed_setup *with)
 {
 	struct err err = {0};
@@ -134,28 +190,15 @@ void testbed_start(struct testbed *tb, const struct testbed_setup *with)
 		(void)close(tb->server_fd); /* its port refuses from now on */
 		tb->server_fd = -1;
 	}
-	make_builder(tb, with);
-	unsigned n = with->workers ? with->workers : 1;
-	tb->metrics = metrics_new(n);
-	tb->tls_sources = mem_new(sizeof(*tb->tls_sources));
-	tb->setup.metrics = tb->metrics;
-	tb->setup.tls_sources = tb->tls_sources;
-	tb->setup.n_workers = n;
+	tb->setup.n_workers = with->workers ? with->workers : 1;
+	if (with->mesh_tls)
+		start_far(tb, with);
+	tb->setup.fixed_tls_server = with->tls_server;
 	tb->setup.fixed_detect = with->detect;
 	tb->setup.fixed_inbound = with->inbound;
-	tb->setup.n_rows = 1;
-	tb->setup.rows[0] =
-		(struct listen_row){with->outbound ? LISTEN_OUTBOUND : LISTEN_FIXED, any_port};
-	for (unsigned i = 0; i < n; i++) {
-		tb->workers[i] = worker_new(&tb->setup, i, &err);
-		must_work(tb->workers[i] != NULL, &err);
-		if (i == 0)
-			assert_true(net_local_addr(worker_fd(tb->workers[i]), &tb->through));
-		tb->setup.rows[0].on = tb->through; /* the others listen on the same port */
-		must_work(worker_start(tb->workers[i], &err), &err);
-	}
-	if (!with->no_view)
-		testbed_serve(tb);
+	start_one(tb, with);
+	if (with->mesh_tls)
+		testbed_certify(tb, testbed_tls(TESTBED_CLIENT, CA_DAY_S));
 }
 
 static unsigned n_conns(struct testbed *tb)
@@ -177,6 +220,10 @@ void testbed_wait_conns(struct testbed *tb, unsigned n)
 void testbed_stop(struct testbed *tb)
 {
 	testbed_wait_conns(tb, 0);
+	if (tb->far) {
+		testbed_stop(tb->far);
+		MEM_FREE(tb->far);
+	}
 	for (unsigned i = 0; i < tb->setup.n_workers; i++) {
 		worker_stop(tb->workers[i]);
 		assert_int_equal(tb->workers[i]->early.n, 0);

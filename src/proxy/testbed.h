@@ -13,20 +13,28 @@
  * instead of hanging it.
  */
 #pragma once
+#include "identity/ca.h"
 #include "proxy/worker.h"
+
+#define TESTBED_CLIENT "spiffe://cluster.local/ns/shop/sa/web"
+#define TESTBED_SERVER "spiffe://cluster.local/ns/shop/sa/db"
 
 struct testbed_setup {
 	const char *mesh;  /* YAML of the MeshConfig's `hark` key; NULL: all defaults */
 	const char *istio; /* YAML of its `mesh` key, added to what tests need */
 	bool detect;
-	bool inbound;     /* detect: as inbound connections whose source may speak TLS */
-	bool outbound;    /* by the view instead of one fixed destination, as captured */
-	bool no_view;     /* testbed_serve() gives it later */
+	bool inbound;    /* detect: as inbound connections whose source may speak TLS */
+	bool outbound;   /* by the view instead of one fixed destination, as captured */
+	bool no_view;    /* testbed_serve() gives it later */
+	bool tls_server; /* mesh TLS ends here; no certificate until testbed_certify() */
+	bool mesh_tls; /* two such worlds in a row, as a client's and a server's sidecar stand, and
+			     mesh TLS between them */
 	unsigned workers; /* 0: one */
 	bool no_server;   /* nobody listens at the destination */
 };
 
 struct testbed {
+	struct testbed *far; /* the server's sidecar; NULL: there is one world */
 	struct worker_setup setup;
 	struct worker *workers[4];
 	struct live *live;
@@ -50,6 +58,15 @@ int testbed_connect(struct testbed *tb); /* a client's socket towards the worker
 int testbed_accept(struct testbed *tb);  /* the server's side of what the worker dialled */
 struct peers testbed_peers(struct testbed *tb);
 void peers_close(struct peers *p);
+/*
+ * An authority of the test's own, made once, and what it certifies: URI NULL for no name at all.
+ * VALID_S: from now on; below 0: it has ended. For cluster.local.
+ */
+struct mesh_tls *testbed_tls(const char *uri, int64_t valid_s);
+/* Under another root; TRUSTS_US: but trusting the test's. */
+struct mesh_tls *testbed_tls_of_others(const char *uri, bool trusts_us);
+/* The workers have TLS from now on; takes the reference. */
+void testbed_certify(struct testbed *tb, struct mesh_tls *tls);
 /* Waits until so many connections live in the worker(s). */
 void testbed_wait_conns(struct testbed *tb, unsigned n);
 

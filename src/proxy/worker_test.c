@@ -27,6 +27,13 @@ static int start_plain(void **state)
 	return 0;
 }
 
+static int start_mesh_tls(void **state)
+{
+	(void)state;
+	testbed_start(&tb, &(struct testbed_setup){.mesh_tls = true});
+	return 0;
+}
+
 static int stop(void **state)
 {
 	(void)state;
@@ -408,7 +415,8 @@ static void out_of_descriptors_refuses_and_serves_on(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
+	/* In clear, and through two sidecars with mesh TLS between them. */
+	const struct CMUnitTest both[] = {
 		cmocka_unit_test(bytes_pass_both_ways),
 		cmocka_unit_test(server_may_speak_first),
 		cmocka_unit_test(client_ends_and_still_reads),
@@ -419,17 +427,21 @@ int main(void)
 		cmocka_unit_test(reset_after_own_end),
 		cmocka_unit_test(answer_before_reset_arrives),
 		cmocka_unit_test(urgent_byte_stays_in_the_stream),
-		cmocka_unit_test(refused_server_resets_client),
 		cmocka_unit_test(odd_sizes_both_ways),
 		cmocka_unit_test(hundred_megabytes_both_ways),
 		cmocka_unit_test(nobody_reads_then_all_arrives),
 		cmocka_unit_test(blocked_flow_dies_with_its_receiver),
-		cmocka_unit_test(closed_while_it_waits_for_its_share),
 		cmocka_unit_test(many_connections_at_once),
+	};
+	const struct CMUnitTest plaintext[] = {
+		cmocka_unit_test(refused_server_resets_client),
+		cmocka_unit_test(closed_while_it_waits_for_its_share),
 		cmocka_unit_test(clients_wait_for_the_first_view),
 		cmocka_unit_test(two_workers_share_one_port),
 		cmocka_unit_test(quiet_connection_ends_where_asked_for),
 		cmocka_unit_test(out_of_descriptors_refuses_and_serves_on),
 	};
-	return cmocka_run_group_tests(tests, start_plain, stop);
+	return cmocka_run_group_tests_name("plaintext", both, start_plain, stop) +
+	       cmocka_run_group_tests_name("mesh TLS", both, start_mesh_tls, stop) +
+	       cmocka_run_group_tests_name("others", plaintext, start_plain, stop);
 }

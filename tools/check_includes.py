@@ -7,7 +7,7 @@ import sys
 FLOORS = [
     ["base"],
     ["detect", "http1", "http2", "dns", "loop", "net", "tls"],
-    ["model", "identity", "rest"],
+    ["model", "identity", "rest", "grpc"],
     ["decide", "observe", "api"],
     ["proxy", "capture"],
     ["control", "local"],

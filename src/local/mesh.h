@@ -26,6 +26,7 @@
 struct mesh_options {
 	const struct apply_file *files; /* checked by apply_check() */
 	size_t n_files;
+	const char *ca_dir; /* absolute; where the authority is kept. NULL: it ends with the mesh */
 	int ready_fd; /* gets one byte when the API answers and FILES are applied, then is closed */
 };
 

@@ -7,12 +7,13 @@
  *   mount authority_roots_dir(a) ...                      // root-cert.pem, follows changes
  *   authority_stop(a);
  *
- * The root changes in three steps, so that whoever talks to whom always trusts the other:
+ * The root changes in steps, so that whoever talks to whom always trusts the other:
  *
- *   AUTHORITY_SETTLED --begin--> TRUSTING --all sidecars renewed--> SIGNING --finish--> SETTLED
+ *   SETTLED --rotate--> TRUSTING --all renewed--> SIGNING --finish--> FINISHING --all renewed--> SETTLED
  *
- * TRUSTING: the old root signs, both are trusted. SIGNING: the new one signs, both are trusted. A
- * sidecar renews its certificate whenever root-cert.pem changes. Runs on the node's loop.
+ * TRUSTING: the old root signs, both are trusted. SIGNING: the new one signs, both are trusted.
+ * FINISHING: only the new one is. A sidecar renews its certificate whenever root-cert.pem changes.
+ * Runs on the node's loop.
  */
 #pragma once
 #include "base/json_out.h"
@@ -24,7 +25,12 @@
 #define AUTHORITY_HOST AUTHORITY_SERVICE "." AUTHORITY_NS ".svc"
 enum { AUTHORITY_PORT = 15012, AUTHORITY_TOKEN_S = 12 * 3600 };
 
-enum authority_phase { AUTHORITY_SETTLED, AUTHORITY_TRUSTING, AUTHORITY_SIGNING };
+enum authority_phase {
+	AUTHORITY_SETTLED,
+	AUTHORITY_TRUSTING,
+	AUTHORITY_SIGNING,
+	AUTHORITY_FINISHING
+};
 const char *authority_phase_name(enum authority_phase p);
 
 struct authority;

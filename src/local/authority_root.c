@@ -15,6 +15,7 @@ const char *authority_phase_name(enum authority_phase p)
 		[AUTHORITY_SETTLED] = "settled",
 		[AUTHORITY_TRUSTING] = "trusting",
 		[AUTHORITY_SIGNING] = "signing",
+		[AUTHORITY_FINISHING] = "finishing",
 	};
 	return names[p];
 }
@@ -75,8 +76,12 @@ static void on_renewals(struct timer *t)
 {
 	struct authority *a = CONTAINER_OF(t, struct authority, renewals);
 	forget_gone(a);
-	if (a->phase == AUTHORITY_TRUSTING && !next_waiting(a, NULL))
+	if (next_waiting(a, NULL))
+		return;
+	if (a->phase == AUTHORITY_TRUSTING)
 		sign_with_next(a);
+	else if (a->phase == AUTHORITY_FINISHING)
+		go(a, AUTHORITY_SETTLED);
 }
 
 static void look_soon(struct authority *a)
@@ -144,8 +149,9 @@ static bool drop_old(struct authority *a, struct err *err)
 
 bool authority_finish(struct authority *a, struct err *err)
 {
-	if (a->phase == AUTHORITY_SETTLED)
-		return err_set(err, ERR_CONFLICT, "no change of the root is under way");
+	if (a->phase == AUTHORITY_SETTLED || a->phase == AUTHORITY_FINISHING)
+		return err_set(err, ERR_CONFLICT, "no change of the root is to be finished (%s)",
+			       authority_phase_name(a->phase));
 	const struct object *waiting = next_waiting(a, NULL);
 	if (a->phase == AUTHORITY_TRUSTING || waiting)
 		return err_set(err, ERR_NOT_NOW,
@@ -155,7 +161,8 @@ bool authority_finish(struct authority *a, struct err *err)
 			       waiting ? "/" : "", waiting ? waiting->meta.name : "");
 	if (!drop_old(a, err))
 		return false;
-	go(a, AUTHORITY_SETTLED);
+	go(a, AUTHORITY_FINISHING);
+	look_soon(a);
 	return true;
 }
 

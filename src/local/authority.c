@@ -1,12 +1,14 @@
 #include "local/authority.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "local/authority_inside.h"
+#include "local/files.h"
 #include "local/own_service.h"
 #include "local/volume.h"
 #include "net/sock.h"
@@ -95,6 +97,17 @@ static bool load(struct authority *a, struct ca_dir *d, struct err *err)
 	return true;
 }
 
+/* The key is on the host's disk, which containers see. */
+static bool hide_folder(struct authority *a, struct err *err)
+{
+	char real[PATH_MAX];
+	if (!a->dir)
+		return true;
+	if (!realpath(a->dir, real))
+		return err_sys(err, "%s", a->dir);
+	return path_make(a->node->hidden, err, "%s", real);
+}
+
 static bool open_authority(struct authority *a, struct err *err)
 {
 	struct ca_dir d;
@@ -112,7 +125,7 @@ static bool open_authority(struct authority *a, struct err *err)
 			log_info("ca", "authority made folder=%s", a->dir);
 	}
 	ca_dir_fini(&d);
-	return (ok && (a->keys = token_keys_new(a->token_key, err))) ||
+	return (ok && hide_folder(a, err) && (a->keys = token_keys_new(a->token_key, err))) ||
 	       err_wrap(err, "certificate authority");
 }
 

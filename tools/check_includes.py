@@ -16,6 +16,7 @@ FLOORS = [
 # Rooms of one floor that may use a neighbour; each needs a reason.
 NEIGHBOURS = {
     ("observe", "decide"): "telemetry prints the plan's own reason",
+    ("net", "loop"): "names are resolved on the loop",
     ("dns", "net"): "answers carry addresses: net/addr.h, which knows no sockets",
     ("local", "control"): "the single-machine runtime serves its store through the API server",
 }

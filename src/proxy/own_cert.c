@@ -286,6 +286,7 @@ void own_cert_free(struct own_cert *o)
 	if (!o)
 		return;
 	timer_cancel(o->loop, &o->tick);
+	resolve_cancel(o->resolve);
 	grpc_call_cancel(o->call);
 	keypair_put(o->key);
 	tls_identity_put(o->identity);

@@ -146,13 +146,45 @@ static bool ask_at(struct own_cert *o, const struct addr *to, struct err *err)
 	return ok;
 }
 
+static void on_resolved(void *ctx, const struct ip *ips, size_t n, const struct err *why)
+{
+	struct own_cert *o = ctx;
+	struct err err = {0};
+	struct slice port = slice_of(o->cfg.ca_addr);
+	uint64_t number = 0;
+	o->resolve = NULL;
+	if (why) {
+		own_cert_ended(o, OWN_CERT_UNAVAILABLE, why);
+		return;
+	}
+	(void)slice_cut(&port, ':');                    /* the host */
+	(void)slice_to_u64(port, UINT16_MAX, &number); /* own_cert_ask() has seen that it is one */
+	/* One of them, each time another: an address that does not answer is not asked for ever. */
+	struct addr to = {.ip = ips[o->next_ip++ % n], .port = (uint16_t)number};
+	if (!ask_at(o, &to, &err))
+		own_cert_ended(o, OWN_CERT_LOCAL, &err);
+}
+
+static bool ask_by_name(struct own_cert *o, struct err *err)
+{
+	struct slice port = slice_of(o->cfg.ca_addr), host = slice_cut(&port, ':');
+	uint64_t number = 0;
+	char name[256];
+	if (host.len == 0 || host.len >= sizeof(name) ||
+	    !slice_to_u64(port, UINT16_MAX, &number) || number == 0)
+		return err_set(err, ERR_BAD_INPUT, "authority: expected HOST:PORT, got \"%s\"",
+			       o->cfg.ca_addr);
+	memcpy(name, host.at, host.len);
+	name[host.len] = '\0';
+	o->resolve = resolve_start(o->loop, name, on_resolved, o, err);
+	return o->resolve != NULL;
+}
+
 void own_cert_ask(struct own_cert *o)
 {
 	struct addr to;
 	struct err err = {0};
-	bool ok = addr_parse(slice_of(o->cfg.ca_addr), &to) ||
-		  err_set(&err, ERR_BAD_INPUT, "authority: expected ADDRESS:PORT, got \"%s\"",
-			  o->cfg.ca_addr);
-	if (!ok || !ask_at(o, &to, &err))
+	bool literal = addr_parse(slice_of(o->cfg.ca_addr), &to);
+	if (literal ? !ask_at(o, &to, &err) : !ask_by_name(o, &err))
 		own_cert_ended(o, OWN_CERT_LOCAL, &err);
 }

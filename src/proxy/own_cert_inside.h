@@ -7,6 +7,7 @@
 #include "grpc/grpc.h"
 #include "identity/keypair.h"
 #include "identity/workload_cert.h"
+#include "net/resolve.h"
 #include "proxy/own_cert.h"
 
 enum { OWN_CERT_PEM_MAX = 256 * 1024, OWN_CERT_SKEW_S = 120 };
@@ -50,8 +51,10 @@ struct own_cert {
 	struct buf chain, roots; /* PEM */
 	int64_t not_before_s, not_after_s;
 
-	struct grpc_call *call; /* while one runs */
-	struct keypair *key;    /* the new pair that it is about */
+	struct resolve *resolve; /* while the authority's name is being resolved */
+	struct grpc_call *call;  /* while one runs */
+	struct keypair *key;     /* the new pair that it is about */
+	unsigned next_ip;        /* of those that the name has */
 
 	uint64_t counts[N_OWN_CERT_RESULTS];
 	char problem[512]; /* of the last attempt; "": it went well */

@@ -7,7 +7,7 @@ import sys
 FLOORS = [
     ["base"],
     ["detect", "http1", "http2", "dns", "loop", "net", "tls"],
-    ["model", "identity", "rest"],
+    ["model", "identity", "rest", "grpc"],
     ["decide", "observe", "api"],
     ["proxy", "capture"],
     ["control", "local"],
@@ -16,6 +16,7 @@ FLOORS = [
 # Rooms of one floor that may use a neighbour; each needs a reason.
 NEIGHBOURS = {
     ("observe", "decide"): "telemetry prints the plan's own reason",
+    ("net", "loop"): "names are resolved on the loop",
     ("dns", "net"): "answers carry addresses: net/addr.h, which knows no sockets",
     ("local", "control"): "the single-machine runtime serves its store through the API server",
 }

@@ -18,6 +18,13 @@ void buf_fini(struct buf *b)
 	*b = (struct buf){.max = b->max};
 }
 
+void buf_wipe(struct buf *b)
+{
+	if (b->bytes)
+		explicit_bzero(b->bytes, b->size);
+	buf_fini(b);
+}
+
 void buf_clear(struct buf *b)
 {
 	b->start = b->end = 0;

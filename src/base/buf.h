@@ -26,6 +26,9 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 void buf_fini(struct buf *b);
+/* As buf_fini() for what is secret. Reserve all of it before the first write: memory that it grows
+ * out of is not wiped. */
+void buf_wipe(struct buf *b);
 void buf_clear(struct buf *b); /* keeps the memory */
 struct slice buf_slice(const struct buf *b);
 size_t buf_len(const struct buf *b);

@@ -3,6 +3,7 @@
 #include "proxy/proxy.h"
 
 static const char *api, *pod, *ns, *listen_on, *to, *level, *access_log;
+static const char *ca_addr, *ca_host, *ca_root, *token, *cert_dir;
 static unsigned workers, uid, admin_port;
 static bool detect;
 
@@ -11,6 +12,14 @@ static const struct arg_row rows[] = {
 	 &api},
 	{0, "pod", "NAME", "whose sidecar this is ($POD_NAME)", ARG_TEXT, &pod},
 	{0, "namespace", "NAME", "and in which namespace ($POD_NAMESPACE)", ARG_TEXT, &ns},
+	{0, "ca", "ADDR:PORT", "the certificate authority ($CA_ADDR)", ARG_TEXT, &ca_addr},
+	{0, "ca-host", "NAME", "whose certificate it has ($ISTIOD_SAN)", ARG_TEXT, &ca_host},
+	{0, "ca-root", "FILE", "who vouches for it (/var/run/secrets/istio/root-cert.pem)",
+	 ARG_TEXT, &ca_root},
+	{0, "token", "FILE", "who we are (/var/run/secrets/tokens/istio-token)", ARG_TEXT, &token},
+	{0, "cert-dir", "DIR",
+	 "instead of an authority: cert-chain.pem, key.pem and root-cert.pem in there", ARG_TEXT,
+	 &cert_dir},
 	{0, "workers", "N", "threads (one per core)", ARG_NUMBER, &workers},
 	{0, "uid", "UID", "user to become once the ports are open", ARG_NUMBER, &uid},
 	{0, "log-level", "LEVEL", "debug, info, warn or error (info)", ARG_TEXT, &level},
@@ -56,6 +65,11 @@ static int run_proxy(char **operands, unsigned n)
 	cfg.api = api ? api : cfg.api;
 	cfg.pod = pod ? pod : cfg.pod;
 	cfg.ns = ns ? ns : cfg.ns;
+	cfg.cert.ca_addr = ca_addr ? ca_addr : cfg.cert.ca_addr;
+	cfg.cert.ca_host = ca_host ? ca_host : cfg.cert.ca_host;
+	cfg.cert.ca_roots = ca_root ? ca_root : cfg.cert.ca_roots;
+	cfg.cert.token = token ? token : cfg.cert.token;
+	cfg.cert.cert_dir = cert_dir ? cert_dir : cfg.cert.cert_dir;
 	cfg.workers = workers;
 	cfg.uid = uid;
 	if (listen_on || to) {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cli/cert.h"
 #include "cli/columns.h"
 #include "cli/commands.h"
 #include "cli/sidecar.h"
@@ -53,8 +54,9 @@ static void show(struct columns *c, const json_t *pod)
 	struct err err = {0};
 	struct buf metrics;
 	unsigned status = 0;
-	char version[32] = "-", learned_text[32] = "-", out_text[32], in_text[32];
+	char version[32] = "-", learned_text[32] = "-", out_text[32], in_text[32], cert[64] = "-";
 	json_t *config = page(pod, "/config"), *learned = page(pod, "/learned");
+	json_t *certs = page(pod, "/certs");
 
 	buf_init(&metrics, SIDECAR_ANSWER_MAX);
 	bool ok = sidecar_get(&client, pod, "/stats/prometheus", &status, &metrics, &err);
@@ -64,13 +66,36 @@ static void show(struct columns *c, const json_t *pod)
 			 (long long)json_integer_value(json_at(config, "version", NULL)));
 	if (learned)
 		snprintf(learned_text, sizeof(learned_text), "%zu", count_learned(learned));
-	columns_row(c, pod_ns(pod), pod_name(pod), version,
+	if (certs)
+		(void)cert_summary(certs, cert, sizeof(cert)); /* CERT itself */
+	columns_row(c, pod_ns(pod), pod_name(pod), version, cert,
 		    metric(text, "hark_connections{side=\"outbound\"}", out_text, sizeof(out_text)),
 		    metric(text, "hark_connections{side=\"inbound\"}", in_text, sizeof(in_text)),
-		    learned_text, ok ? "" : err.text);
+		    learned_text,
+		    !ok     ? err.text
+		    : certs ? json_text(certs, "problem", NULL)
+			    : "");
 	buf_fini(&metrics);
 	json_decref(config);
 	json_decref(learned);
+	json_decref(certs);
+}
+
+static void show_authority(void)
+{
+	struct err err = {0};
+	json_t *ca = mesh_client_get(&client, "/hark/v1/ca", &err);
+	if (!ca)
+		return; /* an older mesh */
+	printf("\nauthority: %lld certificates issued, %lld requests refused",
+	       (long long)json_integer_value(json_object_get(ca, "issued")),
+	       (long long)json_integer_value(json_object_get(ca, "refused")));
+	if (strcmp(json_text(ca, "phase", NULL), "settled") != 0)
+		printf("; the root is being changed (%s), %zu sidecars are waited for",
+		       json_text(ca, "phase", NULL),
+		       json_array_size(json_object_get(ca, "waiting")));
+	printf("\n");
+	json_decref(ca);
 }
 
 static int run_status(char **operands, unsigned n)
@@ -91,13 +116,15 @@ static int run_status(char **operands, unsigned n)
 		return EXIT_FAILED;
 	}
 	struct columns c;
-	columns_init(&c, 7);
-	columns_row(&c, "NAMESPACE", "POD", "CONFIG", "OUTBOUND", "INBOUND", "LEARNT", "PROBLEM");
+	columns_init(&c, 8);
+	columns_row(&c, "NAMESPACE", "POD", "CONFIG", "CERT", "OUTBOUND", "INBOUND", "LEARNT",
+		    "PROBLEM");
 	json_array_foreach (json_object_get(list, "items"), i, pod) {
 		if (sidecar_is_there(pod))
 			show(&c, pod);
 	}
 	columns_print(&c, NULL);
+	show_authority();
 	json_decref(list);
 	mesh_client_close(&client);
 	return 0;
@@ -112,9 +139,11 @@ const struct command cmd_status = {
 	.name = "status",
 	.operands = "[-n NAME]",
 	.summary = "what every sidecar does now",
-	.detail = "CONFIG is the version of the resources that a sidecar works with, OUTBOUND and "
-		  "INBOUND its open\n"
-		  "connections, LEARNT the ports whose protocol it has found out by listening.",
+	.detail = "CONFIG is the version of the resources that a sidecar works with, CERT the "
+		  "state of its certificate\n"
+		  "and how long it is good, OUTBOUND and INBOUND its open connections, LEARNT the "
+		  "ports whose protocol\n"
+		  "it has found out by listening.",
 	.rows = rows,
 	.n_rows = N_ELEMS(rows),
 	.run = run_status,

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
@@ -19,6 +20,7 @@
 enum { NODE_LOG_LINES = 20, NODE_LOG_MAX = 16 * 1024, MESSAGES_MAX = 1024 * 1024 };
 
 static const char *name = "default";
+static const char *ca_dir;
 static const char *pods_v4, *pods_v6, *services_v4, *services_v6;
 static struct arg_list given;
 static bool detach;
@@ -79,18 +81,31 @@ static void show_node_log(const struct node_handle *node)
 	buf_fini(&tail);
 }
 
+/* The node is elsewhere: a path from here means nothing to it. */
+static bool absolute(const char *path, char out[PATH_MAX], struct err *err)
+{
+	char here[PATH_MAX] = "";
+	if (path[0] != '/' && !getcwd(here, sizeof(here)))
+		return err_sys(err, "the working folder");
+	int n = snprintf(out, PATH_MAX, "%s%s%s", here, *here ? "/" : "", path);
+	return n < PATH_MAX || err_set(err, ERR_LIMIT, "--ca-dir: the path is too long");
+}
+
 /* Returns when the mesh's API answers. */
 static bool spawn(const struct file_list *files, struct node_handle *node, struct err *err)
 {
 	struct node_config cfg;
 	int news[2];
-	char byte;
+	char byte, ca_path[PATH_MAX];
 
-	if (!configure(&cfg, err))
+	if (!configure(&cfg, err) || (ca_dir && !absolute(ca_dir, ca_path, err)))
 		return false;
 	if (pipe2(news, O_CLOEXEC) < 0)
 		return err_sys(err, "pipe");
-	struct mesh_options opt = {.files = files->at, .n_files = files->n, .ready_fd = news[1]};
+	struct mesh_options opt = {.files = files->at,
+				   .n_files = files->n,
+				   .ca_dir = ca_dir ? ca_path : NULL,
+				   .ready_fd = news[1]};
 	bool ok = node_spawn(&cfg, mesh_main, &opt, node, err);
 	(void)close(news[1]); /* the node has its own */
 	if (!ok && err->kind == ERR_CONFLICT)
@@ -246,6 +261,9 @@ static const struct arg_row rows[] = {
 	 &detach},
 	{0, "timeout", "SECONDS", "how long Pods may take to become ready (120)", ARG_NUMBER,
 	 &timeout_s},
+	{0, "ca-dir", "DIR",
+	 "where the certificate authority is kept, as Istio's cacerts (none: a new one each time)",
+	 ARG_TEXT, &ca_dir},
 	{0, "pods", "CIDR", "addresses of Pods (198.18.0.0/16)", ARG_TEXT, &pods_v4},
 	{0, "services", "CIDR", "virtual IPs (198.19.0.0/16)", ARG_TEXT, &services_v4},
 	{0, "pods6", "CIDR", "IPv6 addresses of Pods (fd68:6172:6b::/64)", ARG_TEXT, &pods_v6},

@@ -17,6 +17,7 @@
 	X(get) \
 	X(explain) \
 	X(status) \
+	X(cert) \
 	X(proxy) \
 	X(capture) \
 	X(version) \

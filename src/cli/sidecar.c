@@ -33,10 +33,10 @@ static bool dial(int fd, struct err *err)
 	return errno == 0 || err_sys(err, "the sidecar's admin port");
 }
 
-bool sidecar_get(const struct mesh_client *c, const json_t *pod, const char *path, unsigned *status,
-		 struct buf *out, struct err *err)
+static bool call(const struct mesh_client *c, const json_t *pod, const char *method,
+		 const char *path, unsigned *status, struct buf *out, struct err *err)
 {
-	struct rest_ask ask = {.path = path, .timeout_ms = ANSWER_MS};
+	struct rest_ask ask = {.method = method, .path = path, .timeout_ms = ANSWER_MS};
 	char id[512];
 
 	if (!sidecar_is_there(pod))
@@ -55,4 +55,16 @@ bool sidecar_get(const struct mesh_client *c, const json_t *pod, const char *pat
 		return err_wrap(err, "Pod %s/%s", pod_ns(pod), pod_name(pod));
 	}
 	return rest_call_fd(fd, &ask, status, out, err);
+}
+
+bool sidecar_get(const struct mesh_client *c, const json_t *pod, const char *path, unsigned *status,
+		 struct buf *out, struct err *err)
+{
+	return call(c, pod, "GET", path, status, out, err);
+}
+
+bool sidecar_post(const struct mesh_client *c, const json_t *pod, const char *path,
+		  unsigned *status, struct buf *out, struct err *err)
+{
+	return call(c, pod, "POST", path, status, out, err);
 }

@@ -4,6 +4,7 @@
  *   struct buf out;
  *   buf_init(&out, SIDECAR_ANSWER_MAX);
  *   if (!sidecar_get(&client, pod, "/learned", &status, &out, &err)) ...
+ *   if (!sidecar_post(&client, pod, "/certs/rotate", &status, &out, &err)) ...
  */
 #pragma once
 #include "cli/mesh_client.h"
@@ -15,3 +16,6 @@ bool sidecar_is_there(const json_t *pod); /* the Pod has one */
  * Pod has no sidecar. */
 bool sidecar_get(const struct mesh_client *c, const json_t *pod, const char *path, unsigned *status,
 		 struct buf *out, struct err *err) MUST_CHECK;
+/* The same with POST and no body. */
+bool sidecar_post(const struct mesh_client *c, const json_t *pod, const char *path,
+		  unsigned *status, struct buf *out, struct err *err) MUST_CHECK;

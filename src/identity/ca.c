@@ -313,6 +313,11 @@ int64_t ca_not_after_s(const struct ca *ca)
 	return ca->not_after_s;
 }
 
+bool ca_is_root(const struct ca *ca)
+{
+	return ca->self_signed;
+}
+
 /* ---- signing ---------------------------------------------------------------------------------- */
 
 /* A common name only where the request had one, and where the identity fits (RFC 5280: 64). */

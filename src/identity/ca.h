@@ -56,6 +56,7 @@ struct slice ca_roots(const struct ca *ca);
 struct slice ca_cert(const struct ca *ca); /* its own, PEM; borrowed */
 char *ca_key(const struct ca *ca);         /* to be stored; keypair_pem_free() wipes it */
 int64_t ca_not_after_s(const struct ca *ca);
+bool ca_is_root(const struct ca *ca); /* its own certificate is one of the roots */
 
 struct ca_order {
 	const struct csr *csr;       /* whose key is certified; or */

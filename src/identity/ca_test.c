@@ -139,7 +139,7 @@ static void requests(void **state)
 	};
 	for (size_t i = 0; i < N_ELEMS(rows); i++) {
 		struct err err = {0};
-		struct csr *csr = csr_read(slice_of(rows[i].pem), &err);
+		struct csr *csr = csr_read(slice_of(rows[i].pem), NULL, &err);
 		if (!csr != !!rows[i].says || (rows[i].says && !strstr(err.text, rows[i].says)))
 			fail_msg("%s: %s", rows[i].rule, err.text);
 		csr_free(csr);
@@ -148,7 +148,7 @@ static void requests(void **state)
 	struct err err = {0};
 	char *huge = mem_new(CSR_MAX + 2);
 	memset(huge, 'A', CSR_MAX + 1);
-	assert_null(csr_read(slice_of(huge), &err));
+	assert_null(csr_read(slice_of(huge), NULL, &err));
 	assert_int_equal(err.kind, ERR_LIMIT);
 	free(huge);
 	EVP_PKEY *all[] = {p256, other, p224, rsa1024, rsa2048, k1, explicit, e3, ed};
@@ -189,7 +189,7 @@ static struct csr *request(enum keypair_kind kind, const char *uri)
 {
 	struct err err = {0};
 	char *pem = make_request(kind, uri);
-	struct csr *csr = csr_read(slice_of(pem), &err);
+	struct csr *csr = csr_read(slice_of(pem), NULL, &err);
 	assert_non_null(csr);
 	free(pem);
 	return csr;
@@ -310,7 +310,7 @@ static void common_names(void **state)
 	struct ca *ca = new_root("td");
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	char *pem = request_by(key, key, EVP_sha256(), "anything");
-	struct csr *csr = csr_read(slice_of(pem), &err);
+	struct csr *csr = csr_read(slice_of(pem), NULL, &err);
 	struct ca_answer a;
 	struct cert_facts f;
 	assert_true(ca_sign(ca, &(struct ca_order){.csr = csr, .uri = DB, .now_s = now}, arena, &a,

@@ -100,3 +100,51 @@ bool cert_nth(struct slice chain, unsigned n, struct arena *arena, struct cert_f
 	sk_X509_pop_free(certs, X509_free);
 	return ok;
 }
+
+static bool verify_at(X509_STORE *store, STACK_OF(X509) * chain, int64_t at_s, int *fault)
+{
+	X509_STORE_CTX *check = X509_STORE_CTX_new();
+	MUST(check && X509_STORE_CTX_init(check, store, sk_X509_value(chain, 0), chain) == 1);
+	X509_STORE_CTX_set_time(check, 0, (time_t)at_s);
+	bool ok = X509_verify_cert(check) == 1;
+	*fault = X509_STORE_CTX_get_error(check);
+	X509_STORE_CTX_free(check);
+	return ok;
+}
+
+static bool leads_to(STACK_OF(X509) * chain, STACK_OF(X509) * roots, int64_t now_s, int64_t skew_s,
+		     struct err *err)
+{
+	X509_STORE *store = X509_STORE_new();
+	int fault = X509_V_OK, later = X509_V_OK;
+	MUST(store);
+	for (int i = 0; i < sk_X509_num(roots); i++)
+		(void)X509_STORE_add_cert(store, sk_X509_value(roots, i)); /* missing: seen below */
+	(void)X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+	/* The other's clock may be ahead of ours, or behind. */
+	bool ok = verify_at(store, chain, now_s, &fault) ||
+		  (fault == X509_V_ERR_CERT_NOT_YET_VALID &&
+		   verify_at(store, chain, now_s + skew_s, &later)) ||
+		  (fault == X509_V_ERR_CERT_HAS_EXPIRED &&
+		   verify_at(store, chain, now_s - skew_s, &later));
+	X509_STORE_free(store);
+	ERR_clear_error();
+	return ok ||
+	       err_set(err, ERR_BAD_INPUT, "certificate: %s", X509_verify_cert_error_string(fault));
+}
+
+bool cert_leads_to(struct slice chain, struct slice roots, int64_t now_s, int64_t skew_s,
+		   struct err *err)
+{
+	STACK_OF(X509) *certs = sk_X509_new_null(), *anchors = sk_X509_new_null();
+	MUST(certs && anchors);
+	ERR_clear_error();
+	bool ok = ossl_certs(chain, certs, "certificate", err) &&
+		  ossl_certs(roots, anchors, "roots", err);
+	if (ok && sk_X509_num(certs) == 0)
+		ok = err_set(err, ERR_BAD_INPUT, "certificate: none in the chain");
+	ok = ok && leads_to(certs, anchors, now_s, skew_s, err);
+	sk_X509_pop_free(certs, X509_free);
+	sk_X509_pop_free(anchors, X509_free);
+	return ok;
+}

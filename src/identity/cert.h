@@ -26,3 +26,7 @@ struct cert_facts {
  * last, with ERR_BAD_INPUT for a broken one. */
 bool cert_nth(struct slice chain, unsigned n, struct arena *arena, struct cert_facts *out,
 	      struct err *err) MUST_CHECK;
+
+/* CHAIN, leaf first, leads to one of ROOTS at NOW_S, give or take SKEW_S. PEM texts. */
+bool cert_leads_to(struct slice chain, struct slice roots, int64_t now_s, int64_t skew_s,
+		   struct err *err) MUST_CHECK;

@@ -30,35 +30,45 @@ static bool signed_well(const X509_REQ *req)
 	}
 }
 
-static bool check(const struct csr *csr, struct err *err)
+static enum csr_why refuse(struct err *err, enum csr_why why, const char *text)
 {
-	if (!csr->key)
-		return ossl_err(err, ERR_BAD_INPUT, "its key");
-	if (!keypair_usable(csr->key, err))
-		return false;
-	if (!signed_well(csr->req))
-		return err_set(err, ERR_BAD_INPUT, "signed with a weak or unknown algorithm");
-	if (X509_REQ_verify(csr->req, csr->key) != 1) {
-		ERR_clear_error();
-		return err_set(err, ERR_BAD_INPUT, "the signature is not by the key in it");
-	}
-	return true;
+	err_set(err, ERR_BAD_INPUT, "%s", text);
+	return why;
 }
 
-struct csr *csr_read(struct slice pem, struct err *err)
+static enum csr_why check(struct csr *csr, struct slice pem, struct err *err)
 {
 	if (pem.len > CSR_MAX) {
-		err_set(err, ERR_LIMIT, "signing request: longer than %d bytes", CSR_MAX);
-		return NULL;
+		err_set(err, ERR_LIMIT, "longer than %d bytes", CSR_MAX);
+		return CSR_WHY_MALFORMED;
 	}
-	ERR_clear_error();
-	struct csr *csr = mem_new(sizeof(*csr));
 	BIO *bio = ossl_bio(pem);
 	csr->req = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
 	BIO_free(bio);
 	csr->key = csr->req ? X509_REQ_get0_pubkey(csr->req) : NULL;
-	bool ok = csr->req ? check(csr, err) : ossl_err(err, ERR_BAD_INPUT, "not a PKCS#10 in PEM");
-	if (ok)
+	if (!csr->key) {
+		ossl_err(err, ERR_BAD_INPUT, csr->req ? "its key" : "not a PKCS#10 in PEM");
+		return CSR_WHY_MALFORMED;
+	}
+	if (!keypair_usable(csr->key, err))
+		return CSR_WHY_WEAK_KEY;
+	if (!signed_well(csr->req))
+		return refuse(err, CSR_WHY_ALGORITHM, "signed with a weak or unknown algorithm");
+	if (X509_REQ_verify(csr->req, csr->key) != 1) {
+		ERR_clear_error();
+		return refuse(err, CSR_WHY_SIGNATURE, "the signature is not by the key in it");
+	}
+	return CSR_WHY_FINE;
+}
+
+struct csr *csr_read(struct slice pem, enum csr_why *why, struct err *err)
+{
+	struct csr *csr = mem_new(sizeof(*csr));
+	ERR_clear_error();
+	enum csr_why is = check(csr, pem, err);
+	if (why)
+		*why = is;
+	if (is == CSR_WHY_FINE)
 		return csr;
 	err_wrap(err, "signing request");
 	csr_free(csr);

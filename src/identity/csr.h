@@ -2,7 +2,7 @@
  * Certificate signing requests (PKCS#10, RFC 2986).
  *
  *   csr_make(key, "spiffe://cluster.local/ns/shop/sa/db", &pem, &err);   // in a sidecar
- *   struct csr *csr = csr_read(pem, &err);                               // at the authority
+ *   struct csr *csr = csr_read(pem, &why, &err);                         // at the authority
  *   csr_free(csr);
  *
  * A request that csr_read() returns is signed by the key it carries, and that key is one that
@@ -15,9 +15,25 @@
 
 enum { CSR_MAX = 16 * 1024 }; /* bytes of PEM */
 
+/* One row makes the enum and the name in counters. */
+#define CSR_WHY_ROWS                                                                               \
+	CSR_WHY_ROW(FINE, "fine")                                                                  \
+	CSR_WHY_ROW(MALFORMED, "malformed")                                                        \
+	CSR_WHY_ROW(WEAK_KEY, "weak_key")                                                          \
+	CSR_WHY_ROW(ALGORITHM, "algorithm")                                                        \
+	CSR_WHY_ROW(SIGNATURE, "signature")
+
+enum csr_why {
+#define CSR_WHY_ROW(name, label) CSR_WHY_##name,
+	CSR_WHY_ROWS
+#undef CSR_WHY_ROW
+		CSR_N_WHYS
+};
+
 struct csr;
-struct csr *csr_read(struct slice pem, struct err *err) MUST_CHECK; /* NULL with ERR */
-void csr_free(struct csr *csr);                                     /* NULL is fine */
+/* NULL with ERR; *WHY (may be NULL) is its short form. */
+struct csr *csr_read(struct slice pem, enum csr_why *why, struct err *err) MUST_CHECK;
+void csr_free(struct csr *csr); /* NULL is fine */
 /* It asked for a common name too: for peers that look at nothing else ("dual use" in Istio). */
 bool csr_wants_common_name(const struct csr *csr);
 struct evp_pkey_st *csr_pkey(const struct csr *csr); /* borrowed */

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ca = ca_new_root(&(struct ca_root){.organization = "td", .now_s = order.now_s},
 				 &err);
 	struct arena *arena = arena_new();
-	struct csr *csr = csr_read(pem, &err);
+	struct csr *csr = csr_read(pem, NULL, &err);
 	if (csr) {
 		order.csr = csr;
 		MUST(ca_sign(ca, &order, arena, &answer, &err));

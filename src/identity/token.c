@@ -176,7 +176,8 @@ static void put_claims(struct json_out *j, const struct token_claims *c)
 	}
 	json_open_object(j, "serviceaccount");
 	json_cstr(j, "name", c->service_account);
-	json_cstr(j, "uid", c->service_account_uid);
+	if (c->service_account_uid)
+		json_cstr(j, "uid", c->service_account_uid);
 	json_close(j);
 	json_close(j);
 	json_i64(j, "nbf", c->not_before_s);

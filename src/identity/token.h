@@ -50,8 +50,9 @@ struct token_claims {
 	const char *audience[TOKEN_MAX_AUDIENCES]; /* NULL-terminated unless full */
 	int64_t issued_s, not_before_s, expires_s;
 	const char *id; /* jti; NULL: none */
-	const char *ns, *service_account, *service_account_uid;
-	const char *pod, *pod_uid; /* NULL: bound to no Pod */
+	const char *ns, *service_account;
+	const char *service_account_uid; /* NULL: none */
+	const char *pod, *pod_uid;       /* NULL: bound to no Pod */
 };
 
 struct token_keys;

@@ -307,6 +307,7 @@ struct container_proc *container_start(struct node *node, const struct container
 			.resolv_conf = spec->resolv_conf,
 			.hosts = spec->hosts,
 			.read_only = spec->read_only_root,
+			.hidden = node->hidden,
 		};
 		ok = launch(c, &init, err);
 	}

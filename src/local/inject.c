@@ -71,24 +71,45 @@ bool inject_decide(const struct inject_facts *f, const char **why)
 	return true;
 }
 
-struct object *inject_note(const struct object *o, bool yes, struct err *err)
+/* The object's member KEY of META, made where it is missing. */
+static json_t *map_in(json_t *meta, const char *key)
+{
+	json_t *map = json_object_get(meta, key);
+	if (map)
+		return map;
+	json_object_set_new(meta, key, json_object());
+	return json_object_get(meta, key);
+}
+
+static void note(json_t *meta, bool yes)
+{
+	json_t *annotations = map_in(meta, "annotations");
+	if (!yes) {
+		json_object_del(annotations, ANNOTATION_SIDECAR_STATUS);
+		return;
+	}
+	json_t *labels = map_in(meta, "labels");
+	json_object_set_new(annotations, ANNOTATION_SIDECAR_STATUS, json_string(inject_status));
+	/* As Istio's template has it: a person's own word stands. */
+	if (!json_object_get(labels, LABEL_TLS_MODE))
+		json_object_set_new(labels, LABEL_TLS_MODE, json_string("istio"));
+}
+
+static bool is_noted(const struct object *o, bool yes)
 {
 	const char *noted = pairs_get(&o->meta.annotations, ANNOTATION_SIDECAR_STATUS);
+	if (!yes)
+		return !noted;
+	return is(noted, inject_status) && pairs_get(&o->meta.labels, LABEL_TLS_MODE);
+}
 
-	if (yes ? noted && strcmp(noted, inject_status) == 0 : !noted)
+struct object *inject_note(const struct object *o, bool yes, struct err *err)
+{
+	if (is_noted(o, yes))
 		return object_get(o);
 	json_t *root = json_loadb(o->json.at, o->json.len, 0, NULL);
 	json_t *meta = json_object_get(root, "metadata");
-	json_t *annotations = json_object_get(meta, "annotations");
-	if (!annotations) {
-		annotations = json_object();
-		json_object_set_new(meta, "annotations", annotations);
-	}
-	if (yes)
-		json_object_set_new(annotations, ANNOTATION_SIDECAR_STATUS,
-				    json_string(inject_status));
-	else
-		json_object_del(annotations, ANNOTATION_SIDECAR_STATUS);
+	note(meta, yes);
 	char *text = json_dumps(meta, JSON_COMPACT);
 	struct object *changed = object_with(o, "metadata", slice_of(text), err);
 	free(text);

@@ -28,6 +28,7 @@ struct inject_facts {
 bool inject_decide(const struct inject_facts *f, const char **why);
 /*
  * O, a Pod, with the annotation that says whether it has a sidecar: set when YES, gone when not
- * (a person may have copied it from elsewhere). One reference; NULL on failure.
+ * (a person may have copied it from elsewhere); and when YES with the label that says that this
+ * sidecar speaks mesh TLS, unless it has that label already. One reference; NULL on failure.
  */
 struct object *inject_note(const struct object *o, bool yes, struct err *err) MUST_CHECK;

@@ -15,6 +15,7 @@
 #include "local/deployments.h"
 #include "local/endpoints.h"
 #include "local/mesh_inside.h"
+#include "local/own_service.h"
 #include "local/service_ips.h"
 #include "local/services.h"
 #include "local/vips.h"
@@ -66,69 +67,11 @@ static bool watch_signals(struct mesh *m, struct err *err)
 	return loop_add(m->loop, &m->signals, EPOLLIN, err);
 }
 
-static bool write_json(struct store *store, enum kind kind, json_t *root, struct err *err)
-{
-	char *text = json_dumps(root, JSON_COMPACT);
-	struct object *o = object_from_json(kind, slice_of(text), false, err);
-	bool ok = o && store_apply(store, o, STORE_CREATE_OR_REPLACE, 0, NULL, err);
-	object_put(o);
-	free(text);
-	json_decref(root);
-	return ok;
-}
-
 static json_t *dns_ports(void)
 {
 	return json_pack("[{s:s, s:s, s:i, s:s}, {s:s, s:s, s:i}]", "name", "dns-tcp", "protocol",
 			 "TCP", "port", DNS_PORT, "appProtocol", "tcp", "name", "dns", "protocol",
 			 "UDP", "port", DNS_PORT);
-}
-
-static bool write_dns_slice(struct mesh *m, enum ip_family f, struct err *err)
-{
-	const struct ip *ip = f == IP_V4 ? &m->node->gateway_v4 : &m->node->gateway_v6;
-	char text[ADDR_TEXT];
-	return write_json(
-		m->store, KIND_ENDPOINT_SLICE,
-		json_pack("{s:s, s:s, s:{s:s, s:s, s:{s:s}}, s:s, s:[{s:[s]}], s:o}", "apiVersion",
-			  "discovery.k8s.io/v1", "kind", "EndpointSlice", "metadata", "name",
-			  f == IP_V4 ? "kube-dns-ipv4" : "kube-dns-ipv6", "namespace",
-			  "kube-system", "labels", "kubernetes.io/service-name", "kube-dns",
-			  "addressType", f == IP_V4 ? "IPv4" : "IPv6", "endpoints", "addresses",
-			  ip_text(ip, text), "ports", dns_ports()),
-		err);
-}
-
-static struct ip dns_ip(const struct node *node, enum ip_family f)
-{
-	return cidr_nth(f == IP_V4 ? &node->cfg.services_v4 : &node->cfg.services_v6, DNS_NUMBER);
-}
-
-/* The DNS server is a Service like any other, so that sidecars and virtual IPs treat it as one. */
-static bool write_dns_service(struct mesh *m, struct err *err)
-{
-	struct ip v4 = dns_ip(m->node, IP_V4), v6 = dns_ip(m->node, IP_V6);
-	char v4_text[ADDR_TEXT], v6_text[ADDR_TEXT];
-	json_t *ips = json_array(), *families = json_array();
-
-	json_array_append_new(ips, json_string(ip_text(&v4, v4_text)));
-	json_array_append_new(families, json_string("IPv4"));
-	if (m->node->ipv6) {
-		json_array_append_new(ips, json_string(ip_text(&v6, v6_text)));
-		json_array_append_new(families, json_string("IPv6"));
-	}
-	if (!write_json(m->store, KIND_NAMESPACE,
-			json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Namespace",
-				  "metadata", "name", "kube-system"),
-			err) ||
-	    !write_json(m->store, KIND_SERVICE,
-			json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:o, s:o, s:o}}", "apiVersion",
-				  "v1", "kind", "Service", "metadata", "name", "kube-dns",
-				  "namespace", "kube-system", "spec", "clusterIP", v4_text,
-				  "clusterIPs", ips, "ipFamilies", families, "ports", dns_ports()),
-			err))
-		return false;
-	return write_dns_slice(m, IP_V4, err) && (!m->node->ipv6 || write_dns_slice(m, IP_V6, err));
 }
 
 static bool start_dns(struct mesh *m, struct err *err)
@@ -137,7 +80,12 @@ static bool start_dns(struct mesh *m, struct err *err)
 	struct addr v6 = {.ip = m->node->gateway_v6, .port = DNS_PORT};
 
 	m->dns = cluster_dns_new(m->loop, m->store, MESH_ZONE);
-	return write_dns_service(m, err) && cluster_dns_listen(m->dns, &v4, err) &&
+	struct own_service dns = {.ns = "kube-system",
+				  .name = "kube-dns",
+				  .ports = dns_ports(),
+				  .number = DNS_NUMBER};
+	return own_service_write(m->store, m->node, &dns, err) &&
+	       cluster_dns_listen(m->dns, &v4, err) &&
 	       (!m->node->ipv6 || cluster_dns_listen(m->dns, &v6, err));
 }
 
@@ -191,8 +139,10 @@ static bool start_apis(struct mesh *m, char sidecar_socket[NODE_PATH_LEN + 16], 
 
 static void start_controllers(struct mesh *m, const char *sidecar_socket)
 {
-	const struct pods_config cfg = {
-		.zone = MESH_ZONE, .api_socket = sidecar_socket, .dns = dns_ip(m->node, IP_V4)};
+	const struct pods_config cfg = {.zone = MESH_ZONE,
+					.api_socket = sidecar_socket,
+					.dns = own_service_ip(m->node, DNS_NUMBER, IP_V4),
+					.authority = m->authority};
 	m->services = services_start(m->node, m->store);
 	m->deployments = deployments_start(m->loop, m->store);
 	m->endpoints = endpoints_start(m->loop, m->store);
@@ -212,6 +162,7 @@ static void stop(struct mesh *m)
 	endpoints_stop(m->endpoints);
 	deployments_stop(m->deployments);
 	services_stop(m->services);
+	authority_stop(m->authority);
 	cluster_dns_free(m->dns);
 	loop_del(m->loop, &m->signals);
 	(void)close(m->signals.fd); /* nothing was written to it */
@@ -249,7 +200,8 @@ int mesh_main(struct node *node, void *arg)
 	m.store = store_new();
 	bool ok = m.loop && (m.rules = nft_runner_new(m.loop, &err)) && watch_signals(&m, &err) &&
 		  start_dns(&m, &err) && start_apis(&m, sidecar_socket, &err) &&
-		  apply_first(&m, opt, &err);
+		  apply_first(&m, opt, &err) &&
+		  (m.authority = authority_start(node, m.store, opt->ca_dir, &err));
 	if (!ok) {
 		fprintf(stderr, "hark up: %s\n", err.text);
 		return 1; /* the end of this process is the end of all of it */

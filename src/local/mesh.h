@@ -12,6 +12,10 @@
  *                                           -> 200 or 422, the report of apply.h
  *   GET  /hark/v1/wait?timeout=SECONDS      JSON lines: {"ready", "total"} as it changes, at the end
  *                                           {"result": "ready" | "failed" | "timeout", "pods": [...]}
+ *   GET  /hark/v1/ca                        the authority: authority_json()
+ *   POST /hark/v1/ca/rotate, /hark/v1/ca/finish   steps of a change of its root -> 200 with the same,
+ *                                           or 409 {"message"}
+ *   GET  /metrics                           of the authority, Prometheus text
  *
  * SIGTERM and SIGINT stop the Pods with their grace time, then the mesh; a second one ends it at
  * once.
@@ -26,6 +30,7 @@
 struct mesh_options {
 	const struct apply_file *files; /* checked by apply_check() */
 	size_t n_files;
+	const char *ca_dir; /* absolute; where the authority is kept. NULL: it ends with the mesh */
 	int ready_fd; /* gets one byte when the API answers and FILES are applied, then is closed */
 };
 

@@ -1,6 +1,7 @@
 /* What mesh.c and mesh_routes.c share: the parts of a running mesh. */
 #pragma once
 #include "control/api_server.h"
+#include "local/authority.h"
 #include "local/mesh.h"
 #include "local/pods.h"
 
@@ -16,6 +17,7 @@ struct mesh {
 	struct nft_runner *rules; /* those of vips */
 	struct vips *vips;
 	struct pods *pods;
+	struct authority *authority;
 	struct cluster_dns *dns;
 	struct api_server *admin, *sidecars;
 	struct io signals;

@@ -1,4 +1,4 @@
-/* /hark/v1/... on the admin socket: apply, delete, wait. */
+/* /hark/v1/... on the admin socket: apply, delete, wait, the authority; and metrics. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,10 +197,74 @@ static void on_wait(void *ctx, const struct rest_request *req, struct rest_reply
 	reconciler_start(&w->changes);
 }
 
+static void answer_ca(const struct mesh *m, struct rest_reply *reply)
+{
+	struct buf out;
+	struct json_out j;
+	buf_init(&out, REPORT_MAX);
+	json_out_init(&j, &out);
+	authority_json(m->authority, &j);
+	rest_reply_full(reply, out.full ? 500 : 200, "application/json", buf_slice(&out));
+	buf_fini(&out);
+}
+
+static void on_ca(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+{
+	(void)req; /* takes no parameters */
+	answer_ca(ctx, reply);
+}
+
+static void change_root(struct mesh *m, struct rest_reply *reply,
+			bool (*step)(struct authority *, struct err *))
+{
+	struct err err = {0};
+	struct buf out;
+	struct json_out j;
+	if (step(m->authority, &err)) {
+		answer_ca(m, reply);
+		return;
+	}
+	buf_init(&out, REPORT_MAX);
+	json_out_init(&j, &out);
+	json_open_object(&j, NULL);
+	json_cstr(&j, "message", err.text);
+	json_close(&j);
+	rest_reply_full(reply, 409, "application/json", buf_slice(&out));
+	buf_fini(&out);
+}
+
+static void on_ca_rotate(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+{
+	(void)req; /* takes no parameters */
+	change_root(ctx, reply, authority_rotate);
+}
+
+static void on_ca_finish(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+{
+	(void)req; /* takes no parameters */
+	change_root(ctx, reply, authority_finish);
+}
+
+static void on_metrics(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+{
+	struct mesh *m = ctx;
+	struct buf out;
+	(void)req; /* takes no parameters */
+	buf_init(&out, REPORT_MAX);
+	bool whole = authority_metrics(m->authority, &out);
+	rest_reply_full(reply, whole ? 200 : 500, "text/plain; version=0.0.4; charset=utf-8",
+			buf_slice(&out));
+	buf_fini(&out);
+}
+
 void mesh_routes(struct mesh *m)
 {
 	struct rest_server *http = api_server_http(m->admin);
 	rest_route(http, "POST", "/hark/v1/apply", on_apply, m);
 	rest_route(http, "POST", "/hark/v1/delete", on_delete, m);
 	rest_route(http, "GET", "/hark/v1/wait", on_wait, m);
+	rest_route(http, "GET", "/hark/v1/ca", on_ca, m);
+	rest_route(http, "POST", "/hark/v1/ca/rotate", on_ca_rotate, m);
+	rest_route(http, "POST", "/hark/v1/ca/finish", on_ca_finish, m);
+	rest_route(http, "GET", "/metrics", on_metrics, m);
 }

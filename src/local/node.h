@@ -38,14 +38,16 @@ struct node_config {
 	bool die_with_parent; /* killed when the process that spawned it ends */
 };
 
-/* Inside the node. Everything is read-only for its users but LOOP. */
+/* Inside the node. Everything is read-only for its users but LOOP and HIDDEN, which the main function
+ * sets before there are Pods. */
 struct node {
 	struct node_config cfg;
-	struct loop *loop;       /* set by the main function before pods are made */
+	struct loop *loop;
 	char dir[NODE_PATH_LEN]; /* a tmpfs that only this mesh sees: volumes, writable layers */
 	struct ip gateway_v4, gateway_v6; /* on the bridge: where the mesh's DNS may listen */
 	bool ipv6;                        /* false: this kernel has none, Pods get IPv4 only */
 	unsigned next_link;               /* numbers the veth pairs */
+	char hidden[NODE_PATH_LEN]; /* a folder of the host that containers find empty; "": none */
 };
 
 struct node_handle {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "local/inject.h"
+#include "local/pod_identity.h"
 #include "local/pod_net.h"
 #include "local/pod_setup.h"
 #include "local/pod_status.h"
@@ -364,6 +365,7 @@ void pod_run_free(struct pod_run *run)
 		container_life_fini(&run->containers[i]);
 	timer_cancel(loop_of(run), &run->step);
 	timer_cancel(loop_of(run), &run->bound);
+	pod_identity_stop(run);
 	pod_net_free(run->net);
 	pods_release_ip(run->pods, run);
 	volume_remove_pod(pods_node(run->pods), run->id);

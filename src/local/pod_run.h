@@ -44,8 +44,11 @@ struct pod_run {
 	char (*volume_paths)[NODE_PATH_LEN]; /* by volume of the spec */
 	struct container_life *containers;   /* sidecar, init containers, containers */
 	size_t n_containers;
-	struct timer step;   /* something changed: look at it all */
-	struct timer bound;  /* the pause after a failure; then the sidecar's time */
+	struct timer step;             /* something changed: look at it all */
+	struct timer bound;            /* the pause after a failure; then the sidecar's time */
+	char token_dir[NODE_PATH_LEN]; /* pod_identity.h; of a Pod with a sidecar */
+	int64_t token_renew_s;         /* wall clock */
+	struct timer token;
 	uint64_t stop_by_ns; /* clock_ns() at which the grace time ends */
 	uint64_t started_wall_ns;
 	char message[1280]; /* why it is not ready, when no container is to blame */

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "local/files.h"
+#include "local/pod_identity.h"
 #include "local/pod_net.h"
 #include "local/volume.h"
 #include "model/sidecar.h"
@@ -277,32 +278,35 @@ static unsigned sidecar_workers(const struct pod_run *run, struct arena *arena)
 	return mesh_config_decode(map, arena, &mesh, NULL) ? mesh.workers : 0;
 }
 
-static void setup_sidecar(const struct pod_run *run, struct arena *arena,
-			  struct container_spec *out)
+static bool setup_sidecar(struct pod_run *run, struct arena *arena, struct container_spec *out,
+			  struct err *err)
 {
 	const char *const argv[] = {"/proc/self/exe", "proxy", "--workers",
 				    arena_printf(arena, "%u", sidecar_workers(run, arena))};
-	const struct container_env env[] = {
+	const struct container_env own[] = {
 		{"POD_NAME", run->object->meta.name},
 		{"POD_NAMESPACE", run->object->meta.ns},
 		{"INSTANCE_IP", first_ip(run, arena)},
 		{"INSTANCE_IPS", ips_text(run, arena)},
 	};
-	const struct container_mount mount = {.source = pods_cfg(run->pods)->api_socket,
-					      .target = "/run/hark/api.sock"};
 	const char **argv_copy = arena_array(arena, N_ELEMS(argv), sizeof(*argv_copy));
-	struct container_env *env_copy = arena_array(arena, N_ELEMS(env), sizeof(*env_copy));
-	struct container_mount *mount_copy = arena_array(arena, 1, sizeof(*mount_copy));
+	struct container_env *env =
+		arena_array(arena, N_ELEMS(own) + POD_IDENTITY_ENV, sizeof(*env));
+	struct container_mount *mounts =
+		arena_array(arena, 1 + POD_IDENTITY_MOUNTS, sizeof(*mounts));
 
+	if (!pod_identity_write(run, err))
+		return false;
 	memcpy(argv_copy, argv, sizeof(argv));
-	memcpy(env_copy, env, sizeof(env));
-	*mount_copy = mount;
+	memcpy(env, own, sizeof(own));
+	mounts[0] = (struct container_mount){.source = pods_cfg(run->pods)->api_socket,
+					     .target = "/run/hark/api.sock"};
 	out->argv = argv_copy;
 	out->n_argv = N_ELEMS(argv);
-	out->env = env_copy;
-	out->n_env = N_ELEMS(env);
-	out->mounts = mount_copy;
-	out->n_mounts = 1;
+	out->env = env;
+	out->n_env = N_ELEMS(own) + pod_identity_env(run, arena, &env[N_ELEMS(own)]);
+	out->mounts = mounts;
+	out->n_mounts = 1 + pod_identity_mounts(run, &mounts[1]);
 	out->has_user = out->has_group = true;
 	out->user = SIDECAR_ID;
 	out->group = SIDECAR_ID;
@@ -310,6 +314,7 @@ static void setup_sidecar(const struct pod_run *run, struct arena *arena,
 	out->no_new_privs = true;
 	out->raise_nofile = true;
 	out->read_only_root = true;
+	return true;
 }
 
 bool pod_setup_container(struct pod_run *run, const struct container_life *life,
@@ -325,10 +330,8 @@ bool pod_setup_container(struct pod_run *run, const struct container_life *life,
 			   run->object->meta.name, container_life_name(life), log_path, err))
 		return false;
 	out->log_path = arena_dup(arena, slice_of(log_path));
-	if (!c) {
-		setup_sidecar(run, arena, out);
-		return true;
-	}
+	if (!c)
+		return setup_sidecar(run, arena, out, err);
 	setup_argv(c, arena, out);
 	out->cwd = *c->working_dir ? c->working_dir : NULL;
 	out->has_user = c->security.has_run_as_user;

@@ -14,10 +14,11 @@
 #include "local/node.h"
 #include "model/store.h"
 
-struct pods_config {            /* copied; texts must outlive the pods */
-	const char *zone;       /* "cluster.local" */
-	const char *api_socket; /* of the read-only API, as the node sees it: for sidecars */
-	struct ip dns;          /* what Pods find in resolv.conf */
+struct pods_config {                 /* copied; texts must outlive the pods */
+	const char *zone;            /* "cluster.local" */
+	const char *api_socket;      /* of the read-only API, as the node sees it: for sidecars */
+	struct ip dns;               /* what Pods find in resolv.conf */
+	struct authority *authority; /* outlives the pods */
 };
 
 struct pods;

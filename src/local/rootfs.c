@@ -231,6 +231,23 @@ static bool own_mounts(const char *root, struct err *err)
 	return true;
 }
 
+/* The host's folder AT, if it is seen in here at all, with nothing in it. */
+static bool hide(const char *root, const char *at, struct err *err)
+{
+	char target[PATH_MAX];
+	struct stat st;
+	if (!at || !*at)
+		return true;
+	if (snprintf(target, sizeof(target), "%s%s", root, at) >= (int)sizeof(target))
+		return err_set(err, ERR_LIMIT, "%s: the path is too long", at);
+	if (lstat(target, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR || err_sys(err, "%s", at);
+	if (mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
+		  "mode=700,size=4k") < 0)
+		return err_sys(err, "hiding %s", at);
+	return true;
+}
+
 static bool etc_files(const struct rootfs_config *cfg, const char *root, struct err *err)
 {
 	char hostname[80];
@@ -422,7 +439,8 @@ bool rootfs_enter(const struct rootfs_config *cfg, struct err *err)
 	if (!volumes)
 		return false;
 	bool ok = overlay("/", cfg->layer, 0, root, err) && show_disks(cfg->layer, root, err) &&
-		  own_mounts(root, err) && etc_files(cfg, root, err) && pivot(root, err) &&
+		  own_mounts(root, err) && hide(root, cfg->hidden, err) &&
+		  etc_files(cfg, root, err) && pivot(root, err) &&
 		  put_down_all(cfg, volumes, err);
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
 	if (ok && cfg->read_only && mount_setattr(AT_FDCWD, "/", 0, &attr, sizeof(attr)) < 0)

@@ -24,6 +24,7 @@ struct rootfs_config {
 	const char *hostname;
 	const char *resolv_conf, *hosts; /* contents; NULL: as on the host */
 	bool read_only;
+	const char *hidden; /* a folder of the host that is empty in here; NULL or "": none */
 };
 
 bool rootfs_enter(const struct rootfs_config *cfg, struct err *err) MUST_CHECK;

@@ -338,7 +338,8 @@ static int volumes(struct node *node, void *arg)
 	begin(node);
 	struct pod_net *pod = make_pod(1, NULL);
 	char data[NODE_PATH_LEN], conf[NODE_PATH_LEN];
-	struct volume_file files[] = {{"a.conf", SLICE("one\n"), 0}, {"d/b", SLICE("two\n"), 0600}};
+	struct volume_file files[] = {{.path = "a.conf", .data = SLICE("one\n")},
+				      {.path = "d/b", .data = SLICE("two\n"), .mode = 0600}};
 	CHECK(volume_empty_dir(node, "test.pod-1", "data", data, &world.err));
 	CHECK(volume_config(node, "test.pod-1", "conf", files, 2, conf, &world.err));
 	const struct container_mount mounts[] = {
@@ -365,7 +366,8 @@ static int volumes(struct node *node, void *arg)
 		     "ls /scratch",
 		     spec, "kept\nnew\nx\n");
 	CHECK(!volume_config(node, "test.pod-1", "conf",
-			     &(struct volume_file){"../x", SLICE("x"), 0}, 1, conf, &world.err));
+			     &(struct volume_file){.path = "../x", .data = SLICE("x")}, 1, conf,
+			     &world.err));
 	volume_remove_pod(node, "test.pod-1");
 	CHECK(access(data, F_OK) < 0);
 	pod_net_free(pod);

@@ -56,6 +56,8 @@ static bool write_files(const char *dir, const struct volume_file *files, size_t
 		    !folders_above(path, 0755, err) ||
 		    !file_write(path, files[i].data, files[i].mode ? files[i].mode : 0644, err))
 			return false;
+		if (files[i].owner && chown(path, files[i].owner, files[i].owner) < 0)
+			return err_sys(err, "%s", path);
 	}
 	return true;
 }

@@ -22,6 +22,7 @@ struct volume_file {
 	const char *path; /* the key, or the item's path; "a/b" makes folder a */
 	struct slice data;
 	mode_t mode; /* 0: 0644 */
+	uid_t owner; /* and its group */
 };
 
 /* An empty folder that anybody may write to, made once: a container's restart finds it as it was.

@@ -393,6 +393,7 @@ struct mesh_config {
 		early_per_worker;      /* budgets of early connections: 512, 1024, 4096 */
 	uint32_t drain_s;              /* terminationDrain, default 30 */
 	uint32_t workers;              /* concurrency, default 0: one per core */
+	uint32_t certificate_s;        /* certificateLifetime: what sidecars ask for, default 24h */
 	uint32_t handshake_timeout_ms; /* handshakeTimeout: how long a client may take to
 					  authenticate, default 10s */
 };

@@ -34,6 +34,7 @@ void mesh_config_default(struct mesh_config *out)
 		.early_per_worker = 4096,
 		.drain_s = 30,
 		.handshake_timeout_ms = 10000,
+		.certificate_s = 86400,
 	};
 }
 
@@ -220,6 +221,7 @@ static const struct field hark_fields[] = {
 	FIELD_DURATION(struct mesh_config, "terminationDrain", drain_s, NS_PER_S, 0),
 	FIELD_UINT(struct mesh_config, "concurrency", workers, 0, 1024),
 	FIELD_DURATION(struct mesh_config, "handshakeTimeout", handshake_timeout_ms, NS_PER_MS, 1),
+	FIELD_DURATION(struct mesh_config, "certificateLifetime", certificate_s, NS_PER_S, 1),
 };
 static const struct schema hark_schema = SCHEMA(struct mesh_config, hark_fields, NULL, NULL);
 

@@ -6,7 +6,7 @@
 
 #include "base/json_out.h"
 #include "net/sock.h"
-#include "proxy/main_thread.h"
+#include "proxy/identity.h"
 
 enum {
 	ANSWER_BYTES = 64 << 20, /* of one answer, at most */
@@ -31,8 +31,13 @@ static void get_ready(void *ctx, const struct rest_request *req, struct rest_rep
 	(void)req; /* takes no parameters */
 	if (proxy_ready(p))
 		rest_reply_text(reply, 200, "ready");
+	else if (p->draining)
+		rest_reply_text(reply, 503, "draining");
+	else if (!p->view)
+		rest_reply_text(reply, 503, "no configuration yet");
 	else
-		rest_reply_text(reply, 503, p->draining ? "draining" : "no configuration yet");
+		rest_reply_text(reply, 503, "no certificate yet: %s",
+				p->cert ? own_cert_problem(p->cert) : "no authority is known");
 }
 
 static void get_metrics(void *ctx, const struct rest_request *req, struct rest_reply *reply)
@@ -47,7 +52,8 @@ static void get_metrics(void *ctx, const struct rest_request *req, struct rest_r
 	};
 	struct buf out;
 	buf_init(&out, ANSWER_BYTES);
-	bool whole = metrics_render(p->metrics, &facts, &out);
+	bool whole = metrics_render(p->metrics, &facts, &out) &&
+		     (!p->cert || own_cert_metrics(p->cert, &out));
 	answer(reply, METRICS_CONTENT_TYPE, &out, whole);
 }
 
@@ -183,6 +189,8 @@ static const struct {
 	{"GET", "/connections", list_connections, ON_ADMIN},
 	{"GET", "/learned", get_learned, ON_ADMIN},
 	{"GET", "/explain", get_explain, ON_ADMIN},
+	{"GET", "/certs", identity_get_certs, ON_ADMIN},
+	{"POST", "/certs/rotate", identity_post_rotate, ON_ADMIN},
 	{"GET", "/ready", get_ready, ON_ADMIN},
 	{"GET", "/healthz/ready", get_ready, ON_METRICS | ON_HEALTH},
 	{"GET", "/stats/prometheus", get_metrics, ON_ADMIN | ON_METRICS},

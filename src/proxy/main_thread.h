@@ -22,6 +22,15 @@ struct proxy {
 	struct worker *workers[MAX_WORKERS];
 	struct rest_server *admin, *metrics_server, *health;
 	uint64_t started_wall_ns;
+	bool serving; /* the workers have a view */
+
+	/* identity.c */
+	struct own_cert *cert;         /* NULL: no way to get one */
+	struct tls_identity *identity; /* in force; NULL: none yet */
+	struct mesh_tls *tls;          /* what the workers have; NULL: nothing yet */
+	uint64_t tls_settings;         /* of the mesh, that TLS was made with */
+	struct tls_ticket_keys *ticket_keys;
+	struct timer ticket_rotation;
 
 	struct io signals; /* signalfd */
 	bool draining;
@@ -32,6 +41,7 @@ struct proxy {
 void proxy_drain(struct proxy *p); /* as SIGTERM; again: ends now */
 unsigned proxy_n_conns(const struct proxy *p);
 bool proxy_ready(const struct proxy *p);
+void proxy_serve(struct proxy *p); /* the newest view to the workers, once all they need is there */
 
 bool admin_start(struct proxy *p, struct err *err) MUST_CHECK;
 void admin_stop(struct proxy *p);

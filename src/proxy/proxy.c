@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "model/sidecar.h"
 #include "net/sock.h"
-#include "proxy/main_thread.h"
+#include "proxy/identity.h"
 
 enum {
 	DRAIN_CHECK_MS = 50,
@@ -39,6 +39,7 @@ void proxy_config_default(struct proxy_config *cfg)
 		.prometheus_port = SIDECAR_PROMETHEUS_PORT,
 		.drain_s = UINT_MAX,
 	};
+	own_cert_config_default(&cfg->cert);
 }
 
 unsigned proxy_n_conns(const struct proxy *p)
@@ -51,20 +52,31 @@ unsigned proxy_n_conns(const struct proxy *p)
 
 bool proxy_ready(const struct proxy *p)
 {
-	return p->view && !p->draining;
+	return p->serving && !p->draining && !identity_missing(p);
 }
 
 /* The view. */
 
+void proxy_serve(struct proxy *p)
+{
+	/* Whoever serves already goes on: a connection that needs a certificate says so itself. */
+	if (!p->view || (!p->serving && identity_missing(p)))
+		return;
+	if (!p->serving)
+		log_info("proxy", "serving version=%llu",
+			 (unsigned long long)view_version(p->view));
+	p->serving = true;
+	for (unsigned i = 0; i < p->setup.n_workers; i++)
+		worker_set_view(p->workers[i], p->view);
+}
+
 static void on_view(void *ctx, struct view *view)
 {
 	struct proxy *p = ctx;
-	if (!p->view)
-		log_info("proxy", "serving version=%llu", (unsigned long long)view_version(view));
 	view_put(p->view);
 	p->view = view_get(view);
-	for (unsigned i = 0; i < p->setup.n_workers; i++)
-		worker_set_view(p->workers[i], view);
+	identity_view_came(p);
+	proxy_serve(p);
 }
 
 /* Without an API all is default, but for the access log: that one has to be asked for. */
@@ -255,7 +267,8 @@ static bool start(struct proxy *p, struct err *err)
 		return false;
 	p->live = live_new();
 	fill_setup(p);
-	if (!admin_start(p, err) || !drop_privileges(cfg->uid, err) || !start_workers(p, err))
+	if (!admin_start(p, err) || !drop_privileges(cfg->uid, err) || !start_workers(p, err) ||
+	    !identity_start(p, err))
 		return false;
 	if (cfg->to.port)
 		return fixed_view(p, err);
@@ -276,6 +289,7 @@ static void stop(struct proxy *p)
 	admin_stop(p);
 	for (unsigned i = 0; i < p->setup.n_workers; i++)
 		worker_free(p->workers[i]);
+	identity_stop(p);
 	loop_free(p->loop);
 	if (p->signals.fd >= 0)
 		(void)close(p->signals.fd); /* nothing to lose */

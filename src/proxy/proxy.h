@@ -12,6 +12,7 @@
  */
 #pragma once
 #include "net/addr.h"
+#include "proxy/own_cert.h"
 
 struct proxy_config {
 	const char *api;        /* base of the API that serves the configuration */
@@ -23,6 +24,7 @@ struct proxy_config {
 	unsigned uid;           /* to become; 0: stay who we are */
 	uint16_t admin_port;    /* on loopback; 0: none */
 	uint16_t metrics_port, health_port, prometheus_port; /* on all addresses; 0: none */
+	struct own_cert_config cert;                         /* its `ns` is that above */
 	unsigned drain_s;                                    /* UINT_MAX: as the mesh says */
 };
 

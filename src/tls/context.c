@@ -69,6 +69,9 @@ static bool fill(struct tls_context *c, const struct tls_options *o, struct err 
 			       "TLS identity: peers cannot be verified without roots");
 	if (o->role == TLS_SERVER && !o->identity->leaf)
 		return err_set(err, ERR_BAD_INPUT, "TLS identity: a server needs a certificate");
+	if (o->peer_optional && (o->role != TLS_SERVER || !o->verify_peer))
+		return err_set(err, ERR_BAD_INPUT,
+			       "TLS identity: only a server that verifies can leave it optional");
 	SSL_CTX_set_app_data(c->ssl, c);
 	tls_verify_setup(c);
 	tls_alpn_setup(c);
@@ -84,6 +87,7 @@ struct tls_context *tls_context_new(const struct tls_options *o, struct err *err
 	c->serial = atomic_fetch_add(&last_serial, 1) + 1;
 	c->role = o->role;
 	c->verify_peer = o->verify_peer;
+	c->peer_optional = o->peer_optional;
 	c->clock_skew_s = o->clock_skew_s;
 	if (o->ticket_keys)
 		c->ticket_keys = tls_ticket_keys_get(o->ticket_keys);

@@ -400,6 +400,46 @@ static void bad_identities(void **state)
 	free(cert), free(key), free(cert2), free(key2);
 }
 
+/* As a control plane's port has it: with a certificate or without, but never with a wrong one. */
+static void optional_certificate(void **state)
+{
+	(void)state;
+	struct err err = {0};
+	const struct {
+		const char *rule;
+		struct tls_identity *client;
+		enum tls_why why;
+		bool has_peer;
+	} rows[] = {
+		{"none", pki_identity(NULL, NULL, mesh), TLS_WHY_NONE, false},
+		{"one of ours", pki_identity(mesh, &good, mesh), TLS_WHY_NONE, true},
+		{"a foreign one", pki_identity(foreign, &good, mesh), TLS_WHY_WRONG_ROOT, false},
+	};
+	struct tls_identity *id = pki_identity(mesh, &good, mesh);
+	struct tls_context *server = tls_context_new(&(struct tls_options){.role = TLS_SERVER,
+									   .identity = id,
+									   .verify_peer = true,
+									   .peer_optional = true},
+						     &err);
+	assert_non_null(server);
+	for (size_t i = 0; i < N_ELEMS(rows); i++) {
+		struct tls_context *client = pki_context(TLS_CLIENT, rows[i].client, true, NULL);
+		struct pair p;
+		pair_open(&p, server, client,
+			  &(struct pair_opts){.server_accepts = accept_cluster_local});
+		pair_handshake(&p);
+		if (tls_why(p.server) != rows[i].why ||
+		    (p.server_result == TLS_OK) != (rows[i].why == TLS_WHY_NONE))
+			fail_msg("%s: %s", rows[i].rule, tls_why_text(tls_why(p.server)));
+		if (p.server_result == TLS_OK)
+			assert_int_equal(tls_peer_of(p.server) != NULL, rows[i].has_peer);
+		pair_close(&p);
+		tls_context_put(client);
+	}
+	tls_context_put(server);
+	tls_identity_put(id);
+}
+
 static void bad_contexts(void **state)
 {
 	(void)state;
@@ -412,6 +452,16 @@ static void bad_contexts(void **state)
 	assert_null(
 		tls_context_new(&(struct tls_options){.role = TLS_SERVER, .identity = bare}, &err));
 	assert_non_null(strstr(err.text, "needs a certificate"));
+	struct tls_identity *fine = pki_identity(mesh, &good, mesh);
+	for (int role = TLS_SERVER; role <= TLS_CLIENT; role++) {
+		assert_null(tls_context_new(&(struct tls_options){.role = (enum tls_role)role,
+								  .identity = fine,
+								  .verify_peer = role == TLS_CLIENT,
+								  .peer_optional = true},
+					    &err));
+		assert_non_null(strstr(err.text, "optional"));
+	}
+	tls_identity_put(fine);
 	struct pki_leaf weak = {.uris = {WEB}, .rsa1024 = true};
 	struct tls_identity *id = pki_identity(mesh, &weak, mesh);
 	assert_null(
@@ -454,6 +504,7 @@ int main(void)
 		cmocka_unit_test(several_roots_and_an_intermediate),
 		cmocka_unit_test(versions_and_ciphers),
 		cmocka_unit_test(bad_identities),
+		cmocka_unit_test(optional_certificate),
 		cmocka_unit_test(bad_contexts),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -47,7 +47,7 @@ struct tls_context {
 	uint64_t serial; /* never used twice in a process: client tickets remember it */
 	SSL_CTX *ssl;
 	enum tls_role role;
-	bool verify_peer;
+	bool verify_peer, peer_optional;
 	unsigned clock_skew_s;
 	struct tls_ticket_keys *ticket_keys;
 };
@@ -110,6 +110,8 @@ bool tls_in_time(const struct tls_context *c, const X509 *cert);
 struct tls_peer *tls_peer_new(X509 *cert);
 /* Asks accept_peer about CERT, and keeps what it says as the session's peer. */
 bool tls_accept(struct tls *t, X509 *cert);
+/* The same for whom a ticket vouches; CERT may be NULL. */
+bool tls_accept_resumed(struct tls *t, X509 *cert);
 
 /* alpn.c */
 void tls_alpn_setup(struct tls_context *c);

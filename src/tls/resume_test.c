@@ -232,6 +232,44 @@ static void no_keys_no_tickets(void **state)
 	tls_context_put(client);
 }
 
+/* Whoever came without a certificate resumes without one, but only where none is demanded. */
+static void none_resumes_where_none_is_demanded(void **state)
+{
+	(void)state;
+	struct err err = {0};
+	struct tls_identity *id = pki_identity(mesh, &leaf, mesh);
+	struct tls_context *lenient = tls_context_new(&(struct tls_options){.role = TLS_SERVER,
+									    .identity = id,
+									    .verify_peer = true,
+									    .peer_optional = true,
+									    .ticket_keys = keys},
+						      &err);
+	struct tls_context *strict = server_of(mesh), *client = client_with(NULL, false);
+	struct tls_context *servers[] = {lenient, lenient, strict};
+	struct tls_tickets *tickets = tls_tickets_new();
+	for (size_t i = 0; i < N_ELEMS(servers); i++) {
+		struct pair p;
+		struct tls_facts facts;
+		pair_open(&p, servers[i], client, &(struct pair_opts){.tickets = tickets});
+		pair_handshake(&p);
+		if (servers[i] == strict) {
+			assert_int_equal(tls_why(p.server), TLS_WHY_NO_CERT);
+		} else {
+			assert_int_equal(p.server_result, TLS_OK);
+			pair_say(p.server, p.client, "a ticket, and this");
+			tls_facts_of(p.server, &facts);
+			assert_int_equal(facts.resumed, i == 1);
+			assert_null(tls_peer_of(p.server));
+		}
+		pair_close(&p);
+	}
+	tls_tickets_free(tickets);
+	tls_context_put(lenient);
+	tls_context_put(strict);
+	tls_context_put(client);
+	tls_identity_put(id);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -261,6 +299,7 @@ int main(void)
 		cmocka_unit_test(not_past_the_certificate),
 		cmocka_unit_test(not_with_another_identity_of_ours),
 		cmocka_unit_test(no_keys_no_tickets),
+		cmocka_unit_test(none_resumes_where_none_is_demanded),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -97,11 +97,7 @@ static enum tls_result failed_before(const struct tls *t, const char *what, stru
 /* A resumed session brings its peer along; OpenSSL verifies nothing then. */
 static bool accept_resumed(struct tls *t)
 {
-	X509 *cert = SSL_get0_peer_certificate(t->ssl);
-	if (cert && tls_in_time(t->ctx, cert))
-		return tls_accept(t, cert);
-	t->why = cert ? TLS_WHY_EXPIRED : TLS_WHY_NO_CERT;
-	return false;
+	return tls_accept_resumed(t, SSL_get0_peer_certificate(t->ssl));
 }
 
 static enum tls_result handshake_over(struct tls *t, struct err *err)

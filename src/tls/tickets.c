@@ -132,8 +132,7 @@ static SSL_TICKET_RETURN ticket_opened(SSL *ssl, SSL_SESSION *session, const uns
 		return SSL_TICKET_RETURN_IGNORE_RENEW;
 	}
 	if (t->ctx->verify_peer) {
-		X509 *cert = SSL_SESSION_get0_peer(session);
-		bool welcome = cert && tls_in_time(t->ctx, cert) && tls_accept(t, cert);
+		bool welcome = tls_accept_resumed(t, SSL_SESSION_get0_peer(session));
 		t->why = TLS_WHY_NONE; /* the long way finds it again */
 		if (!welcome)
 			return SSL_TICKET_RETURN_IGNORE_RENEW;

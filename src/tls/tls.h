@@ -111,6 +111,9 @@ struct tls_options {
 	/* The peer's chain must lead to the identity's roots; a server then demands a
 	 * certificate. */
 	bool verify_peer;
+	/* Server, with verify_peer: a client may present none, and tls_peer_of() is NULL then; what
+	 * it presents is verified as ever. */
+	bool peer_optional;
 	bool min_tls13;
 	unsigned clock_skew_s; /* tolerated on notBefore and notAfter; 120 in a mesh */
 	const char *ciphers;   /* TLS 1.2, OpenSSL's names; NULL: those of Istio's sidecars */

@@ -110,6 +110,16 @@ bool tls_accept(struct tls *t, X509 *cert)
 	return false;
 }
 
+bool tls_accept_resumed(struct tls *t, X509 *cert)
+{
+	if (cert && tls_in_time(t->ctx, cert))
+		return tls_accept(t, cert);
+	if (!cert && t->ctx->peer_optional)
+		return true; /* as in the handshake that the ticket is from */
+	t->why = cert ? TLS_WHY_EXPIRED : TLS_WHY_NO_CERT;
+	return false;
+}
+
 /* Called by OpenSSL for each certificate and each fault: a date is forgiven within the skew. */
 static int forgive_skew(int ok, X509_STORE_CTX *store)
 {
@@ -170,6 +180,7 @@ void tls_verify_setup(struct tls_context *c)
 		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_NONE, NULL);
 		return;
 	}
-	SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, forgive_skew);
+	int demand = c->peer_optional ? 0 : SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+	SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER | demand, forgive_skew);
 	SSL_CTX_set_cert_verify_callback(c->ssl, verify_chain, NULL);
 }

@@ -1,0 +1,207 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "grpc/client_session.h"
+#include "grpc/text.h"
+#include "grpc/wire.h"
+#include "net/sock.h"
+
+enum {
+	DEFAULT_TIMEOUT_MS = 10000,
+};
+
+struct grpc_call {
+	struct loop *loop;
+	struct addr to;
+	unsigned timeout_ms;
+	grpc_end *on_end;
+	void *ctx;
+	struct wire wire;
+	struct tls_worker *worker;
+	struct client_session *session;
+	struct err failed; /* before it began: the timer tells, for nothing calls back from start */
+	struct timer timer;
+	bool queued; /* end_of_turn is */
+	struct deferred end_of_turn;
+};
+
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+static void call_free(struct deferred *d)
+{
+	struct grpc_call *c = CONTAINER_OF(d, struct grpc_call, end_of_turn);
+	client_session_free(c->session);
+	wire_fini(&c->wire);
+	tls_worker_free(c->worker);
+	free(c);
+}
+
+static void at_end_of_turn(struct grpc_call *c, void (*run)(struct deferred *d))
+{
+	c->end_of_turn.run = run;
+	if (!c->queued)
+		loop_defer(c->loop, &c->end_of_turn);
+	c->queued = true;
+}
+
+void grpc_call_cancel(struct grpc_call *c)
+{
+	if (!c)
+		return;
+	wire_close(&c->wire);
+	timer_cancel(c->loop, &c->timer);
+	at_end_of_turn(c, call_free); /* the caller may be one of its events */
+}
+
+static void finish(struct grpc_call *c, const struct grpc_answer *answer)
+{
+	grpc_end *on_end = c->on_end;
+	void *ctx = c->ctx;
+	grpc_call_cancel(c);
+	on_end(ctx, answer); /* borrows from the session, which lives on a little */
+}
+
+static void fail(struct grpc_call *c, enum grpc_status status, const char *what)
+{
+	char to[ADDR_TEXT], text[GRPC_TEXT_MAX];
+	(void)snprintf(text, sizeof(text), "%s: %s", addr_text(&c->to, to), what); /* cut */
+	finish(c, &(struct grpc_answer){.status = status, .text = text});
+}
+
+static void on_timer(struct timer *t)
+{
+	static const char *const what[] = {
+		[WIRE_CONNECT] = "no connection",
+		[WIRE_HANDSHAKE] = "no TLS handshake",
+		[WIRE_OPEN] = "no answer",
+	};
+	struct grpc_call *c = CONTAINER_OF(t, struct grpc_call, timer);
+	char text[64];
+	if (c->failed.kind != ERR_NONE) {
+		finish(c,
+		       &(struct grpc_answer){.status = GRPC_UNAVAILABLE, .text = c->failed.text});
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%s within %u ms", what[c->wire.state], c->timeout_ms);
+	fail(c, GRPC_DEADLINE_EXCEEDED, text);
+}
+
+static void deliver(struct deferred *d)
+{
+	struct grpc_call *c = CONTAINER_OF(d, struct grpc_call, end_of_turn);
+	struct grpc_answer answer;
+	c->queued = false;
+	client_session_answer(c->session, &answer);
+	finish(c, &answer);
+}
+
+/* ---- what the wire tells ---------------------------------------------------------------------- */
+
+static void on_open(struct wire *w)
+{
+	struct grpc_call *c = CONTAINER_OF(w, struct grpc_call, wire);
+	struct tls_facts facts;
+	if (!w->tls)
+		return;
+	tls_facts_of(w->tls, &facts);
+	if (!slice_is(facts.alpn, "h2"))
+		fail(c, GRPC_UNAVAILABLE, "the server chose no HTTP/2 (ALPN h2)");
+}
+
+static void on_bytes(struct wire *w, struct slice bytes)
+{
+	struct grpc_call *c = CONTAINER_OF(w, struct grpc_call, wire);
+	struct err err = {0};
+	bool ok = client_session_feed(c->session, bytes, &err);
+	if (!client_session_over(c->session)) {
+		if (!ok)
+			fail(c, GRPC_UNAVAILABLE, err.text);
+		return;
+	}
+	/* Told at the end of the turn, when our GOAWAY has left; the server's end of the
+	 * connection is not waited for. */
+	timer_cancel(c->loop, &c->timer);
+	client_session_go_away(c->session);
+	at_end_of_turn(c, deliver);
+}
+
+static void fill(struct wire *w, struct buf *out)
+{
+	struct grpc_call *c = CONTAINER_OF(w, struct grpc_call, wire);
+	struct err err = {0};
+	bool ok = client_session_fill(c->session, out, &err);
+	if (client_session_over(c->session))
+		wire_finish(w);
+	else if (!ok)
+		fail(c, GRPC_UNAVAILABLE, err.text);
+}
+
+static void on_wire_end(struct wire *w, const struct err *err)
+{
+	struct grpc_call *c = CONTAINER_OF(w, struct grpc_call, wire);
+	if (!client_session_over(c->session)) /* else it is about to be told */
+		fail(c, GRPC_UNAVAILABLE,
+		     err ? err->text : "the server closed the connection without an answer");
+}
+
+static const struct wire_events events = {on_open, on_bytes, fill, on_wire_end};
+
+/* ---- the call --------------------------------------------------------------------------------- */
+
+/* ERR_BAD_INPUT: what was asked is wrong. Any other failure: the way there is. */
+static bool dial(struct grpc_call *c, const struct grpc_ask *ask, struct err *err)
+{
+	struct tls *tls = NULL;
+	int fd = net_connect(&ask->to, NULL, err);
+	if (fd < 0)
+		return false;
+	(void)net_tune(fd, 0); /* a call without it is as good, only slower */
+	if (ask->tls) {
+		c->worker = tls_worker_new();
+		tls = tls_new(ask->tls,
+			      &(struct tls_start){.fd = fd,
+						  .worker = c->worker,
+						  .alpn = "h2",
+						  .sni = ask->host,
+						  .host = ask->host},
+			      err);
+		if (!tls) {
+			(void)close(fd); /* nothing was written to it */
+			return false;
+		}
+	}
+	return wire_start(&c->wire, c->loop, &events, fd, tls, WIRE_CONNECT, err);
+}
+
+struct grpc_call *grpc_call_start(struct loop *loop, const struct grpc_ask *ask, grpc_end *on_end,
+				  void *ctx, struct err *err)
+{
+	struct grpc_ask whole = *ask;
+	if (!whole.timeout_ms)
+		whole.timeout_ms = DEFAULT_TIMEOUT_MS;
+	struct client_session *session = client_session_new(&whole, err);
+	if (!session)
+		return NULL;
+	struct grpc_call *c = mem_new(sizeof(*c));
+	c->loop = loop;
+	c->to = whole.to;
+	c->timeout_ms = whole.timeout_ms;
+	c->on_end = on_end;
+	c->ctx = ctx;
+	c->session = session;
+	c->wire.state = WIRE_CLOSED;
+	c->timer.fire = on_timer;
+	if (dial(c, &whole, &c->failed)) {
+		timer_set(loop, &c->timer, c->timeout_ms * NS_PER_MS);
+		return c;
+	}
+	if (c->failed.kind != ERR_BAD_INPUT) {
+		timer_set(loop, &c->timer, 0);
+		return c;
+	}
+	*err = c->failed;
+	call_free(&c->end_of_turn);
+	return NULL;
+}

@@ -1,0 +1,339 @@
+#include <bsd/sys/queue.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "grpc/server_session.h"
+#include "grpc/wire.h"
+#include "net/sock.h"
+
+enum {
+	ACCEPTS_PER_TURN = 64,
+	ACCEPT_PAUSE_MS = 100,
+	KEEPALIVE_S = 30,
+	LINGER_MS = 1000, /* for the peer to take our last words */
+	HELD_MAX = 64 << 20,
+};
+
+struct grpc_conn {
+	TAILQ_ENTRY(grpc_conn) link;
+	struct grpc_server *server;
+	uint64_t id; /* of its log lines */
+	struct addr from;
+	struct wire wire;
+	struct server_session *session; /* NULL: the handshake is under way */
+	uint64_t progress;              /* the session's, when the timer was set */
+	struct timer timer;
+	struct deferred end_of_turn;
+};
+
+struct grpc_listener {
+	struct grpc_listener *next;
+	struct grpc_server *server;
+	struct io io;
+	struct timer retry; /* set while out of descriptors */
+};
+
+struct grpc_server {
+	struct loop *loop;
+	char *name;
+	struct grpc_limits limits;
+	struct grpc_server_stats stats;
+	struct server_shared shared;
+	struct tls_context *tls;
+	struct tls_worker *worker;
+	struct grpc_listener *listeners;
+	TAILQ_HEAD(, grpc_conn) conns;
+	struct deferred end_of_turn;
+};
+
+/* ---- a connection's end ----------------------------------------------------------------------- */
+
+static void conn_free(struct deferred *d)
+{
+	struct grpc_conn *c = CONTAINER_OF(d, struct grpc_conn, end_of_turn);
+	server_session_free(c->session);
+	wire_fini(&c->wire); /* after the session, whose peer is the wire's */
+	free(c);
+}
+
+static void conn_end(struct grpc_conn *c, const char *why)
+{
+	struct grpc_server *s = c->server;
+	char from[ADDR_TEXT];
+	log_debug("grpc", "connection closed server=%s conn=%llu from=%s why=\"%s\"", s->name,
+		  (unsigned long long)c->id, addr_text(&c->from, from), why);
+	wire_close(&c->wire);
+	timer_cancel(s->loop, &c->timer);
+	TAILQ_REMOVE(&s->conns, c, link);
+	s->stats.open--;
+	c->end_of_turn.run = conn_free; /* the caller may be one of its handlers */
+	loop_defer(s->loop, &c->end_of_turn);
+}
+
+static void on_end(struct wire *w, const struct err *err)
+{
+	struct grpc_conn *c = CONTAINER_OF(w, struct grpc_conn, wire);
+	if (!c->session)
+		c->server->stats.handshakes_failed++;
+	conn_end(c, err ? err->text : "the peer closed it");
+}
+
+/* ---- a connection's life ---------------------------------------------------------------------- */
+
+static void wait_at_most(struct grpc_conn *c, unsigned ms)
+{
+	timer_set(c->server->loop, &c->timer, ms * NS_PER_MS);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct grpc_conn *c = CONTAINER_OF(t, struct grpc_conn, timer);
+	struct grpc_server *s = c->server;
+	if (c->wire.state == WIRE_FINISH) {
+		conn_end(c, "the peer does not close");
+		return;
+	}
+	if (!c->session || server_session_calls(c->session) > 0)
+		s->stats.timeouts++;
+	if (!c->session) {
+		s->stats.handshakes_failed++;
+		conn_end(c, "the handshake took too long");
+		return;
+	}
+	log_debug("grpc", "connection idle or slow server=%s conn=%llu calls=%u", s->name,
+		  (unsigned long long)c->id, server_session_calls(c->session));
+	server_session_go_away(c->session);
+	wait_at_most(c, LINGER_MS);
+	wire_flush(&c->wire);
+}
+
+static void on_open(struct wire *w)
+{
+	struct grpc_conn *c = CONTAINER_OF(w, struct grpc_conn, wire);
+	struct grpc_server *s = c->server;
+	c->session = server_session_new(&(struct server_session_config){
+		.shared = &s->shared,
+		.peer = w->tls ? tls_peer_of(w->tls) : NULL,
+		.from = c->from,
+	});
+	wait_at_most(c, s->limits.idle_ms);
+}
+
+static void broken(struct grpc_conn *c, const char *why)
+{
+	c->server->stats.broken++;
+	conn_end(c, why);
+}
+
+static void on_bytes(struct wire *w, struct slice bytes)
+{
+	struct grpc_conn *c = CONTAINER_OF(w, struct grpc_conn, wire);
+	struct err err = {0};
+	bool ok = server_session_feed(c->session, bytes, &err);
+	if (w->state == WIRE_CLOSED)
+		return; /* a handler freed the server */
+	if (!ok)
+		broken(c, err.text);
+}
+
+static void fill(struct wire *w, struct buf *out)
+{
+	struct grpc_conn *c = CONTAINER_OF(w, struct grpc_conn, wire);
+	struct err err = {0};
+	if (!server_session_fill(c->session, out, &err)) {
+		broken(c, err.text);
+		return;
+	}
+	uint64_t progress = server_session_progress(c->session);
+	if (progress != c->progress) {
+		c->progress = progress;
+		wait_at_most(c, c->server->limits.idle_ms);
+	}
+	if (!server_session_over(c->session))
+		return;
+	const char *fault = server_session_fault(c->session);
+	if (fault) {
+		c->server->stats.broken++;
+		log_debug("grpc", "the peer broke HTTP/2 server=%s conn=%llu why=\"%s\"",
+			  c->server->name, (unsigned long long)c->id, fault);
+	}
+	wait_at_most(c, LINGER_MS);
+	wire_finish(w);
+}
+
+static const struct wire_events events = {on_open, on_bytes, fill, on_end};
+
+static void conn_start(struct grpc_server *s, int fd, const struct addr *from)
+{
+	struct err err = {0};
+	struct tls *tls = NULL;
+	const struct tls_start start = {.fd = fd, .worker = s->worker, .alpn = "h2"};
+	if (s->tls && !(tls = tls_new(s->tls, &start, &err))) {
+		log_warn("grpc", "connection dropped server=%s error=\"%s\"", s->name, err.text);
+		(void)close(fd); /* nothing was written to it */
+		return;
+	}
+	struct grpc_conn *c = mem_new(sizeof(*c));
+	if (!wire_start(&c->wire, s->loop, &events, fd, tls, WIRE_HANDSHAKE, &err)) {
+		log_warn("grpc", "connection dropped server=%s error=\"%s\"", s->name, err.text);
+		free(c);
+		return;
+	}
+	(void)net_tune(fd, KEEPALIVE_S); /* fails on a Unix socket, which needs none of it */
+	c->server = s;
+	c->id = ++s->stats.connections;
+	c->from = *from;
+	c->timer.fire = on_timer;
+	TAILQ_INSERT_TAIL(&s->conns, c, link);
+	s->stats.open++;
+	wait_at_most(c, s->limits.idle_ms);
+}
+
+/* ---- listeners -------------------------------------------------------------------------------- */
+
+static void on_retry(struct timer *t)
+{
+	struct grpc_listener *l = CONTAINER_OF(t, struct grpc_listener, retry);
+	struct err err;
+	if (!loop_mod(l->server->loop, &l->io, EPOLLIN, &err))
+		timer_set(l->server->loop, t, ACCEPT_PAUSE_MS * NS_PER_MS);
+}
+
+static void accept_failed(struct grpc_listener *l)
+{
+	/* Out of descriptors or memory: the connection stays in the queue and would wake us
+	 * without end. Anything else concerns that one connection, accept(2). */
+	struct err err;
+	if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+		return;
+	log_warn("grpc", "accept failed, pausing server=%s error=\"%s\"", l->server->name,
+		 strerror(errno));
+	if (loop_mod(l->server->loop, &l->io, 0, &err))
+		timer_set(l->server->loop, &l->retry, ACCEPT_PAUSE_MS * NS_PER_MS);
+}
+
+static void on_listener(struct io *io, uint32_t ready)
+{
+	(void)ready; /* accept4 tells */
+	struct grpc_listener *l = CONTAINER_OF(io, struct grpc_listener, io);
+	struct grpc_server *s = l->server;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct addr from = {0};
+		int fd = net_accept(io->fd, &from);
+		if (fd < 0 && errno == EAGAIN)
+			return;
+		if (fd < 0) {
+			accept_failed(l);
+			if (timer_is_set(&l->retry))
+				return;
+		} else if (s->stats.open >= s->limits.connections) {
+			s->stats.refused++;
+			(void)close(fd); /* nothing was written to it */
+		} else {
+			conn_start(s, fd, &from);
+		}
+	}
+}
+
+bool grpc_server_listen_fd(struct grpc_server *s, int fd, struct err *err)
+{
+	struct grpc_listener *l = mem_new(sizeof(*l));
+	*l = (struct grpc_listener){s->listeners, s, {fd, on_listener}, {.fire = on_retry}};
+	if (!loop_add(s->loop, &l->io, EPOLLIN, err)) {
+		(void)close(fd); /* nothing was written to it */
+		free(l);
+		return false;
+	}
+	s->listeners = l;
+	return true;
+}
+
+static void close_listeners(struct grpc_server *s)
+{
+	while (s->listeners) {
+		struct grpc_listener *l = s->listeners;
+		s->listeners = l->next;
+		timer_cancel(s->loop, &l->retry);
+		loop_del(s->loop, &l->io);
+		(void)close(l->io.fd); /* nothing was written to it */
+		free(l);               /* no event of this turn names it any more: loop_del */
+	}
+}
+
+/* ---- the server ------------------------------------------------------------------------------- */
+
+struct grpc_server *grpc_server_new(struct loop *loop, const char *name,
+				    const struct grpc_limits *limits)
+{
+	static const struct grpc_limits defaults = {1024, 16, 64 << 10, 30000};
+	const struct grpc_limits *l = limits ? limits : &defaults;
+	struct grpc_server *s = mem_new(sizeof(*s));
+	s->loop = loop;
+	s->name = mem_strdup(name);
+	s->limits.connections = l->connections ? l->connections : defaults.connections;
+	s->limits.streams = l->streams ? l->streams : defaults.streams;
+	s->limits.message_bytes = l->message_bytes ? l->message_bytes : defaults.message_bytes;
+	s->limits.idle_ms = l->idle_ms ? l->idle_ms : defaults.idle_ms;
+	s->shared.streams = s->limits.streams;
+	s->shared.message_bytes = s->limits.message_bytes;
+	s->shared.held_max = HELD_MAX;
+	s->worker = tls_worker_new();
+	TAILQ_INIT(&s->conns);
+	return s;
+}
+
+void grpc_serve(struct grpc_server *s, const char *method, grpc_handler *handler, void *ctx)
+{
+	struct grpc_methods *m = &s->shared.methods;
+	for (size_t i = 0; i < m->n; i++)
+		if (strcmp(m->rows[i].name, method) == 0) {
+			m->rows[i].handler = handler;
+			m->rows[i].ctx = ctx;
+			return;
+		}
+	m->rows = mem_grow(m->rows, m->n + 1, sizeof(*m->rows));
+	m->rows[m->n++] = (struct grpc_method){mem_strdup(method), handler, ctx};
+}
+
+void grpc_server_set_tls(struct grpc_server *s, struct tls_context *ctx)
+{
+	struct tls_context *old = s->tls;
+	s->tls = ctx ? tls_context_get(ctx) : NULL;
+	tls_context_put(old);
+}
+
+struct grpc_server_stats grpc_server_stats(const struct grpc_server *s)
+{
+	struct grpc_server_stats stats = s->stats;
+	stats.calls = s->shared.calls;
+	stats.errors = s->shared.errors;
+	return stats;
+}
+
+static void free_server(struct deferred *d)
+{
+	struct grpc_server *s = CONTAINER_OF(d, struct grpc_server, end_of_turn);
+	for (size_t i = 0; i < s->shared.methods.n; i++)
+		free(s->shared.methods.rows[i].name);
+	free(s->shared.methods.rows);
+	tls_context_put(s->tls);
+	tls_worker_free(s->worker);
+	free(s->name);
+	free(s);
+}
+
+void grpc_server_free(struct grpc_server *s)
+{
+	if (!s)
+		return;
+	close_listeners(s);
+	while (!TAILQ_EMPTY(&s->conns))
+		conn_end(TAILQ_FIRST(&s->conns), "the server ends");
+	s->end_of_turn.run =
+		free_server; /* behind its connections, whose ends were deferred first */
+	loop_defer(s->loop, &s->end_of_turn);
+}

@@ -1,0 +1,201 @@
+#include "net/resolve.h"
+
+#include <ares.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum { TRY_MS = 2000, TRIES = 2 };
+
+struct socket {
+	struct io io;
+	struct resolve *r;
+	struct socket *next;
+	struct deferred gone;
+};
+
+struct resolve {
+	struct loop *loop;
+	ares_channel channel;
+	struct socket *sockets; /* those that c-ares waits for */
+	struct timer timer;     /* as it wants to be called */
+	bool over;              /* on_end() has come, or shall not */
+	resolve_end *on_end;
+	void *ctx;
+	char *host;
+	struct deferred gone;
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void init_library(void)
+{
+	MUST(ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS);
+}
+
+/* c-ares may be on the stack above us: the channel ends with the turn. */
+static void release(struct deferred *gone)
+{
+	struct resolve *r = CONTAINER_OF(gone, struct resolve, gone);
+	ares_destroy(r->channel); /* its sockets are told of, and closed */
+	timer_cancel(r->loop, &r->timer);
+	free(r->host);
+	free(r);
+}
+
+static void end(struct resolve *r)
+{
+	r->over = true;
+	r->gone.run = release;
+	loop_defer(r->loop, &r->gone);
+}
+
+static void next_timeout(struct resolve *r)
+{
+	struct timeval room;
+	if (r->over)
+		return;
+	const struct timeval *tv = ares_timeout(r->channel, NULL, &room);
+	if (tv)
+		timer_set(r->loop, &r->timer,
+			  (uint64_t)tv->tv_sec * NS_PER_S + (uint64_t)tv->tv_usec * NS_PER_US);
+	else
+		timer_cancel(r->loop, &r->timer);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct resolve *r = CONTAINER_OF(t, struct resolve, timer);
+	ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	next_timeout(r);
+}
+
+static void on_ready(struct io *io, uint32_t events)
+{
+	struct socket *s = CONTAINER_OF(io, struct socket, io);
+	struct resolve *r = s->r; /* S may go */
+	int fd = io->fd;
+	bool in = (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0, out = (events & EPOLLOUT) != 0;
+	ares_process_fd(r->channel, in ? fd : ARES_SOCKET_BAD, out ? fd : ARES_SOCKET_BAD);
+	next_timeout(r);
+}
+
+static void free_socket(struct deferred *gone)
+{
+	free(CONTAINER_OF(gone, struct socket, gone));
+}
+
+/* The event that is being handled may be this socket's. */
+static void drop(struct resolve *r, struct socket **at)
+{
+	struct socket *s = *at;
+	*at = s->next;
+	loop_del(r->loop, &s->io);
+	s->gone.run = free_socket;
+	loop_defer(r->loop, &s->gone);
+}
+
+static void add(struct resolve *r, int fd, uint32_t events)
+{
+	struct socket *s = mem_new(sizeof(*s));
+	struct err err = {0};
+	*s = (struct socket){.io = {fd, on_ready}, .r = r, .next = r->sockets};
+	if (loop_add(r->loop, &s->io, events, &err))
+		r->sockets = s;
+	else
+		free(s); /* the question ends with its timeout */
+}
+
+/* c-ares says what it waits for. */
+static void on_state(void *ctx, ares_socket_t fd, int readable, int writable)
+{
+	struct resolve *r = ctx;
+	uint32_t events = (readable ? EPOLLIN : 0u) | (writable ? EPOLLOUT : 0u);
+	struct socket **at = &r->sockets;
+	struct err err = {0};
+	while (*at && (*at)->io.fd != fd)
+		at = &(*at)->next;
+	if (!*at && events)
+		add(r, fd, events);
+	else if (*at && !events)
+		drop(r, at);
+	else if (*at && !loop_mod(r->loop, &(*at)->io, events, &err))
+		drop(r, at); /* as above */
+}
+
+static size_t take_ips(const struct ares_addrinfo *info, struct ip *ips)
+{
+	size_t n = 0;
+	for (const struct ares_addrinfo_node *a = info->nodes; a && n < RESOLVE_MAX_IPS;
+	     a = a->ai_next) {
+		struct sockaddr_storage sa = {0};
+		if (a->ai_addrlen > sizeof(sa))
+			continue;
+		memcpy(&sa, a->ai_addr, a->ai_addrlen);
+		if (sa.ss_family == AF_INET || sa.ss_family == AF_INET6)
+			ips[n++] = addr_of(&sa).ip;
+	}
+	return n;
+}
+
+static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
+{
+	struct resolve *r = ctx;
+	struct ip ips[RESOLVE_MAX_IPS];
+	struct err err = {0};
+	(void)timeouts; /* the status says enough */
+	size_t n = status == ARES_SUCCESS && info ? take_ips(info, ips) : 0;
+	if (info)
+		ares_freeaddrinfo(info);
+	if (r->over)
+		return; /* cancelled, or destroyed with the loop */
+	end(r);
+	if (n == 0)
+		err_set(&err, ERR_NOT_FOUND, "resolving %s: %s", r->host,
+			status == ARES_SUCCESS ? "no address" : ares_strerror(status));
+	r->on_end(r->ctx, ips, n, n ? NULL : &err);
+}
+
+/* The first call into c-ares comes from the loop, so that an answer from /etc/hosts does, too. */
+static void begin(struct timer *t)
+{
+	struct resolve *r = CONTAINER_OF(t, struct resolve, timer);
+	struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	r->timer.fire = on_timer;
+	ares_getaddrinfo(r->channel, r->host, NULL, &hints, on_answer, r);
+	next_timeout(r);
+}
+
+struct resolve *resolve_start(struct loop *loop, const char *host, resolve_end *on_end, void *ctx,
+			      struct err *err)
+{
+	MUST(pthread_once(&once, init_library) == 0);
+	struct resolve *r = mem_new(sizeof(*r));
+	struct ares_options options = {.timeout = TRY_MS,
+				       .tries = TRIES,
+				       .sock_state_cb = on_state,
+				       .sock_state_cb_data = r};
+	int status = ares_init_options(&r->channel, &options,
+				       ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+	if (status != ARES_SUCCESS) {
+		err_set(err, ERR_NOT_NOW, "resolver: %s", ares_strerror(status));
+		free(r);
+		return NULL;
+	}
+	r->loop = loop;
+	r->on_end = on_end;
+	r->ctx = ctx;
+	r->host = mem_strdup(host);
+	r->timer.fire = begin;
+	timer_set(loop, &r->timer, 0);
+	return r;
+}
+
+void resolve_cancel(struct resolve *r)
+{
+	if (r && !r->over)
+		end(r);
+}

@@ -39,8 +39,8 @@ static bool begin(const struct mesh_client *c, struct renewal *r, struct err *er
 	buf_init(&out, SIDECAR_ANSWER_MAX);
 	bool ok = sidecar_post(c, r->pod, "/certs/rotate", &status, &out, err);
 	if (ok && status != 202)
-		ok = err_set(err, ERR_NOT_NOW, "Pod %s/%s: %.*s", pod_ns(r->pod),
-			     pod_name(r->pod), SLICE_FMT(slice_trim(buf_slice(&out))));
+		ok = err_set(err, ERR_NOT_NOW, "Pod %s/%s: %.*s", pod_ns(r->pod), pod_name(r->pod),
+			     SLICE_FMT(slice_trim(buf_slice(&out))));
 	buf_fini(&out);
 	return ok;
 }
@@ -66,8 +66,8 @@ static bool finish(const struct mesh_client *c, struct renewal *r, uint64_t unti
 			printf("%s/%s: renewed, %s\n", pod_ns(r->pod), pod_name(r->pod),
 			       cert_summary(now, text, sizeof(text)));
 		else if (over)
-			err_set(err, ERR_NOT_NOW, "Pod %s/%s: %s", pod_ns(r->pod),
-				pod_name(r->pod), json_text(now, "problem", NULL));
+			err_set(err, ERR_NOT_NOW, "Pod %s/%s: %s", pod_ns(r->pod), pod_name(r->pod),
+				json_text(now, "problem", NULL));
 		json_decref(now);
 		if (over)
 			return ok;

@@ -1,9 +1,11 @@
+#include <string.h>
+
 #include "base/log.h"
 #include "cli/commands.h"
 #include "proxy/proxy.h"
 
 static const char *api, *pod, *ns, *listen_on, *to, *level, *access_log;
-static const char *ca_addr, *ca_host, *ca_root, *token, *cert_dir;
+static const char *tls, *ca_addr, *ca_host, *ca_root, *token, *cert_dir;
 static unsigned workers, uid, admin_port;
 static bool detect;
 
@@ -27,6 +29,8 @@ static const struct arg_row rows[] = {
 	{0, "to", "ADDR:PORT", "one fixed destination: no capture, no configuration", ARG_TEXT,
 	 &to},
 	{0, "detect", NULL, "with --to: listen to both ends for the first word", ARG_FLAG, &detect},
+	{0, "tls", "SIDE", "with --to: mesh TLS towards the \"server\", or from the \"client\"",
+	 ARG_TEXT, &tls},
 	{0, "access-log", "FILE", "with --to: a line per connection (none)", ARG_TEXT, &access_log},
 	{0, "admin-port", "PORT", "with --to: admin endpoints on loopback (none)", ARG_NUMBER,
 	 &admin_port},
@@ -44,6 +48,12 @@ static int fixed(struct proxy_config *cfg)
 		return args_bad(&cmd_proxy, "--to: expected ADDRESS:PORT, got \"%s\"", to);
 	if (admin_port > UINT16_MAX)
 		return args_bad(&cmd_proxy, "--admin-port: %u is no port", admin_port);
+	if (tls && strcmp(tls, "client") != 0 && strcmp(tls, "server") != 0)
+		return args_bad(&cmd_proxy, "--tls: expected client or server, got \"%s\"", tls);
+	if (tls && !own_cert_wanted(&cfg->cert))
+		return args_bad(&cmd_proxy, "--tls needs a certificate: --cert-dir or --ca");
+	cfg->tls_server = tls && strcmp(tls, "client") == 0; /* it speaks TLS to us */
+	cfg->tls_client = tls && !cfg->tls_server;
 	cfg->detect = detect;
 	cfg->access_log = access_log;
 	cfg->admin_port = (uint16_t)admin_port;

@@ -440,8 +440,7 @@ bool rootfs_enter(const struct rootfs_config *cfg, struct err *err)
 		return false;
 	bool ok = overlay("/", cfg->layer, 0, root, err) && show_disks(cfg->layer, root, err) &&
 		  own_mounts(root, err) && hide(root, cfg->hidden, err) &&
-		  etc_files(cfg, root, err) && pivot(root, err) &&
-		  put_down_all(cfg, volumes, err);
+		  etc_files(cfg, root, err) && pivot(root, err) && put_down_all(cfg, volumes, err);
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
 	if (ok && cfg->read_only && mount_setattr(AT_FDCWD, "/", 0, &attr, sizeof(attr)) < 0)
 		ok = err_sys(err, "making / read-only");

@@ -178,8 +178,9 @@ struct resolve *resolve_start(struct loop *loop, const char *host, resolve_end *
 				       .tries = TRIES,
 				       .sock_state_cb = on_state,
 				       .sock_state_cb_data = r};
-	int status = ares_init_options(&r->channel, &options,
-				       ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+	int status =
+		ares_init_options(&r->channel, &options,
+				  ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
 	if (status != ARES_SUCCESS) {
 		err_set(err, ERR_NOT_NOW, "resolver: %s", ares_strerror(status));
 		free(r);

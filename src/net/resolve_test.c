@@ -86,7 +86,8 @@ static void given_up(void **state)
 	struct loop *loop = new_loop(state);
 	struct answer a = {0};
 	struct err err = {0};
-	resolve_cancel(resolve_start(loop, "nobody.invalid", on_end, &a, &err)); /* before it began */
+	resolve_cancel(
+		resolve_start(loop, "nobody.invalid", on_end, &a, &err)); /* before it began */
 	struct resolve *r = resolve_start(loop, "nobody.invalid", on_end, &a, &err);
 	assert_true(loop_turn(loop, 0, &err)); /* it has asked */
 	if (!a.calls)

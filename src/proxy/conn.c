@@ -55,8 +55,7 @@ void conn_go(struct conn *c, enum conn_state to)
 
 static void learn(struct conn *c, enum fw_teach teach)
 {
-	learn_teach(c->plan.live, teach,
-		    c->plan.has_word ? c->plan.word.protocol : GREET_IS_UNKNOWN);
+	learn_teach(c->plan.live, teach, c->greeted);
 }
 
 static void learn_from(struct conn *c, const struct fw_answer *a)
@@ -64,6 +63,7 @@ static void learn_from(struct conn *c, const struct fw_answer *a)
 	/* A greeting followed at once by a close would be a refusal: learnt when the client
 	 * answers. */
 	c->teach_greeting = a->teach == FW_TEACH_SERVER_FIRST;
+	c->greeted = a->protocol;
 	c->guessed = a->reason == FW_REASON_SERVER_WINDOW;
 	if (!c->teach_greeting)
 		learn(c, a->teach);
@@ -135,7 +135,7 @@ static bool first_down(struct flow *f, struct slice bytes)
 			rec->protocol = greet_name(g.protocol);
 		if (c->teach_inside && g.kind == GREET_WORDS && !g.refusal) {
 			c->teach_greeting = true; /* kept when the client answers */
-			c->plan.word.protocol = g.protocol;
+			c->greeted = g.protocol;
 		}
 	}
 	c->teach_inside = false;

@@ -73,6 +73,7 @@ struct conn {
 	bool teach_greeting; /* the server greeted; learnt when the client answers */
 	bool guessed;        /* the greeting went out on a guess: a ClientHello now refutes it */
 	bool teach_inside;   /* mesh TLS ended here: what is inside teaches */
+	enum greet_protocol greeted;         /* with TEACH_GREETING: what the server said */
 	struct io client, server;            /* fd -1: none */
 	struct flow up, down;                /* client -> server, server -> client */
 	struct timer timer;                  /* until the connect has to be done, TLS included */

@@ -157,7 +157,7 @@ static void on_resolved(void *ctx, const struct ip *ips, size_t n, const struct 
 		own_cert_ended(o, OWN_CERT_UNAVAILABLE, why);
 		return;
 	}
-	(void)slice_cut(&port, ':');                    /* the host */
+	(void)slice_cut(&port, ':');                   /* the host */
 	(void)slice_to_u64(port, UINT16_MAX, &number); /* own_cert_ask() has seen that it is one */
 	/* One of them, each time another: an address that does not answer is not asked for ever. */
 	struct addr to = {.ip = ips[o->next_ip++ % n], .port = (uint16_t)number};
@@ -170,8 +170,8 @@ static bool ask_by_name(struct own_cert *o, struct err *err)
 	struct slice port = slice_of(o->cfg.ca_addr), host = slice_cut(&port, ':');
 	uint64_t number = 0;
 	char name[256];
-	if (host.len == 0 || host.len >= sizeof(name) ||
-	    !slice_to_u64(port, UINT16_MAX, &number) || number == 0)
+	if (host.len == 0 || host.len >= sizeof(name) || !slice_to_u64(port, UINT16_MAX, &number) ||
+	    number == 0)
 		return err_set(err, ERR_BAD_INPUT, "authority: expected HOST:PORT, got \"%s\"",
 			       o->cfg.ca_addr);
 	memcpy(name, host.at, host.len);

@@ -223,6 +223,8 @@ static void fill_setup(struct proxy *p)
 	s->main_loop = p->loop;
 	s->fixed_to = cfg->to;
 	s->fixed_detect = cfg->detect;
+	s->fixed_tls_client = cfg->tls_client;
+	s->fixed_tls_server = cfg->tls_server;
 	if (cfg->to.port) {
 		if (cfg->detect)
 			s->fixed_live = live_port_get(p->live, LIVE_OUTBOUND, "", cfg->to.port);

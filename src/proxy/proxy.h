@@ -19,6 +19,8 @@ struct proxy_config {
 	const char *ns, *pod;   /* whose sidecar this is */
 	struct addr listen, to; /* TO's port 0: not one fixed destination */
 	bool detect;            /* with TO: race for the first word */
+	bool tls_client;        /* with TO: mesh TLS towards it */
+	bool tls_server;        /* with TO: mesh TLS ends here, and nothing else is taken */
 	const char *access_log; /* with TO: a file; NULL: none (else the mesh says it) */
 	unsigned workers;       /* 0: one per core that this process may use */
 	unsigned uid;           /* to become; 0: stay who we are */

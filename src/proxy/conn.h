@@ -10,7 +10,7 @@
  * is also the worker's list that the connection is on. Every end has a reason (END_ in
  * observe/record.h), and there is one way out (conn_close). conn.c reads in the order of a life;
  * the race has its own file (race.c), so have TLS with either side (secure.c), dialling (dial.c)
- * and the two flows of bytes (relay.c).
+ * and carrying the bytes both ways (carry.c).
  *
  * A connection belongs to its worker and keeps the view that it began with. It owns no buffer
  * while it is idle.
@@ -96,14 +96,18 @@ struct conn {
 
 TAILQ_HEAD(conn_list, conn);
 
+/* What SIDE sends. */
+static inline struct flow *conn_flow(struct conn *c, enum side side)
+{
+	return side == SIDE_CLIENT ? &c->up : &c->down;
+}
+
 /* FD is the connection's from here on, whatever happens. */
 void conn_accept(struct worker *w, enum listen_kind kind, int fd, const struct addr *peer);
 /* Closes both sides; the client hears RST where WITH says so, else FIN. C is freed at the end of
  * the turn and must not be used by the caller after that. */
 enum conn_close { CLOSE_FIN, CLOSE_RESET };
 void conn_close(struct conn *c, enum end_reason why, enum conn_close with);
-/* Takes up the flows whose share was used up (worker, once per turn). */
-void conn_turn(struct conn *c);
 /* Once per second: idle timeout, and metrics of long connections. */
 void conn_sweep(struct conn *c);
 /* The record with the byte counters of this moment. */
@@ -111,8 +115,7 @@ struct conn_record *conn_record(struct conn *c);
 const char *conn_state_name(enum conn_state s);
 
 /* For race.c: what follows once it is known what the connection is. */
-void conn_dial(struct conn *c);  /* connects, unless it is under way or done already */
-void conn_relay(struct conn *c); /* the upstream is open */
+void conn_dial(struct conn *c); /* connects, unless it is under way or done already */
 /* For race.c and conn.c: the race is over, as C's plan says now (inbound: who may come in, and how). */
 void conn_decided(struct conn *c, const struct fw_answer *a, struct slice client_bytes);
 void conn_go(struct conn *c, enum conn_state to);

@@ -6,7 +6,7 @@
  *   race_start(c);                       // c is CONN_FIRST_WORD
  *   race_client(c, events); race_server(c, events);
  *
- * When the machine has decided, the connection moves on (conn_dial, conn_relay) or is closed, and
+ * When the machine has decided, the connection moves on (conn_decided) or is closed, and
  * the race is freed. An early connection needs a place in the budgets; while there is none the race
  * listens to the client alone and stands in the worker's queue for the next place.
  */

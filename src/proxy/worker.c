@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/sock.h"
+#include "proxy/carry.h"
 
 /* The tick: once a second while there is anything that needs it. */
 
@@ -45,7 +46,7 @@ static void on_turn_end(struct deferred *d)
 	while ((c = TAILQ_FIRST(&now))) {
 		TAILQ_REMOVE(&now, c, queue);
 		c->in_turn = false;
-		conn_turn(c);
+		carry_turn(c);
 	}
 }
 

@@ -110,7 +110,7 @@ unsigned worker_n_conns(const struct worker *w);
 /* For conn.c, on the worker's thread. */
 void worker_conn_added(struct worker *w);
 void worker_conn_gone(struct worker *w);
-void worker_again(struct worker *w, struct conn *c); /* conn_turn(c) in the next turn */
+void worker_again(struct worker *w, struct conn *c); /* carry_turn(c) in the next turn */
 void worker_log_due(struct worker *w);   /* a line was added: flush at the end of the turn */
 void worker_retry_due(struct worker *w); /* race_retry() at the end of the turn */
 uint32_t worker_random(struct worker *w);

@@ -14,7 +14,8 @@
 static const char mesh_yaml[] =
 	"apiVersion: v1\n"
 	"kind: Pod\n"
-	"metadata: {name: web-1, namespace: shop, labels: {app: web}}\n"
+	"metadata: {name: web-1, namespace: shop, labels: {app: web, security.istio.io/tlsMode: "
+	"istio}, annotations: {sidecar.istio.io/status: '{}'}}\n"
 	"spec: {containers: [{name: c, command: [web]}]}\n"
 	"status: {phase: Running, podIP: 198.18.0.1, podIPs: [{ip: 198.18.0.1}, {ip: 'fd00::1'}]}\n"
 	"---\n"
@@ -274,6 +275,8 @@ static void outbound_client_first(void **state)
 #define PLAIN "source 198.18.0.2 (Pod shop/db-0) speaks no mesh TLS, so no ClientHello is coming"
 #define MESH "source 198.18.0.3 (Pod shop/peer) speaks mesh TLS, so its ClientHello is coming"
 #define STRANGER "source 203.0.113.9 is not known, so a greeting is held back for a ClientHello"
+#define MODE(port)                                                                                 \
+	"no PeerAuthentication says how port " port " may be reached, so it is PERMISSIVE; "
 #define BOTH "; both ends are listened to"
 
 static const struct inbound_case {
@@ -285,26 +288,26 @@ static const struct inbound_case {
 	const char *reason;
 } inbound_cases[] = {
 	/* clang-format off */
-	{"undeclared, plain source", "198.18.0.2", 9000, false, PLAN_DETECT, FW_SOURCE_PLAIN, TO_9000 PLAIN BOTH},
-	{"undeclared, mesh source", "198.18.0.3", 9000, false, PLAN_DETECT, FW_SOURCE_MESH, TO_9000 MESH BOTH},
-	{"undeclared, unknown source", "203.0.113.9", 9000, false, PLAN_DETECT, FW_SOURCE_UNKNOWN, TO_9000 STRANGER BOTH},
+	{"undeclared, plain source", "198.18.0.2", 9000, false, PLAN_DETECT, FW_SOURCE_PLAIN, TO_9000 MODE("9000") PLAIN BOTH},
+	{"undeclared, mesh source", "198.18.0.3", 9000, false, PLAN_DETECT, FW_SOURCE_MESH, TO_9000 MODE("9000") MESH BOTH},
+	{"undeclared, unknown source", "203.0.113.9", 9000, false, PLAN_DETECT, FW_SOURCE_UNKNOWN, TO_9000 MODE("9000") STRANGER BOTH},
 	{"undeclared, source of a wrong guess", "203.0.113.9", 9000, true, PLAN_DETECT, FW_SOURCE_UNKNOWN,
-	 TO_9000 "source 203.0.113.9 sent a late ClientHello before, so a greeting is held back for longer" BOTH},
-	{"what is known of a workload beats a memory", "198.18.0.2", 9000, true, PLAN_DETECT, FW_SOURCE_PLAIN, TO_9000 PLAIN BOTH},
-	{"declared TCP, plain source: nothing to wait for", "198.18.0.2", 9001, false, PLAN_RELAY, FW_SOURCE_PLAIN,
-	 "port 9001 is a target of Service shop/web port 81; its name \"tcp-x\" declares tcp; " PLAIN},
+	 TO_9000 MODE("9000") "source 203.0.113.9 sent a late ClientHello before, so a greeting is held back for longer" BOTH},
+	{"what is known of a workload beats a memory", "198.18.0.2", 9000, true, PLAN_DETECT, FW_SOURCE_PLAIN, TO_9000 MODE("9000") PLAIN BOTH},
+	{"declared TCP, plain source: mesh TLS may come all the same", "198.18.0.2", 9001, false, PLAN_DETECT, FW_SOURCE_PLAIN,
+	 "port 9001 is a target of Service shop/web port 81; its name \"tcp-x\" declares tcp; " MODE("9001") PLAIN BOTH},
 	{"declared TCP, mesh source", "198.18.0.3", 9001, false, PLAN_DETECT, FW_SOURCE_MESH,
-	 "port 9001 is a target of Service shop/web port 81; its name \"tcp-x\" declares tcp; " MESH BOTH},
+	 "port 9001 is a target of Service shop/web port 81; its name \"tcp-x\" declares tcp; " MODE("9001") MESH BOTH},
 	{"declared TCP, unknown source", "203.0.113.9", 9001, false, PLAN_DETECT, FW_SOURCE_UNKNOWN,
-	 "port 9001 is a target of Service shop/web port 81; its name \"tcp-x\" declares tcp; " STRANGER BOTH},
-	{"declared HTTP, plain source", "198.18.0.2", 9002, false, PLAN_RELAY, FW_SOURCE_PLAIN,
-	 "port 9002 is a target of Service shop/web port 82; its name \"http-x\" declares http; " PLAIN},
-	{"well-known Service port, other target port", "198.18.0.2", 9025, false, PLAN_RELAY, FW_SOURCE_PLAIN,
-	 "port 9025 is a target of Service shop/web port 25; the well-known port 25 declares tcp; " PLAIN},
+	 "port 9001 is a target of Service shop/web port 81; its name \"tcp-x\" declares tcp; " MODE("9001") STRANGER BOTH},
+	{"declared HTTP, plain source", "198.18.0.2", 9002, false, PLAN_DETECT, FW_SOURCE_PLAIN,
+	 "port 9002 is a target of Service shop/web port 82; its name \"http-x\" declares http; " MODE("9002") PLAIN BOTH},
+	{"well-known Service port, other target port", "198.18.0.2", 9025, false, PLAN_DETECT, FW_SOURCE_PLAIN,
+	 "port 9025 is a target of Service shop/web port 25; the well-known port 25 declares tcp; " MODE("9025") PLAIN BOTH},
 	{"no Service targets the port", "198.18.0.2", 9999, false, PLAN_DETECT, FW_SOURCE_PLAIN,
-	 "no Service targets port 9999, so nothing declares its protocol; " PLAIN BOTH},
+	 "no Service targets port 9999, so nothing declares its protocol; " MODE("9999") PLAIN BOTH},
 	{"a well-known number without a Service means nothing", "203.0.113.9", 3306, false, PLAN_DETECT, FW_SOURCE_UNKNOWN,
-	 "no Service targets port 3306, so nothing declares its protocol; " STRANGER BOTH},
+	 "no Service targets port 3306, so nothing declares its protocol; " MODE("3306") STRANGER BOTH},
 	{"self-call", "203.0.113.9", 15006, false, PLAN_REFUSE, FW_SOURCE_PLAIN,
 	 "port 15006 is the sidecar's own and would lead back to it"},
 	{"self-call to the other port", "198.18.0.1", 15001, false, PLAN_REFUSE, FW_SOURCE_PLAIN,
@@ -451,7 +454,7 @@ static void naming_rules(void **state)
 		bool detect = naming[i].protocol == PROTO_AUTO;
 		if (out.protocol != naming[i].protocol || in.protocol != naming[i].protocol ||
 		    out.action != (detect ? PLAN_DETECT : PLAN_RELAY) ||
-		    in.action != (detect ? PLAN_DETECT : PLAN_RELAY))
+		    in.action != PLAN_DETECT) /* mesh TLS may come to any port */
 			fail_msg(
 				"name \"%s\" appProtocol %s port %u: outbound %s %s, inbound %s %s",
 				naming[i].name,

@@ -11,32 +11,37 @@
 #include "decide/fixture.h"
 #include "decide/internal.h"
 
-static const char yaml[] =
-	"apiVersion: v1\n"
-	"kind: Pod\n"
-	"metadata: {name: web-1, namespace: shop, labels: {app: web}}\n"
-	"spec: {containers: [{name: c, command: [web]}]}\n"
-	"status: {phase: Running, podIP: 198.18.0.1, podIPs: [{ip: 198.18.0.1}]}\n"
-	"---\n"
-	"apiVersion: v1\n"
-	"kind: Service\n"
-	"metadata: {name: db, namespace: shop}\n"
-	"spec: {clusterIP: 198.19.0.2, selector: {app: web}, ports: [{name: main, port: 3307}, "
-	"{name: "
-	"tcp-x, port: 3308}]}\n"
-	"---\n"
-	"apiVersion: v1\n"
-	"kind: Service\n"
-	"metadata: {name: api, namespace: shop}\n"
-	"spec: {clusterIP: 198.19.0.3, selector: {app: none}, ports: [{name: http, port: 8080}]}\n"
-	"---\n"
-	"apiVersion: discovery.k8s.io/v1\n"
-	"kind: EndpointSlice\n"
-	"metadata: {name: db-x, namespace: shop, labels: {kubernetes.io/service-name: db}}\n"
-	"addressType: IPv4\n"
-	"endpoints: [{addresses: [198.18.0.1], conditions: {ready: true}}]\n"
-	"ports: [{name: main, port: 3307, protocol: TCP}, {name: tcp-x, port: 3308, protocol: "
-	"TCP}]\n";
+#define YAML(labels, annotations)                                                                  \
+	"apiVersion: v1\n"                                                                         \
+	"kind: Pod\n"                                                                              \
+	"metadata: {name: web-1, namespace: shop, labels: {app: web" labels                        \
+	"}, annotations: {" annotations "}}\n"                                                     \
+	"spec: {containers: [{name: c, command: [web]}]}\n"                                        \
+	"status: {phase: Running, podIP: 198.18.0.1, podIPs: [{ip: 198.18.0.1}]}\n"                \
+	"---\n"                                                                                    \
+	"apiVersion: v1\n"                                                                         \
+	"kind: Service\n"                                                                          \
+	"metadata: {name: db, namespace: shop}\n"                                                  \
+	"spec: {clusterIP: 198.19.0.2, selector: {app: web}, ports: [{name: main, port: 3307}, "   \
+	"{name: "                                                                                  \
+	"tcp-x, port: 3308}]}\n"                                                                   \
+	"---\n"                                                                                    \
+	"apiVersion: v1\n"                                                                         \
+	"kind: Service\n"                                                                          \
+	"metadata: {name: api, namespace: shop}\n"                                                 \
+	"spec: {clusterIP: 198.19.0.3, selector: {app: none}, ports: [{name: http, port: "         \
+	"8080}]}\n"                                                                                \
+	"---\n"                                                                                    \
+	"apiVersion: discovery.k8s.io/v1\n"                                                        \
+	"kind: EndpointSlice\n"                                                                    \
+	"metadata: {name: db-x, namespace: shop, labels: {kubernetes.io/service-name: db}}\n"      \
+	"addressType: IPv4\n"                                                                      \
+	"endpoints: [{addresses: [198.18.0.1], conditions: {ready: true}}]\n"                      \
+	"ports: [{name: main, port: 3307, protocol: TCP}, {name: tcp-x, port: 3308, protocol: "    \
+	"TCP}]\n"
+static const char yaml[] = YAML("", "");
+static const char meshed[] =
+	YAML(", security.istio.io/tlsMode: istio", "sidecar.istio.io/status: '{}'");
 
 static void text_is(const struct world *w, const struct plan *p, const char *want)
 {
@@ -119,18 +124,24 @@ static void as_text(void **state)
 		"elsewhere:  stall if the server speaks first (D5): there is no endpoint, but the "
 		"client's sidecar says so only after the client has spoken\n");
 
+	world_fini(&w);
 	struct inbound_facts facts = {.src = test_addr("203.0.113.9:4000"),
 				      .dst = test_addr("198.18.0.1:3308")};
+	world_init(&w, "shop", "web-1", meshed);
 	decide_inbound(w.view, &facts, &p);
 	text_is(&w, &p,
 		"inbound to port 3308 from 203.0.113.9\n"
 		"  1. port 3308 is a target of Service shop/db port 3308  [Service shop/db "
 		"spec.ports[].targetPort]\n"
 		"  2. its name \"tcp-x\" declares tcp  [Service shop/db spec.ports[].name]\n"
-		"  3. source 203.0.113.9 is not known, so a greeting is held back for a "
+		"  3. no PeerAuthentication says how port 3308 may be reached, so it is "
+		"PERMISSIVE\n"
+		"  4. source 203.0.113.9 is not known, so a greeting is held back for a "
 		"ClientHello\n"
-		"  4. both ends are listened to\n"
+		"  5. both ends are listened to\n"
 		"plan:       listen, then relay to the application at 198.18.0.1:3308\n"
+		"plaintext:  allowed: no AuthorizationPolicy selects the workload\n"
+		"mesh TLS:   allowed: no AuthorizationPolicy selects the workload\n"
 		"learnt:     nothing yet\n"
 		"elsewhere:  stall if the server speaks first (D1): PERMISSIVE: the server's "
 		"sidecar "
@@ -144,10 +155,14 @@ static void as_text(void **state)
 		"  1. port 3308 is a target of Service shop/db port 3308  [Service shop/db "
 		"spec.ports[].targetPort]\n"
 		"  2. its name \"tcp-x\" declares tcp  [Service shop/db spec.ports[].name]\n"
-		"  3. a source outside the mesh is not known, so a greeting is held back for a "
+		"  3. no PeerAuthentication says how port 3308 may be reached, so it is "
+		"PERMISSIVE\n"
+		"  4. a source outside the mesh is not known, so a greeting is held back for a "
 		"ClientHello\n"
-		"  4. both ends are listened to\n"
+		"  5. both ends are listened to\n"
 		"plan:       listen, then relay to the application at 198.18.0.1:3308\n"
+		"plaintext:  allowed: no AuthorizationPolicy selects the workload\n"
+		"mesh TLS:   allowed: no AuthorizationPolicy selects the workload\n"
 		"learnt:     nothing yet\n"
 		"elsewhere:  stall if the server speaks first (D1): PERMISSIVE: the server's "
 		"sidecar "

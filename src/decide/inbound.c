@@ -1,20 +1,54 @@
 /*
  * What to do with a connection that came to the own Pod: at accept, when its first word is known, and
- * when its peer has authenticated. Before the own sidecar speaks mesh TLS every port is PERMISSIVE
- * plaintext, whatever PeerAuthentications say.
+ * when its peer has authenticated. Where the own sidecar speaks no mesh TLS every port is DISABLE,
+ * whatever PeerAuthentications say.
  */
 #include "decide/internal.h"
 
 /* How long a greeting is held back from a source whose ClientHello came too late once. */
 enum { SPOKE_TLS_WINDOW_US = 1000 * 1000 };
 
-static enum fw_source source_of(struct plan *p, const struct inbound_facts *facts)
+/* All Services that lead to the port are spoken to in clear by W's sidecar; *BY as of
+ * view_client_is_plain(). */
+static bool is_plain_client(const struct plan *p, const struct view *v, const struct workload *w,
+			    const struct object **by)
 {
-	const struct workload *w = p->peer_workload;
-	if (w && w->mesh_tls) {
+	const struct inbound_port *in = p->inbound;
+	if (!in || in->n_targeted_by == 0)
+		return false; /* a Pod's own address is dialled with mesh TLS: tls_plan.c */
+	for (size_t i = 0; i < in->n_targeted_by; i++)
+		if (!view_client_is_plain(v, w, in->targeted_by[i], by))
+			return false;
+	return true;
+}
+
+/* W's sidecar speaks mesh TLS: is its ClientHello coming? */
+static enum fw_source meshed_source(struct plan *p, const struct view *v, const struct workload *w,
+				    const struct inbound_facts *facts)
+{
+	const struct object *by;
+	if (w->bypasses) {
+		plan_step(p, STEP_SOURCE_BYPASSES, w->pod, 0);
+		return FW_SOURCE_UNKNOWN;
+	}
+	if (!is_plain_client(p, v, w, &by)) {
 		plan_step(p, STEP_SOURCE_MESH, w->pod, 0);
 		return FW_SOURCE_MESH;
 	}
+	if (facts->source_speaks_tls) { /* to the Pod's own address, for instance */
+		plan_step(p, STEP_SOURCE_SPOKE_TLS, NULL, 0);
+		return FW_SOURCE_UNKNOWN;
+	}
+	plan_step(p, by ? STEP_SOURCE_RULE_PLAIN : STEP_SOURCE_AUTO_OFF, by, 0);
+	return FW_SOURCE_PLAIN;
+}
+
+static enum fw_source source_of(struct plan *p, const struct view *v,
+				const struct inbound_facts *facts)
+{
+	const struct workload *w = p->peer_workload;
+	if (w && w->mesh_tls)
+		return meshed_source(p, v, w, facts);
 	if (w) {
 		plan_step(p, STEP_SOURCE_PLAIN, w->pod, 0);
 		return FW_SOURCE_PLAIN;
@@ -47,9 +81,8 @@ static void match_port(struct plan *p)
 static void match_mode(struct plan *p, const struct view *v)
 {
 	const struct workload *self = view_self(v);
-	p->guard.mode = MTLS_PERMISSIVE;
-	p->guard.speaks_mesh_tls = self && self->mesh_tls;
-	if (!p->guard.speaks_mesh_tls)
+	p->guard.mode = MTLS_DISABLE;
+	if (!self || !self->mesh_tls)
 		return;
 	struct mtls_answer mtls = view_mtls(self, p->to.port);
 	p->guard.mode = mtls.mode;
@@ -111,20 +144,10 @@ static void permissive(struct plan *p, const struct view *v, const struct inboun
 		       const struct listening *l)
 {
 	const struct mesh_config *mesh = view_mesh(v);
-	bool meshed = p->guard.speaks_mesh_tls;
-	bool declared = l->class != CLASS_AUTO, both_ends = l->detection == DETECTION_BOTH_ENDS;
-	enum fw_source source = source_of(p, facts);
+	enum fw_source source = source_of(p, v, facts);
 	bool plain = authorizes_requests(p, l->class) ||
 		     plan_authorize(p, v, SLICE(""), SLICE(""), STEP_AUTHZ_PLAIN_ALLOWED,
 				    STEP_AUTHZ_PLAIN_DENIED);
-	if (!meshed && !plain) { /* nobody here could authenticate it */
-		give_up(p);
-		return;
-	}
-	if (!meshed && both_ends && declared && source == FW_SOURCE_PLAIN) {
-		p->action = PLAN_RELAY;
-		return;
-	}
 	plan_detect(p, mesh, l->detection, l->timeout_ms);
 	p->fw.tls_possible = true;
 	p->fw.source = source;
@@ -204,30 +227,10 @@ static void refuse(struct plan *p, const struct inbound_word *word)
 		plan_refuse(p, STEP_NOT_MESH_TLS, NULL, p->to.port);
 }
 
-/* The own sidecar cannot end TLS yet: whatever it is, it is the application's. */
-static enum inbound_do without_identity(enum inbound_do what)
-{
-	switch (what) {
-	case INBOUND_TLS_TCP:
-	case INBOUND_TLS_HTTP:
-	case INBOUND_REFUSE:
-		return INBOUND_PASS_TLS;
-	case INBOUND_LISTEN:
-	case INBOUND_PASS_TLS:
-	case INBOUND_TCP:
-	case INBOUND_HTTP:
-	case N_INBOUND_DOS:
-		break;
-	}
-	return what;
-}
-
 enum inbound_do decide_inbound_word(const struct view *v, struct plan *p,
 				    const struct inbound_word *word)
 {
 	enum inbound_do what = inbound_cell(p->guard.mode, protocol_class(p->protocol), word);
-	if (!p->guard.speaks_mesh_tls)
-		what = without_identity(what);
 	switch (what) {
 	case INBOUND_LISTEN:
 		if (!word->too_late || !p->guard.peer_timeout_ms)

@@ -62,9 +62,13 @@ enum SMALL_ENUM plan_destination {
 	X(LEARNED_CLIENT_FIRST, "learned-client-first", "")                                        \
 	X(SOURCE_PLAIN, "source-plain", "metadata.labels") /* no ClientHello can be coming */      \
 	X(SOURCE_MESH, "source-mesh", "metadata.labels")   /* one is coming */                     \
-	X(SOURCE_SPOKE_TLS, "source-spoke-tls", "")        /* a wrong guess was made before */     \
-	X(SOURCE_UNKNOWN, "source-unknown", "")            /* weighed by the round trip */         \
-	X(FIRST_WORD, "first-word", "")                    /* what the race gave: plan.word */     \
+	X(SOURCE_RULE_PLAIN, "source-rule-plain",                                                  \
+	  "spec.trafficPolicy.tls")                                   /* by DestinationRule */     \
+	X(SOURCE_AUTO_OFF, "source-auto-mtls-off", "enableAutoMtls")  /* and so it is plaintext */ \
+	X(SOURCE_BYPASSES, "source-bypasses", "metadata.annotations") /* who knows */              \
+	X(SOURCE_SPOKE_TLS, "source-spoke-tls", "") /* a wrong guess was made before */            \
+	X(SOURCE_UNKNOWN, "source-unknown", "")     /* weighed by the round trip */                \
+	X(FIRST_WORD, "first-word", "")             /* what the race gave: plan.word */            \
 	/* inbound, where the own sidecar speaks mesh TLS */                                       \
 	X(MTLS_MODE, "mtls-mode", "spec.mtls.mode")                                                \
 	X(MTLS_PORT_MODE, "mtls-port-mode", "spec.portLevelMtls")                                  \
@@ -83,6 +87,7 @@ enum SMALL_ENUM plan_destination {
 	X(TLS_BY_RULE, "tls-by-rule", "spec.trafficPolicy.tls")                                    \
 	X(TLS_AUTO_OFF, "auto-mtls-off", "enableAutoMtls")                                         \
 	X(TLS_NO_SIDECAR, "endpoint-plain", "metadata.labels") /* nobody there to end it */        \
+	X(TLS_NOT_CAPTURED, "endpoint-not-captured", "metadata.annotations") /* nor there */       \
 	X(TLS_MODE_DISABLE, "endpoint-disables-mtls", "spec.mtls.mode")                            \
 	X(TLS_AUTO, "auto-mtls", "metadata.labels")
 
@@ -113,8 +118,7 @@ struct inbound_plan {
 	/* When the client has not authenticated by then, decide_inbound_word() with .too_late; 0: it
 	 * need not */
 	uint32_t peer_timeout_ms;
-	enum mtls_mode mode;  /* of the port; PERMISSIVE where the own sidecar speaks no mesh TLS */
-	bool speaks_mesh_tls; /* the own sidecar does */
+	enum mtls_mode mode;   /* of the port; DISABLE where the own sidecar speaks no mesh TLS */
 	enum inbound_do carry; /* after decide_inbound_word() */
 	bool serves_http;      /* as the facts said */
 	/* The last authorization: */

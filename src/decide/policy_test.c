@@ -22,8 +22,8 @@
 	"status: {phase: Running, podIPs: [{ip: " ip "}]}\n---\n"
 #define TLS ", security.istio.io/tlsMode: istio"
 #define SIDECAR "sidecar.istio.io/status: '{}'"
-#define OTHERS                                                                                     \
-	POD("web", "198.18.0.2", TLS, SIDECAR)                                                     \
+#define OTHERS POD("web", "198.18.0.2", TLS, SIDECAR) REST
+#define REST                                                                                       \
 	POD("bare", "198.18.0.3", "", "")                                                          \
 	"apiVersion: v1\nkind: Service\n"                                                          \
 	"metadata: {name: db, namespace: shop}\n"                                                  \
@@ -46,6 +46,18 @@
 #define NOT_BARE POLICY("action: DENY, rules: [{from: [{source: {ipBlocks: [198.18.0.3]}}]}]")
 #define ONLY_SNI POLICY("rules: [{when: [{key: connection.sni, values: [db.example.com]}]}]")
 
+#define RULE(ns, to, mode)                                                                         \
+	"apiVersion: networking.istio.io/v1\nkind: DestinationRule\n"                              \
+	"metadata: {name: db, namespace: " ns "}\n"                                                \
+	"spec: {host: db.shop.svc.cluster.local, exportTo: [" to                                   \
+	"], trafficPolicy: {tls: {mode: " mode "}}}\n---\n"
+#define AUTO_OFF                                                                                   \
+	"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"      \
+	"data: {mesh: 'enableAutoMtls: false'}\n---\n"
+#define BYPASS                                                                                     \
+	POD("db", "198.18.0.1", TLS, SIDECAR)                                                      \
+	POD("web", "198.18.0.2", TLS,                                                              \
+	    SIDECAR ", traffic.sidecar.istio.io/excludeOutboundPorts: '3307'")
 #define WEB "198.18.0.2"
 #define BARE "198.18.0.3"
 #define WHO "198.18.0.9"
@@ -60,11 +72,20 @@ static const struct {
 	const char *steps; /* behind those of the port */
 } accepted[] = {
 	/* clang-format off */
-	{"no mesh TLS here: as ever",              PLAIN STRICT, WHO, 13307, PLAN_DETECT, true, true, false, "source-unknown both-ends"},
-	{"no mesh TLS here, declared, plain",      PLAIN STRICT, BARE, 13306, PLAN_RELAY, false, false, false, "source-plain"},
+	{"no mesh TLS here: as ever",              PLAIN STRICT, WHO, 13307, PLAN_DETECT, true, false, false, "both-ends"},
+	{"no mesh TLS here, declared, plain",      PLAIN STRICT, BARE, 13306, PLAN_RELAY, false, false, false, ""},
 	{"PERMISSIVE by default",                  MESH, WHO, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-unknown both-ends"},
 	{"PERMISSIVE, declared, plain: mesh TLS may come all the same", MESH, BARE, 13306, PLAN_DETECT, true, true, true, "mtls-mode source-plain both-ends"},
 	{"PERMISSIVE, declared HTTP",              MESH, WHO, 8080, PLAN_DETECT, true, true, false, "mtls-mode source-unknown both-ends"},
+	{"no mesh TLS here: no ClientHello comes",  PLAIN, WEB, 13307, PLAN_DETECT, true, false, false, "both-ends"},
+	{"who has a sidecar is waited for",         MESH, WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-mesh both-ends"},
+	{"not where a rule makes it speak plaintext", MESH RULE("shop", "'*'", "DISABLE"), WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-rule-plain both-ends"},
+	{"a rule that nobody there sees",           MESH RULE("other", "'.'", "DISABLE"), WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-mesh both-ends"},
+	{"a rule that asks for mesh TLS",           MESH RULE("shop", "'*'", "ISTIO_MUTUAL"), WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-mesh both-ends"},
+	{"a port that no Service leads to is dialled by the Pod's address", MESH RULE("shop", "'*'", "DISABLE"), WEB, 9999, PLAN_DETECT, true, true, false, "mtls-mode source-mesh both-ends"},
+	{"auto mTLS is off",                        MESH AUTO_OFF, WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-auto-mtls-off both-ends"},
+	{"auto mTLS is off, but a rule asks",       MESH AUTO_OFF RULE("shop", "'*'", "ISTIO_MUTUAL"), WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-mesh both-ends"},
+	{"some of its traffic bypasses its sidecar", BYPASS REST, WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-bypasses both-ends"},
 	{"STRICT opens nothing",                   MESH STRICT, WEB, 13307, PLAN_DETECT, false, true, true, "mtls-mode peer-first"},
 	{"STRICT, declared",                       MESH STRICT, BARE, 13306, PLAN_DETECT, false, true, true, "mtls-mode peer-first"},
 	{"STRICT, declared HTTP",                  MESH STRICT, WHO, 8080, PLAN_DETECT, false, true, true, "mtls-mode peer-first"},
@@ -83,9 +104,9 @@ static const struct {
 	{"DISABLE: nobody has a name there",       MESH DISABLE ONLY_WEB, WEB, 13307, PLAN_REFUSE, false, false, false, "mtls-mode not-authorized"},
 	{"DISABLE: let in",                        MESH DISABLE NOT_BARE, WEB, 13307, PLAN_DETECT, true, false, false, "mtls-mode authorized both-ends"},
 	{"STRICT: decided after the handshake",    MESH STRICT NOT_BARE, BARE, 13307, PLAN_DETECT, false, true, true, "mtls-mode peer-first"},
-	{"no mesh TLS here: policies hold in plaintext", PLAIN NOT_BARE, BARE, 13306, PLAN_REFUSE, false, false, false, "source-plain plaintext-denied"},
-	{"no mesh TLS here: nobody has a name",    PLAIN ONLY_WEB, WEB, 13307, PLAN_REFUSE, false, false, false, "source-mesh plaintext-denied"},
-	{"no mesh TLS here: let in",               PLAIN NOT_BARE, WHO, 13307, PLAN_DETECT, true, true, false, "source-unknown plaintext-allowed both-ends"},
+	{"no mesh TLS here: policies hold in plaintext", PLAIN NOT_BARE, BARE, 13306, PLAN_REFUSE, false, false, false, "not-authorized"},
+	{"no mesh TLS here: nobody has a name",    PLAIN ONLY_WEB, WEB, 13307, PLAN_REFUSE, false, false, false, "not-authorized"},
+	{"no mesh TLS here: let in",               PLAIN NOT_BARE, WHO, 13307, PLAN_DETECT, true, false, false, "authorized both-ends"},
 	/* clang-format on */
 };
 

@@ -95,6 +95,15 @@ static void source(const struct plan *p, const struct step *s, const char *what,
 	(void)buf_printf(out, " %s", what);
 }
 
+static void ruled_source(const struct plan *p, const struct step *s, struct buf *out)
+{
+	(void)buf_puts(out, "source ");
+	ip_of(&p->from, out);
+	(void)buf_puts(out, " speaks plaintext to this port, as ");
+	resource(s, out);
+	(void)buf_puts(out, " says, so no ClientHello is coming");
+}
+
 static void detection_from(const struct plan *p, struct buf *out)
 {
 	const char *from = p->inbound ? p->inbound->detection_from
@@ -141,6 +150,10 @@ static const char *const fixed[N_STEPS] = {
 static const char *const sources[N_STEPS] = {
 	[STEP_SOURCE_PLAIN] = "speaks no mesh TLS, so no ClientHello is coming",
 	[STEP_SOURCE_MESH] = "speaks mesh TLS, so its ClientHello is coming",
+	[STEP_SOURCE_AUTO_OFF] = "speaks plaintext, for auto mTLS is off",
+	[STEP_SOURCE_BYPASSES] =
+		"keeps some of its traffic out of its sidecar, so a greeting is held back for a "
+		"ClientHello",
 	[STEP_SOURCE_SPOKE_TLS] =
 		"sent a late ClientHello before, so a greeting is held back for longer",
 	[STEP_SOURCE_UNKNOWN] = "is not known, so a greeting is held back for a ClientHello",
@@ -240,6 +253,11 @@ static void transport(const struct plan *p, const struct step *s, struct buf *ou
 		endpoint(s, out);
 		(void)buf_puts(out, " speaks no mesh TLS, so traffic to it is plaintext");
 		break;
+	case STEP_TLS_NOT_CAPTURED:
+		(void)buf_printf(out, "port %u of ", s->port);
+		endpoint(s, out);
+		(void)buf_puts(out, " does not reach its sidecar, so traffic to it is plaintext");
+		break;
 	case STEP_TLS_MODE_DISABLE:
 		resource(s, out);
 		(void)buf_printf(out, " disables mTLS for port %u there", s->port);
@@ -325,15 +343,21 @@ bool step_text(const struct plan *p, const struct step *s, struct buf *out)
 	case STEP_TLS_BY_RULE:
 	case STEP_TLS_AUTO_OFF:
 	case STEP_TLS_NO_SIDECAR:
+	case STEP_TLS_NOT_CAPTURED:
 	case STEP_TLS_MODE_DISABLE:
 	case STEP_TLS_AUTO:
 		transport(p, s, out);
 		break;
 	case STEP_SOURCE_PLAIN:
 	case STEP_SOURCE_MESH:
+	case STEP_SOURCE_AUTO_OFF:
+	case STEP_SOURCE_BYPASSES:
 	case STEP_SOURCE_SPOKE_TLS:
 	case STEP_SOURCE_UNKNOWN:
 		source(p, s, sources[s->code], out);
+		break;
+	case STEP_SOURCE_RULE_PLAIN:
+		ruled_source(p, s, out);
 		break;
 	case N_STEPS:
 		break;

@@ -248,6 +248,10 @@ static void automatic(struct plan *p, const struct view *v, const struct workloa
 		plan_step_instead(p, from, to, STEP_TLS_NO_SIDECAR, w ? w->pod : NULL, port);
 		return;
 	}
+	if (!view_reaches_sidecar(w, port)) {
+		plan_step_instead(p, from, to, STEP_TLS_NOT_CAPTURED, w->pod, port);
+		return;
+	}
 	struct mtls_answer mode = view_mtls(w, port);
 	if (mode.mode == MTLS_DISABLE) {
 		plan_step_instead(p, from, to, STEP_TLS_MODE_DISABLE, mode.by, port);
@@ -261,10 +265,13 @@ static void automatic(struct plan *p, const struct view *v, const struct workloa
 void decide_transport(const struct view *v, struct plan *p, const struct addr *at,
 		      const struct subset *subset)
 {
-	p->tls = (struct tls_plan){.transport = TRANSPORT_PLAIN};
-	if (!p->port) /* not a Service's: passed on as it is */
-		return;
 	const struct workload *w = view_workload_by_ip(v, &at->ip);
+	p->tls = (struct tls_plan){.transport = TRANSPORT_PLAIN};
+	if (!p->port) { /* not a Service's: a Pod that speaks mesh TLS, or passed on as it is */
+		if (w && w->mesh_tls)
+			automatic(p, v, w, at->port);
+		return;
+	}
 	const struct client_tls *rule = view_tls(p->port, subset);
 	if (!rule) {
 		automatic(p, v, w, at->port);

@@ -290,10 +290,31 @@ static void next_endpoint(void **state)
 		decide_transport(w.view, &p, &ep->at, NULL);
 		assert_int_equal(p.n_steps, before + 1);
 	}
-	/* What is no Service's passes as it is. */
-	facts.dst = test_addr("198.18.0.2:13306");
+	world_fini(&w);
+}
+
+/* An address that no Service covers: a Pod that speaks mesh TLS gets it, everything else passes as it
+ * is. */
+static void outside_of_services(void **state)
+{
+	(void)state;
+	struct outbound_facts facts = {.dst = test_addr("198.18.0.2:13306")};
+	struct world w;
+	struct plan p;
+	world_init(&w, "shop", "me", MESH);
 	decide_outbound(w.view, &facts, &p);
-	before = p.n_steps;
+	decide_transport(w.view, &p, &p.to, NULL);
+	assert_int_equal(p.tls.transport, TRANSPORT_MESH_TLS);
+	assert_true(plan_has_step(&p, STEP_TLS_AUTO));
+	assert_null(tls_plan_sni(&p.tls, p.port, "", NULL, 0));
+	facts.dst = test_addr("198.18.0.2:15090"); /* the sidecar's own, which nothing captures */
+	decide_outbound(w.view, &facts, &p);
+	decide_transport(w.view, &p, &p.to, NULL);
+	assert_int_equal(p.tls.transport, TRANSPORT_PLAIN);
+	assert_true(plan_has_step(&p, STEP_TLS_NOT_CAPTURED));
+	facts.dst = test_addr("203.0.113.9:3306");
+	decide_outbound(w.view, &facts, &p);
+	unsigned before = p.n_steps;
 	decide_transport(w.view, &p, &p.to, NULL);
 	assert_int_equal(p.tls.transport, TRANSPORT_PLAIN);
 	assert_int_equal(p.n_steps, before);
@@ -361,7 +382,7 @@ int main(void)
 		cmocka_unit_test(table),       cmocka_unit_test(table_rules),
 		cmocka_unit_test(alpn),        cmocka_unit_test(words),
 		cmocka_unit_test(transports),  cmocka_unit_test(next_endpoint),
-		cmocka_unit_test(on_the_wire),
+		cmocka_unit_test(on_the_wire), cmocka_unit_test(outside_of_services),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

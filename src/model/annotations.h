@@ -16,6 +16,12 @@
 #define ANNOTATION_DETECTION_TIMEOUT "hark.mesh/protocol-detection-timeout"
 #define ANNOTATION_SIDECAR_STATUS "sidecar.istio.io/status"
 #define ANNOTATION_DRY_RUN "istio.io/dry-run"
+#define ANNOTATION_EXCLUDE_OUT_PORTS "traffic.sidecar.istio.io/excludeOutboundPorts"
+#define ANNOTATION_EXCLUDE_OUT_RANGES "traffic.sidecar.istio.io/excludeOutboundIPRanges"
+#define ANNOTATION_INCLUDE_OUT_RANGES "traffic.sidecar.istio.io/includeOutboundIPRanges"
+#define ANNOTATION_INCLUDE_IN_PORTS "traffic.sidecar.istio.io/includeInboundPorts"
+#define ANNOTATION_EXCLUDE_IN_PORTS "traffic.sidecar.istio.io/excludeInboundPorts"
+#define ANNOTATION_INTERCEPTION "sidecar.istio.io/interceptionMode"
 #define LABEL_TLS_MODE "security.istio.io/tlsMode"
 #define LABEL_SERVICE_NAME "kubernetes.io/service-name"
 

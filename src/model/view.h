@@ -86,6 +86,7 @@ struct workload {
 		*version; /* telemetry.md 2; "unknown"/"latest" where absent */
 	bool has_sidecar; /* it carries a sidecar of this mesh */
 	bool mesh_tls;    /* its sidecar speaks mesh TLS: label security.istio.io/tlsMode=istio */
+	bool bypasses;    /* an annotation keeps some of what it dials out of its sidecar */
 };
 
 /* A port of the own Pod: what stands behind an inbound connection. */
@@ -93,6 +94,8 @@ struct inbound_port {
 	uint16_t port; /* target port */
 	const struct view_port
 		*service_port; /* of the oldest Service that targets it; NULL: no Service does */
+	const struct view_port *const *targeted_by; /* all of them, the oldest first */
+	size_t n_targeted_by;
 	enum protocol protocol;
 	enum protocol_why why;
 	enum detection detection;
@@ -143,8 +146,15 @@ const struct workload *view_workload_by_ip(const struct view *v,
  * others share one, whose port is 0 and LIVE NULL. service_port is NULL where no Service targets it.
  */
 const struct inbound_port *view_inbound_port(const struct view *v, uint16_t port);
+/* Do W's capture rules bring connections from outside to its PORT to its sidecar? By Istio's annotations;
+ * the sidecar's own ports do not. */
+bool view_reaches_sidecar(const struct workload *w, uint16_t port);
 /* What W's sidecar asks of connections to its PORT (the workload's, not a Service's). */
 struct mtls_answer view_mtls(const struct workload *w, uint16_t port);
+/* Does the sidecar of CLIENT, which speaks mesh TLS, speak plaintext to PORT all the same? *BY: the
+ * DestinationRule that says so, as CLIENT's namespace has it; NULL: auto mTLS is off. */
+bool view_client_is_plain(const struct view *v, const struct workload *client,
+			  const struct view_port *port, const struct object **by);
 /* A subset of S's rule; *BY is the rule that has it. NULL: none. */
 const struct subset *view_subset(const struct view_service *s, struct slice name,
 				 const struct object **by);

@@ -28,25 +28,43 @@ void detection_lay(struct detection_words *words, struct arena *a, const struct 
 
 /* The ports as they are found; few, so that a list will do. */
 struct finding {
+	struct arena *arena; /* the view's */
 	struct inbound_port *all;
 	size_t n, size;
 };
 
+static void targeted(struct finding *f, struct inbound_port *in, const struct view_port *by)
+{
+	const struct view_port **all =
+		arena_array(f->arena, in->n_targeted_by + 1, sizeof(struct view_port *));
+	for (size_t i = 0; i < in->n_targeted_by; i++)
+		all[i] = in->targeted_by[i];
+	all[in->n_targeted_by++] = by;
+	in->targeted_by = all;
+}
+
+/* The oldest Service comes first, and says what the port is. */
 static void found_port(struct finding *f, uint16_t port, const struct view_port *service_port)
 {
 	for (size_t i = 0; i < f->n; i++)
-		if (f->all[i].port == port)
-			return; /* an older Service has it */
+		if (f->all[i].port == port) {
+			if (service_port)
+				targeted(f, &f->all[i], service_port);
+			return;
+		}
 	if (f->n == f->size) {
 		f->size = f->size ? f->size * 2 : 8;
 		f->all = mem_grow(f->all, f->size, sizeof(*f->all));
 	}
-	f->all[f->n++] = (struct inbound_port){
+	struct inbound_port *in = &f->all[f->n++];
+	*in = (struct inbound_port){
 		.port = port,
 		.service_port = service_port,
 		.protocol = service_port ? service_port->protocol : PROTO_AUTO,
 		.why = service_port ? service_port->why : WHY_UNDECLARED,
 	};
+	if (service_port)
+		targeted(f, in, service_port);
 }
 
 static uint16_t container_port(const struct pod_spec *spec, const char *name)
@@ -132,7 +150,7 @@ static void say_detection(struct view *v, struct inbound_port *in, const struct 
 void view_build_inbound(struct view *v, struct service_part *const *mine, size_t n,
 			struct live *live)
 {
-	struct finding f = {0};
+	struct finding f = {.arena = v->arena};
 	const struct object *self = v->self ? v->self->workload.pod : NULL;
 	if (self) {
 		const struct pod_spec *spec = &self->pod->spec;

@@ -40,8 +40,19 @@ static size_t index_key(const char *ns, struct slice host, char out[HOST_TEXT])
 	return len < HOST_TEXT ? (size_t)len : HOST_TEXT - 1;
 }
 
-/* May the own namespace see it? */
-static bool is_visible(const struct rules *r, const struct object *o)
+/* Who dials: whose namespace and labels count. */
+struct client {
+	const char *ns;
+	const struct object *pod; /* NULL: not known */
+};
+
+static struct client ourselves(const struct rules *r)
+{
+	return (struct client){r->self_ns, r->self};
+}
+
+/* May the client's namespace see it? */
+static bool is_visible(const struct rules *r, const struct object *o, struct client client)
 {
 	const char *const *to = o->destination_rule->export_to;
 	if (!to[0])
@@ -49,8 +60,8 @@ static bool is_visible(const struct rules *r, const struct object *o)
 	if (!to[0])
 		return true;
 	for (; *to; to++)
-		if (strcmp(*to, "*") == 0 || strcmp(*to, r->self_ns) == 0 ||
-		    (strcmp(*to, ".") == 0 && strcmp(o->meta.ns, r->self_ns) == 0))
+		if (strcmp(*to, "*") == 0 || strcmp(*to, client.ns) == 0 ||
+		    (strcmp(*to, ".") == 0 && strcmp(o->meta.ns, client.ns) == 0))
 			return true;
 	return false;
 }
@@ -66,13 +77,14 @@ static bool is_private(const struct rules *r, const struct object *o)
 /* Of which rules of a namespace the search is. */
 enum among { AMONG_ALL, AMONG_PRIVATE, AMONG_VISIBLE };
 
-static bool is_among(const struct rules *r, const struct object *o, enum among among)
+static bool is_among(const struct rules *r, const struct object *o, struct client client,
+		     enum among among)
 {
 	const struct destination_rule *rule = o->destination_rule;
 	if (rule->has_workload_selector) {
 		/* For client Pods of its own namespace alone. */
-		if (strcmp(o->meta.ns, r->self_ns) != 0 || !r->self ||
-		    !pairs_select(&rule->workload_selector, &r->self->meta.labels))
+		if (strcmp(o->meta.ns, client.ns) != 0 || !client.pod ||
+		    !pairs_select(&rule->workload_selector, &client.pod->meta.labels))
 			return false;
 	}
 	switch (among) {
@@ -81,7 +93,7 @@ static bool is_among(const struct rules *r, const struct object *o, enum among a
 	case AMONG_PRIVATE:
 		return is_private(r, o);
 	case AMONG_VISIBLE:
-		return is_visible(r, o);
+		return is_visible(r, o, client);
 	}
 	return false;
 }
@@ -103,7 +115,7 @@ static const struct view_rule *united(struct rules *r, const char *ns, struct sl
 	     index_next(&r->by_host, &w);) {
 		const struct object *o = r->all[w.i];
 		if (strcmp(o->meta.ns, ns) != 0 || !slice_is(host, whole_host(o, whole)) ||
-		    !is_among(r, o, among))
+		    !is_among(r, o, ourselves(r), among))
 			continue;
 		if (o->destination_rule->has_workload_selector && (!own || object_older(o, own)))
 			own = o;
@@ -120,7 +132,7 @@ static const struct view_rule *united(struct rules *r, const char *ns, struct sl
 	     index_next(&r->by_host, &w) && rule->n < n;) {
 		const struct object *o = r->all[w.i];
 		if (strcmp(o->meta.ns, ns) == 0 && slice_is(host, whole_host(o, whole)) &&
-		    is_among(r, o, among) &&
+		    is_among(r, o, ourselves(r), among) &&
 		    (own ? o == own : !o->destination_rule->has_workload_selector))
 			all[rule->n++] = o;
 	}
@@ -207,6 +219,85 @@ const struct client_tls *rule_tls(const struct view_rule *rule, uint16_t port)
 	const struct object *by = rule ? rule->policy_by : NULL;
 	bool said = false;
 	return by ? policy_tls(&by->destination_rule->policy, port, &said) : NULL;
+}
+
+/* Other clients. What their rules mean together is not kept: it is asked for as their connections come,
+ * on any thread, and only whose trafficPolicy counts. */
+
+/* As united(). True: NS has a rule for exactly HOST; *BY is the one whose policy counts, or NULL. */
+static bool policy_for(const struct rules *r, struct client client, const char *ns,
+		       struct slice host, enum among among, const struct object **by)
+{
+	char key[HOST_TEXT], whole[HOST_TEXT];
+	size_t len = index_key(ns, host, key);
+	const struct object *own = NULL, *policy = NULL;
+	bool any = false;
+	for (struct index_walk w = index_find(&r->by_host, key, len);
+	     index_next(&r->by_host, &w);) {
+		const struct object *o = r->all[w.i];
+		const struct destination_rule *rule = o->destination_rule;
+		if (strcmp(o->meta.ns, ns) != 0 || !slice_is(host, whole_host(o, whole)) ||
+		    !is_among(r, o, client, among))
+			continue;
+		any = true;
+		if (rule->has_workload_selector && (!own || object_older(o, own)))
+			own = o;
+		else if (!rule->has_workload_selector && rule->policy.given &&
+			 (!policy || object_older(o, policy)))
+			policy = o;
+	}
+	if (own)
+		policy = own->destination_rule->policy.given ? own : NULL;
+	*by = policy;
+	return any;
+}
+
+/* As most_specific(). */
+static bool policy_of(const struct rules *r, struct client client, const char *ns,
+		      struct slice host, enum among among, const struct object **by)
+{
+	char star[HOST_TEXT];
+	if (policy_for(r, client, ns, host, among, by))
+		return true;
+	for (size_t i = 0; i <= host.len; i++) {
+		struct slice rest = slice_sub(host, i, host.len);
+		if (i < host.len && !r->odd_stars && host.at[i] != '.')
+			continue;
+		int len = snprintf(star, sizeof(star), "*%.*s", SLICE_FMT(rest));
+		if (len > 0 && (size_t)len < sizeof(star) &&
+		    policy_for(r, client, ns, (struct slice){star, (size_t)len}, among, by))
+			return true;
+	}
+	return false;
+}
+
+/* As rules_of(), for a Pod that is not the own one. */
+static const struct object *policy_by(const struct rules *r, const struct object *pod,
+				      const struct view_service *s)
+{
+	struct client client = {pod->meta.ns, pod};
+	struct slice host = slice_of(s->host);
+	bool in_root = strcmp(client.ns, r->root_ns) == 0;
+	const struct object *by = NULL;
+	if (r->n == 0 ||
+	    policy_of(r, client, client.ns, host, in_root ? AMONG_PRIVATE : AMONG_ALL, &by) ||
+	    policy_of(r, client, s->object->meta.ns, host, AMONG_VISIBLE, &by))
+		return by;
+	(void)policy_of(r, client, r->root_ns, host, AMONG_VISIBLE, &by); /* none: BY is NULL */
+	return by;
+}
+
+bool view_client_is_plain(const struct view *v, const struct workload *client,
+			  const struct view_port *port, const struct object **by)
+{
+	bool said = false;
+	*by = policy_by(v->rules, client->pod, port->service);
+	const struct client_tls *tls =
+		*by ? policy_tls(&(*by)->destination_rule->policy, port->port->port, &said) : NULL;
+	if (tls)
+		return tls->mode == CLIENT_TLS_DISABLE;
+	*by = NULL;
+	return !view_mesh(v)->enable_auto_mtls;
 }
 
 static void index_rules(struct rules *r)

@@ -1,7 +1,9 @@
 /* What a view knows of a Pod. */
 #include <string.h>
 
+#include "base/mem.h"
 #include "model/annotations.h"
+#include "model/sidecar.h"
 #include "model/view_inside.h"
 
 static const char *first_label(const struct pairs *labels, const char *const *keys,
@@ -41,6 +43,49 @@ bool workload_is_addressed(const struct object *pod)
 	       strcmp(p->phase, "Succeeded") != 0 && strcmp(p->phase, "Failed") != 0;
 }
 
+static bool lists(const char *text, uint16_t port)
+{
+	for (struct slice rest = slice_of(text); rest.len;) {
+		uint64_t n = 0;
+		struct slice entry = slice_trim(slice_cut(&rest, ','));
+		if (slice_to_u64(entry, UINT16_MAX, &n) && n == port)
+			return true;
+	}
+	return false;
+}
+
+bool view_reaches_sidecar(const struct workload *w, uint16_t port)
+{
+	static const uint16_t never[] = {SIDECAR_METRICS_PORT, SIDECAR_HEALTH_PORT,
+					 SIDECAR_PROMETHEUS_PORT, SIDECAR_TUNNEL_PORT};
+	const struct pairs *annotations = &w->pod->meta.annotations;
+	const char *mode = pairs_get(annotations, ANNOTATION_INTERCEPTION);
+	const char *included = pairs_get(annotations, ANNOTATION_INCLUDE_IN_PORTS);
+	const char *excluded = pairs_get(annotations, ANNOTATION_EXCLUDE_IN_PORTS);
+	if (mode && strcmp(mode, "NONE") == 0)
+		return false;
+	if (included && strcmp(included, "*") != 0)
+		return lists(included, port); /* what is excluded does not matter then */
+	for (size_t i = 0; i < N_ELEMS(never); i++)
+		if (port == never[i])
+			return false;
+	return !excluded || !lists(excluded, port);
+}
+
+/* Which connections of such a Pod reach its sidecar, only its own capture rules tell. */
+static bool bypasses(const struct pairs *annotations)
+{
+	static const char *const excluded[] = {ANNOTATION_EXCLUDE_OUT_PORTS,
+					       ANNOTATION_EXCLUDE_OUT_RANGES};
+	const char *included = pairs_get(annotations, ANNOTATION_INCLUDE_OUT_RANGES);
+	for (size_t i = 0; i < N_ELEMS(excluded); i++) {
+		const char *text = pairs_get(annotations, excluded[i]);
+		if (text && *text)
+			return true;
+	}
+	return included && strcmp(included, "*") != 0;
+}
+
 struct workload_part *workload_part_new(const struct view_frame *frame, const struct object *pod)
 {
 	static const char *const names[] = {"service.istio.io/canonical-name",
@@ -62,5 +107,6 @@ struct workload_part *workload_part_new(const struct view_frame *frame, const st
 	w->version = first_label(labels, version, "unknown");
 	w->has_sidecar = pairs_get(&pod->meta.annotations, ANNOTATION_SIDECAR_STATUS) != NULL;
 	w->mesh_tls = w->has_sidecar && tls && strcmp(tls, "istio") == 0;
+	w->bypasses = bypasses(&pod->meta.annotations);
 	return part;
 }

@@ -18,7 +18,9 @@ void carry_learn(struct conn *c, const struct fw_answer *a)
 	 * answers. */
 	c->teach_greeting = a->teach == FW_TEACH_SERVER_FIRST;
 	c->greeted = a->protocol;
-	c->guessed = a->reason == FW_REASON_SERVER_WINDOW;
+	c->guessed =
+		a->reason == FW_REASON_SERVER_WINDOW ||
+		(a->verdict == FW_SERVER_FIRST && plan_has_step(&c->plan, STEP_SOURCE_RULE_PLAIN));
 	if (!c->teach_greeting)
 		learn(c, a->teach);
 }

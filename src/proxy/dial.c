@@ -58,10 +58,10 @@ void dial_start(struct conn *c)
 		      worker_random(c->worker), clock_ns());
 }
 
-/* How to speak to the endpoint at TO; what no Service covers is passed on as it is. */
+/* How to speak to the endpoint at TO; with one fixed destination that is settled. */
 static void choose_transport(struct conn *c, const struct addr *to)
 {
-	if (c->plan.side == LIVE_OUTBOUND && c->plan.port)
+	if (c->plan.side == LIVE_OUTBOUND && (c->plan.port || c->plan.peer_workload))
 		decide_transport(c->record.view, &c->plan, to, NULL);
 }
 

@@ -129,14 +129,21 @@ class Outcome:
     how: str = ""
 
 
-# how: (what the client sees, who refuses, the sentence for people)
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    sees: str  # the client's end of it, as row_clients.knock() names it
+    by: str  # whose sidecar ends it: "client's" or "server's"
+    end: str  # ... with this `end` in its access log
+    text: str
+
+
 REFUSALS = {
-    "plaintext": ("reset", "server's", "reset at once"),
-    "silence": ("reset", "server's", "reset at the handshake timeout"),
-    "no certificate": ("alert", "server's", "TLS alert: certificate required"),
-    "no TLS there": ("reset", "client's", "reset at once"),
-    "no answer there": ("reset", "client's", "reset at the handshake timeout"),
-    "foreign certificate": ("reset", "client's", "reset at once"),
+    "plaintext": Refusal("reset", "server's", "refused-by-plan", "reset at once"),
+    "silence": Refusal("reset", "server's", "handshake-timeout", "reset at `handshakeTimeout`"),
+    "no certificate": Refusal("alert", "server's", "downstream-tls", "TLS alert"),
+    "no TLS there": Refusal("reset", "client's", "upstream-tls", "reset at once"),
+    "foreign certificate": Refusal("reset", "client's", "upstream-tls", "reset at once"),
+    "no answer there": Refusal("reset", "client's", "connect-timeout", "reset at `connectTimeout`"),
 }
 
 

@@ -6,7 +6,6 @@ socket between them; and no row may have waited for a timer where policy does no
 """
 
 import json
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -17,14 +16,16 @@ import row_clients
 import server_first
 import shop
 from conftest import HARK, ROOT, wait_for
-from server_first import ANSWERS, MODES, RULES, SERVERS
+from server_first import ANSWERS, MODES, REFUSALS, RULES, SERVERS, Outcome
 from wire import Wire
 
 RESULT = ROOT / "build" / "server-first.json"
 KNOCKS = 3  # connections for the time to first byte, beside the action and the first knock
-HANDSHAKE_TIMEOUT = "2s"
-TRANSPORTS = {"mesh-tls": "mTLS", "plaintext": "plaintext", "mutual_tls": "mTLS", "none": "plaintext"}
+TIMEOUT = "2s"  # of handshakes: what is refused only then takes so long
+TRANSPORTS = {"mesh-tls": "mTLS", "plaintext": "plaintext"}
 # ends of a race (docs/explain.md) that a timer brings about; the head start is none of them: it only makes hark listen to both ends
+WORDS = ["the server spoke first", "the client sent a TLS ClientHello", "the client's first bytes are neither HTTP nor TLS",
+         "what came is not TLS", "did not authenticate in time"]
 TIMERS = ["no ClientHello came within the window", "sent nothing more", "the protocol detection timeout is over"]
 
 
@@ -166,15 +167,15 @@ class Setting:
             "first_ms": round(statistics.median(times), 2) if times else None,
             "outbound": self.outbound(row),
             "inbound": self.inbound(row),
-            "flows": [{"up": f["up"].hex(), "down": f["down"].hex()} for f in self.flows(row)],
+            "flows": [dict(f) for f in self.flows(row)],
         }
 
 
 @pytest.fixture(scope="module")
 def matrix(new_mesh):
-    """{Row: result}, of one run through all of them."""
+    """{Row: result}, of one run through all of them; build/server-first.json has what the document is made of."""
     files = [shop.config_map(ns, "mongo", {"mongo.py": (shop.HERE / "servers" / "mongo.py").read_text()}) for ns in ("in", "out")]
-    settings = shop.mesh_config({}, {"handshakeTimeout": HANDSHAKE_TIMEOUT})
+    settings = shop.mesh_config({"connectTimeout": TIMEOUT}, {"handshakeTimeout": TIMEOUT})
     text = shop.documents(shop.namespace("in", True), shop.namespace("out", False), settings, *files)
     town = Town(new_mesh(text + "".join("---\n" + shop.moved(shop.HERE / "servers" / "server_first.yaml", ns) for ns in ("in", "out"))))
     results = {}
@@ -188,9 +189,95 @@ def matrix(new_mesh):
                 results.update({r: setting.result(r) for r in rows})
     finally:
         town.close()
+    RESULT.write_text(json.dumps(document(results), indent=1) + "\n")
     return results
 
 
-def test_dump(matrix):
-    import pickle
-    pickle.dump(matrix, open("/tmp/matrix.pickle", "wb"))
+# --- what came of a row ---------------------------------------------------------------------------------------------
+
+
+def is_mesh_hello(flow):
+    """The first bytes from the client's side are a ClientHello that offers a sidecar's ALPN."""
+    return flow["up"].startswith(b"\x16\x03") and b"\x05istio" in flow["up"]
+
+
+def transport_of(result):
+    """As the packets tell it."""
+    found = {"mTLS" if is_mesh_hello(f) else "plaintext" for f in result["flows"]}
+    return found.pop() if len(found) == 1 else f"now {' now '.join(sorted(found))}"
+
+
+def refusal_of(result):
+    """Which of REFUSALS it was, by what the client saw and what the sidecars say; else that in words."""
+    for how, r in REFUSALS.items():
+        lines = result["outbound" if r.by == "client's" else "inbound"]
+        tls = {e["upstream_transport_failure_reason"] for e in lines} if r.end == "upstream-tls" else {None}
+        told = how != "no TLS there" or tls == {"the peer's bytes are not TLS"}
+        if set(result["ends"]) == {r.sees} and lines and {e["end"] for e in lines} == {r.end} and told:
+            return how
+    ends = {side: sorted({e["end"] for e in result[side]}) for side in ("outbound", "inbound")}
+    return f"the client saw {result['ends']}; its action: {result['act']}; the sidecars: {ends}"
+
+
+def outcome_of(row, result):
+    done = result["act"].get("answer") == ANSWERS[row.server.kind]
+    if done and set(result["ends"]) == {"answered"}:
+        return Outcome(True, transport_of(result))
+    if done or "answered" in result["ends"] or "answer" in result["act"]:
+        return Outcome(False, transport_of(result), f"works now and then: {result['act']}, {result['ends']}")
+    return Outcome(False, transport_of(result), refusal_of(result))
+
+
+def document(results):
+    """What tools/server_first.py makes docs/server-first.md of."""
+    def row_of(row, result):
+        got = outcome_of(row, result)
+        refusal = REFUSALS.get(got.how)
+        return {"service": row.server.service, "place": row.place, "mode": row.mode, "rule": row.rule, "works": got.works,
+                "transport": got.transport, "refused": None if got.works else refusal.text if refusal else got.how,
+                "error": result["act"].get("error"), "first_byte_ms": result["first_ms"], "elsewhere": server_first.elsewhere(row),
+                "as_expected": got == server_first.expected(row)}
+
+    return {"knocks": KNOCKS, "servers": [{"service": s.service, "title": s.title, "words": words_of(s, results)} for s in SERVERS],
+            "places": list(server_first.PLACES), "modes": MODES, "rules": RULES, "rows": [row_of(r, x) for r, x in results.items()]}
+
+
+def words_of(server, results):
+    """How the first words of a server's rows were decided: {side: {words: how many connections}}."""
+    count = {"outbound": {}, "inbound": {}}
+    for row, result in results.items():
+        if row.server == server:
+            for side, found in count.items():
+                for e in result[side]:
+                    words = next((w for w in WORDS if w in e["reason"]), "nothing: it is declared")
+                    if e["early"] and "always spoke first" not in e["reason"]:
+                        words += ", after a head start for the client"
+                    found[words] = found.get(words, 0) + 1
+    return count
+
+
+# --- the tests ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", server_first.rows(), ids=lambda r: r.id)
+def test_row(matrix, row):
+    result, want = matrix[row], server_first.expected(row)
+    assert outcome_of(row, result) == want
+    for e in result["outbound"]:
+        assert TRANSPORTS[e["upstream_transport"]] == want.transport, e
+    for e in result["inbound"]:
+        assert (e["connection_security_policy"] == "mutual_tls") == (want.works and want.transport == "mTLS"), e
+    for f in result["flows"]:  # what a peer must not see is not on the wire
+        if want.works and want.transport == "mTLS":
+            assert f["down"].startswith(b"\x16\x03"), f
+        elif want.how in ("plaintext", "silence"):
+            assert f["down"] == b"", f
+    for e in result["outbound"] + result["inbound"]:
+        assert not [t for t in TIMERS if t in e["reason"]], e
+    assert (result["first_ms"] is not None) == want.works
+
+
+def test_document_is_that_of_this_run(matrix):
+    """Times aside. `python3 tools/server_first.py` writes it anew."""
+    done = subprocess.run([sys.executable, str(ROOT / "tools" / "server_first.py"), "--check"], capture_output=True, text=True, check=False)
+    assert matrix and done.returncode == 0, done.stdout + done.stderr

@@ -8,13 +8,35 @@
 /* How long a greeting is held back from a source whose ClientHello came too late once. */
 enum { SPOKE_TLS_WINDOW_US = 1000 * 1000 };
 
-static enum fw_source source_of(struct plan *p, const struct inbound_facts *facts)
+bool source_sends_hello(const struct view *v, const struct plan *p, const struct object **by)
 {
 	const struct workload *w = p->peer_workload;
-	if (w && w->mesh_tls) {
-		plan_step(p, STEP_SOURCE_MESH, w->pod, 0);
+	*by = NULL;
+	if (!w || !w->mesh_tls)
+		return false;
+	const struct client_tls *rule = p->port ? view_tls_of(v, w, p->port, by) : NULL;
+	return rule ? rule->mode != CLIENT_TLS_DISABLE : view_mesh(v)->enable_auto_mtls;
+}
+
+/* Its sidecar speaks mesh TLS; but not where a DestinationRule or the mesh says plaintext. */
+static enum fw_source meshed_source(struct plan *p, const struct view *v)
+{
+	const struct object *by = NULL;
+	if (source_sends_hello(v, p, &by)) {
+		plan_step(p, STEP_SOURCE_MESH, p->peer_workload->pod, 0);
 		return FW_SOURCE_MESH;
 	}
+	plan_step(p, by ? STEP_SOURCE_BY_RULE : STEP_SOURCE_AUTO_OFF,
+		  by ? by : p->peer_workload->pod, 0);
+	return FW_SOURCE_PLAIN;
+}
+
+static enum fw_source source_of(struct plan *p, const struct view *v,
+				const struct inbound_facts *facts)
+{
+	const struct workload *w = p->peer_workload;
+	if (w && w->mesh_tls)
+		return meshed_source(p, v);
 	if (w) {
 		plan_step(p, STEP_SOURCE_PLAIN, w->pod, 0);
 		return FW_SOURCE_PLAIN;
@@ -113,7 +135,7 @@ static void permissive(struct plan *p, const struct view *v, const struct inboun
 	const struct mesh_config *mesh = view_mesh(v);
 	bool meshed = p->guard.speaks_mesh_tls;
 	bool declared = l->class != CLASS_AUTO, both_ends = l->detection == DETECTION_BOTH_ENDS;
-	enum fw_source source = source_of(p, facts);
+	enum fw_source source = source_of(p, v, facts);
 	bool plain = authorizes_requests(p, l->class) ||
 		     plan_authorize(p, v, SLICE(""), SLICE(""), STEP_AUTHZ_PLAIN_ALLOWED,
 				    STEP_AUTHZ_PLAIN_DENIED);

@@ -62,9 +62,11 @@ enum SMALL_ENUM plan_destination {
 	X(LEARNED_CLIENT_FIRST, "learned-client-first", "")                                        \
 	X(SOURCE_PLAIN, "source-plain", "metadata.labels") /* no ClientHello can be coming */      \
 	X(SOURCE_MESH, "source-mesh", "metadata.labels")   /* one is coming */                     \
-	X(SOURCE_SPOKE_TLS, "source-spoke-tls", "")        /* a wrong guess was made before */     \
-	X(SOURCE_UNKNOWN, "source-unknown", "")            /* weighed by the round trip */         \
-	X(FIRST_WORD, "first-word", "")                    /* what the race gave: plan.word */     \
+	X(SOURCE_BY_RULE, "source-plain-by-rule", "spec.trafficPolicy.tls") /* none is coming */   \
+	X(SOURCE_AUTO_OFF, "source-plain-by-default", "enableAutoMtls")     /* none is coming */   \
+	X(SOURCE_SPOKE_TLS, "source-spoke-tls", "") /* a wrong guess was made before */            \
+	X(SOURCE_UNKNOWN, "source-unknown", "")     /* weighed by the round trip */                \
+	X(FIRST_WORD, "first-word", "")             /* what the race gave: plan.word */            \
 	/* inbound, where the own sidecar speaks mesh TLS */                                       \
 	X(MTLS_MODE, "mtls-mode", "spec.mtls.mode")                                                \
 	X(MTLS_PORT_MODE, "mtls-port-mode", "spec.portLevelMtls")                                  \
@@ -206,7 +208,7 @@ struct elsewhere_facts {
 	enum mtls_mode mode;  /* of the inbound port */
 	bool matched;         /* outbound: a Service has the address */
 	bool wildcard_http;   /* outbound, unmatched: an HTTP Service uses that port number */
-	bool source_mesh_tls; /* inbound: the client's sidecar speaks mesh TLS */
+	bool source_mesh_tls; /* inbound: the client's sidecar speaks mesh TLS to us */
 	bool server_first;    /* the server speaks first */
 	bool client_tls;      /* the client app begins with a ClientHello of its own */
 	uint32_t timeout_ms;  /* protocolDetectionTimeout, 0: none */

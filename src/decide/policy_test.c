@@ -46,6 +46,14 @@
 #define NOT_BARE POLICY("action: DENY, rules: [{from: [{source: {ipBlocks: [198.18.0.3]}}]}]")
 #define ONLY_SNI POLICY("rules: [{when: [{key: connection.sni, values: [db.example.com]}]}]")
 
+#define RULE(ns, host, mode)                                                                       \
+	"apiVersion: networking.istio.io/v1\nkind: DestinationRule\n"                              \
+	"metadata: {name: rule, namespace: " ns "}\n"                                              \
+	"spec: {host: " host ", trafficPolicy: {tls: {mode: " mode "}}}\n---\n"
+#define AUTO_OFF                                                                                   \
+	"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"      \
+	"data: {mesh: 'enableAutoMtls: false'}\n---\n"
+
 #define WEB "198.18.0.2"
 #define BARE "198.18.0.3"
 #define WHO "198.18.0.9"
@@ -65,6 +73,14 @@ static const struct {
 	{"PERMISSIVE by default",                  MESH, WHO, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-unknown both-ends"},
 	{"PERMISSIVE, declared, plain: mesh TLS may come all the same", MESH, BARE, 13306, PLAN_DETECT, true, true, true, "mtls-mode source-plain both-ends"},
 	{"PERMISSIVE, declared HTTP",              MESH, WHO, 8080, PLAN_DETECT, true, true, false, "mtls-mode source-unknown both-ends"},
+	/* the source is meshed, but its sidecar does not begin with a ClientHello */
+	{"a rule that says plaintext",             MESH RULE("shop", "db", "DISABLE"), WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-plain-by-rule both-ends"},
+	{"and declared TCP",                       MESH RULE("shop", "db", "DISABLE"), WEB, 13306, PLAN_DETECT, true, true, true, "mtls-mode source-plain-by-rule both-ends"},
+	{"a rule that says mesh TLS",              MESH RULE("shop", "db", "ISTIO_MUTUAL"), WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-mesh both-ends"},
+	{"a rule for another host",                MESH RULE("shop", "dc", "DISABLE"), WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-mesh both-ends"},
+	{"a rule means nothing to who has no sidecar", MESH RULE("shop", "db", "ISTIO_MUTUAL"), BARE, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-plain both-ends"},
+	{"auto mTLS is off",                       MESH AUTO_OFF, WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-plain-by-default both-ends"},
+	{"auto mTLS is off, and a rule says mesh TLS", MESH AUTO_OFF RULE("shop", "db", "ISTIO_MUTUAL"), WEB, 13307, PLAN_DETECT, true, true, false, "mtls-mode source-mesh both-ends"},
 	{"STRICT opens nothing",                   MESH STRICT, WEB, 13307, PLAN_DETECT, false, true, true, "mtls-mode peer-first"},
 	{"STRICT, declared",                       MESH STRICT, BARE, 13306, PLAN_DETECT, false, true, true, "mtls-mode peer-first"},
 	{"STRICT, declared HTTP",                  MESH STRICT, WHO, 8080, PLAN_DETECT, false, true, true, "mtls-mode peer-first"},

@@ -141,6 +141,8 @@ static const char *const fixed[N_STEPS] = {
 static const char *const sources[N_STEPS] = {
 	[STEP_SOURCE_PLAIN] = "speaks no mesh TLS, so no ClientHello is coming",
 	[STEP_SOURCE_MESH] = "speaks mesh TLS, so its ClientHello is coming",
+	[STEP_SOURCE_AUTO_OFF] =
+		"speaks plaintext, since enableAutoMtls is off, so no ClientHello is coming",
 	[STEP_SOURCE_SPOKE_TLS] =
 		"sent a late ClientHello before, so a greeting is held back for longer",
 	[STEP_SOURCE_UNKNOWN] = "is not known, so a greeting is held back for a ClientHello",
@@ -329,8 +331,16 @@ bool step_text(const struct plan *p, const struct step *s, struct buf *out)
 	case STEP_TLS_AUTO:
 		transport(p, s, out);
 		break;
+	case STEP_SOURCE_BY_RULE:
+		(void)buf_puts(out, "source ");
+		ip_of(&p->from, out);
+		(void)buf_puts(out, " speaks plaintext, since ");
+		resource(s, out);
+		(void)buf_puts(out, " says so, so no ClientHello is coming");
+		break;
 	case STEP_SOURCE_PLAIN:
 	case STEP_SOURCE_MESH:
+	case STEP_SOURCE_AUTO_OFF:
 	case STEP_SOURCE_SPOKE_TLS:
 	case STEP_SOURCE_UNKNOWN:
 		source(p, s, sources[s->code], out);

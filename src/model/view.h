@@ -150,6 +150,10 @@ const struct subset *view_subset(const struct view_service *s, struct slice name
 				 const struct object **by);
 /* What a rule says of TLS towards P's endpoints of SUBSET (NULL: any). NULL: nothing. */
 const struct client_tls *view_tls(const struct view_port *p, const struct subset *subset);
+/* The same as another client's sidecar sees it, by its own namespace and labels; *BY is the rule. Of
+ * subsets nothing is known here. */
+const struct client_tls *view_tls_of(const struct view *v, const struct workload *client,
+				     const struct view_port *p, const struct object **by);
 /* The programs of the policies that select the own workload. Never NULL. */
 const struct authz *view_authz(const struct view *v);
 /* "spiffe://cluster.local/ns/shop/sa/db", into OUT. */

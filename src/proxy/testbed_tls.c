@@ -40,8 +40,8 @@ static struct tls_identity *certify(struct ca *ca, const char *uri, int64_t vali
 		fail_msg("%s", err.text);
 	for (unsigned i = 0; i + 1 < answer.n; i++)
 		assert_true(buf_append(&chain, answer.cert[i]));
-	struct tls_identity *id = tls_identity_with_key(buf_slice(&chain), keypair_pkey(key),
-							ca_roots(trusts), &err);
+	struct tls_identity *id =
+		tls_identity_with_key(buf_slice(&chain), keypair_pkey(key), ca_roots(trusts), &err);
 	if (!id)
 		fail_msg("%s", err.text);
 	buf_fini(&chain);

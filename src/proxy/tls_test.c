@@ -27,8 +27,8 @@ static struct testbed tb;
 static int start(void **state)
 {
 	(void)state;
-	testbed_start(&tb, &(struct testbed_setup){.mesh_tls = true,
-						   .mesh = "handshakeTimeout: 2s\n"});
+	testbed_start(&tb,
+		      &(struct testbed_setup){.mesh_tls = true, .mesh = "handshakeTimeout: 2s\n"});
 	return 0;
 }
 
@@ -50,9 +50,9 @@ static uint64_t metric(const struct testbed *of, const char *series)
 	for (struct slice text = buf_slice(&out); text.len;) {
 		struct slice line = slice_cut(&text, '\n');
 		if (slice_starts(line, slice_of(series)))
-			assert_true(slice_to_u64(
-				slice_trim(slice_sub(line, strlen(series), line.len)), UINT64_MAX,
-				&value));
+			assert_true(
+				slice_to_u64(slice_trim(slice_sub(line, strlen(series), line.len)),
+					     UINT64_MAX, &value));
 	}
 	if (value == UINT64_MAX)
 		fail_msg("no series %s", series);
@@ -78,8 +78,8 @@ static void nobody_is_dialled(const struct testbed *of)
 static void refused_client(struct mesh_tls *client, const char *result)
 {
 	char series[256];
-	(void)snprintf(series, sizeof(series), "hark_tls_handshakes_total{side=\"inbound\",result=\"%s\"}",
-		       result);
+	(void)snprintf(series, sizeof(series),
+		       "hark_tls_handshakes_total{side=\"inbound\",result=\"%s\"}", result);
 	uint64_t before = metric(tb.far, series);
 	testbed_certify(&tb, client);
 	int fd = testbed_connect(&tb);
@@ -130,7 +130,8 @@ static int connect_far(void)
 static void plaintext_is_reset_at_once(void **state)
 {
 	(void)state;
-	static const char *const words[] = {"\1", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "EHLO a\r\n"};
+	static const char *const words[] = {"\1", "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+					    "EHLO a\r\n"};
 	for (size_t i = 0; i < N_ELEMS(words); i++) {
 		int fd = connect_far();
 		say(fd, words[i]);
@@ -161,8 +162,9 @@ static size_t real_hello(char *out, size_t room)
 	struct tls_worker *w = tls_worker_new();
 	int fds[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	struct tls *s = tls_new(mesh_tls_client(t),
-				&(struct tls_start){.fd = fds[0], .worker = w, .alpn = "istio"}, &err);
+	struct tls *s =
+		tls_new(mesh_tls_client(t),
+			&(struct tls_start){.fd = fds[0], .worker = w, .alpn = "istio"}, &err);
 	assert_non_null(s);
 	assert_int_equal(tls_handshake(s, &err), TLS_WANT_READ);
 	ssize_t n = recv(fds[1], out, room, 0);
@@ -249,7 +251,8 @@ static void by_hand_open(struct by_hand *h)
 	h->identity = testbed_tls(TESTBED_CLIENT, CA_DAY_S);
 	h->worker = tls_worker_new();
 	h->tls = tls_new(mesh_tls_client(h->identity),
-			 &(struct tls_start){.fd = h->fd, .worker = h->worker, .alpn = "istio"}, &err);
+			 &(struct tls_start){.fd = h->fd, .worker = h->worker, .alpn = "istio"},
+			 &err);
 	assert_non_null(h->tls);
 	if (tls_handshake(h->tls, &err) != TLS_OK) /* the socket blocks */
 		fail_msg("%s", err.text);
@@ -339,8 +342,8 @@ static void without_a_certificate(void **state)
 	assert_int_equal(send(fd, hello, len, MSG_NOSIGNAL), len);
 	expect_reset(fd);
 	(void)close(fd);
-	wait_metric(&none, "hark_connections_ended_total{side=\"inbound\",reason=\"no-certificate\"}",
-		    1);
+	wait_metric(&none,
+		    "hark_connections_ended_total{side=\"inbound\",reason=\"no-certificate\"}", 1);
 	testbed_stop(&none);
 }
 

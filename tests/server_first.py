@@ -22,8 +22,9 @@ class Server:
     app: str
     target: int  # the container's port
     server_first: bool
-    # what a server makes of a ClientHello that it does not understand: "answers" in its own protocol, "waits" for more (the
-    # bytes look like the beginning of a long message), or "tls": it speaks TLS and shows a certificate of its own
+    # what a server makes of a ClientHello that is not for it: "answers" in its own protocol; "waits" for the rest of what looks
+    # like a long message; "waits or ends", when that would be too long, which a ClientHello with a ticket is; or "tls": it
+    # speaks TLS and shows a certificate of its own
     hello: str
 
 
@@ -34,7 +35,7 @@ SERVERS = [
     Server("mysql-app-protocol", "MySQL on 3307, `appProtocol: mysql`", 3307, "mysql", "TCP", "mysql", 33073, True, "answers"),
     Server("smtp", "SMTP on 25, undeclared (well-known port)", 25, "smtp", "TCP", "smtp", 25, True, "answers"),
     Server("smtp-undeclared", "SMTP on 2525, undeclared", 2525, "smtp", "AUTO", "smtp", 2525, True, "answers"),
-    Server("mongo", "MongoDB on 27017, undeclared (well-known port)", 27017, "mongo", "TCP", "mongo", 27017, False, "waits"),
+    Server("mongo", "MongoDB on 27017, undeclared (well-known port)", 27017, "mongo", "TCP", "mongo", 27017, False, "waits or ends"),
     Server("dns", "DNS over TCP on 53, undeclared (well-known port)", 53, "dns", "TCP", "dns", 53, False, "waits"),
     Server("https-undeclared", "HTTPS on 8443, undeclared", 8443, "https", "AUTO", "https", 8443, False, "tls"),
     Server("https-named", "HTTPS on 8443, named `https-web`", 8443, "https", "TCP", "https", 8444, False, "tls"),
@@ -133,17 +134,21 @@ class Outcome:
 class Refusal:
     sees: str  # the client's end of it, as row_clients.knock() names it
     by: str  # whose sidecar ends it: "client's" or "server's"
-    end: str  # ... with this `end` in its access log
+    ends: tuple  # ... with one of these as `end` in its access log
     text: str
+    tls: tuple = ()  # and, where TLS with the server failed, one of these as the reason
 
 
 REFUSALS = {
-    "plaintext": Refusal("reset", "server's", "refused-by-plan", "reset at once"),
-    "silence": Refusal("reset", "server's", "handshake-timeout", "reset at `handshakeTimeout`"),
-    "no certificate": Refusal("alert", "server's", "downstream-tls", "TLS alert"),
-    "no TLS there": Refusal("reset", "client's", "upstream-tls", "reset at once"),
-    "foreign certificate": Refusal("reset", "client's", "upstream-tls", "reset at once"),
-    "no answer there": Refusal("reset", "client's", "connect-timeout", "reset at `connectTimeout`"),
+    "plaintext": Refusal("reset", "server's", ("refused-by-plan",), "reset at once"),
+    "silence": Refusal("reset", "server's", ("handshake-timeout",), "reset at `handshakeTimeout`"),
+    "no certificate": Refusal("alert", "server's", ("downstream-tls",), "TLS alert"),
+    "no TLS there": Refusal("reset", "client's", ("upstream-tls",), "reset at once", ("the peer's bytes are not TLS",)),
+    "foreign certificate": Refusal("reset", "client's", ("upstream-tls",), "reset at once",
+                                   ("the peer's certificate leads to no trusted root", "the peer refused the handshake")),
+    "no answer there": Refusal("reset", "client's", ("connect-timeout",), "reset at `connectTimeout`"),
+    "no answer there, or an end": Refusal("reset", "client's", ("connect-timeout", "upstream-tls"), "reset at `connectTimeout` at the latest",
+                                          ("the peer closed the connection in the middle of the handshake", "the peer reset the connection")),
 }
 
 
@@ -171,7 +176,8 @@ def expected(row):
     if transport in server_takes(row):
         return Outcome(True, transport)
     if transport == "mTLS":  # the ClientHello reaches the application
-        how = {"answers": "no TLS there", "waits": "no answer there", "tls": "foreign certificate"}[row.server.hello]
+        how = {"answers": "no TLS there", "waits": "no answer there", "waits or ends": "no answer there, or an end",
+               "tls": "foreign certificate"}[row.server.hello]
     elif row.server.kind == "https":  # STRICT: the client's own ClientHello is taken for mesh TLS, and it has no certificate
         how = "no certificate"
     else:  # STRICT: bytes are refused at once; silence could still become a ClientHello

@@ -149,7 +149,11 @@ class Mesh:
     # functions in Pods
 
     def argv(self, pod, function, *args, container=None):
-        source = inspect.getsource(inspect.getmodule(function))
+        module = inspect.getmodule(function)
+        source = inspect.getsource(module)
+        if getattr(module, "clients", None):  # it builds on clients.py: that goes along
+            source = (f"import sys, types\nsys.modules['clients'] = types.ModuleType('clients')\n"
+                      f"exec({inspect.getsource(module.clients)!r}, sys.modules['clients'].__dict__)\n{source}")
         call = f"\nprint(json.dumps({function.__name__}(*json.loads(sys.argv[1]))))\n"
         return ["exec", "-n", self.name, pod, *(["-c", container] if container else []), "--", "python3", "-c", source + call, json.dumps(args)]
 

@@ -80,11 +80,15 @@ def odd(ns, name="odd", ports=None, with_service=True, finish=False, **kwargs):
     return docs
 
 
+def moved(path, ns):
+    """The text of a file whose resources are in the namespace `shop`, moved to NS."""
+    return re.sub(r"^(\s*namespace:) shop$", rf"\1 {ns}", path.read_text(), flags=re.M) + "\n"
+
+
 def servers(ns):
     """The text of the example and of servers/more.yaml, moved to namespace NS."""
     files = [f for f in sorted(EXAMPLE.glob("*.yaml")) if f.name != "namespace.yaml"] + [HERE / "servers" / "more.yaml"]
-    text = "\n---\n".join(f.read_text() for f in files)
-    return re.sub(r"^(\s*namespace:) shop$", rf"\1 {ns}", text, flags=re.M) + "\n"
+    return "---\n".join(moved(f, ns) for f in files)
 
 
 def everything(ns, injected):

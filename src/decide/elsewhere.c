@@ -165,6 +165,7 @@ void decide_elsewhere(const struct view *v, const struct plan *p, bool server_fi
 	}
 	/* There a sidecar obeys as soon as it is one. */
 	const struct workload *self = view_self(v);
+	const struct object *by = NULL;
 	bool obeys = p->side == LIVE_INBOUND && self && self->has_sidecar;
 	struct elsewhere_facts f = {
 		.side = p->side,
@@ -172,7 +173,7 @@ void decide_elsewhere(const struct view *v, const struct plan *p, bool server_fi
 		.mode = obeys ? view_mtls(self, p->to.port).mode : MTLS_PERMISSIVE,
 		.matched = p->port != NULL,
 		.wildcard_http = p->side == LIVE_OUTBOUND && wildcard_http(v, p->to.port),
-		.source_mesh_tls = p->peer_workload && p->peer_workload->mesh_tls,
+		.source_mesh_tls = p->side == LIVE_INBOUND && source_sends_hello(v, p, &by),
 		.server_first = server_first,
 		.timeout_ms = p->inbound ? p->inbound->detection_timeout_ms
 			      : p->port  ? p->port->detection_timeout_ms

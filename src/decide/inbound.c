@@ -8,30 +8,39 @@
 /* How long a greeting is held back from a source whose ClientHello came too late once. */
 enum { SPOKE_TLS_WINDOW_US = 1000 * 1000 };
 
-/* All Services that lead to the port are spoken to in clear by W's sidecar; *BY as of
- * view_client_is_plain(). */
-static bool is_plain_client(const struct plan *p, const struct view *v, const struct workload *w,
-			    const struct object **by)
+/* By way of PORT; NULL: by the Pod's own address, where no rule counts (tls_plan.c). */
+static bool sends_hello_to(const struct view *v, const struct workload *w,
+			   const struct view_port *port, const struct object **by)
 {
+	const struct client_tls *rule = port ? view_tls_of(v, w, port, by) : NULL;
+	return rule ? rule->mode != CLIENT_TLS_DISABLE : view_mesh(v)->enable_auto_mtls;
+}
+
+bool source_sends_hello(const struct view *v, const struct plan *p, const struct object **by)
+{
+	const struct workload *w = p->peer_workload;
 	const struct inbound_port *in = p->inbound;
+	*by = NULL;
+	if (!w || !w->mesh_tls)
+		return false;
 	if (!in || in->n_targeted_by == 0)
-		return false; /* a Pod's own address is dialled with mesh TLS: tls_plan.c */
+		return sends_hello_to(v, w, NULL, by);
 	for (size_t i = 0; i < in->n_targeted_by; i++)
-		if (!view_client_is_plain(v, w, in->targeted_by[i], by))
-			return false;
-	return true;
+		if (sends_hello_to(v, w, in->targeted_by[i], by))
+			return true; /* by one of the Services: who knows which it is */
+	return false;
 }
 
 /* W's sidecar speaks mesh TLS: is its ClientHello coming? */
 static enum fw_source meshed_source(struct plan *p, const struct view *v, const struct workload *w,
 				    const struct inbound_facts *facts)
 {
-	const struct object *by;
+	const struct object *by = NULL;
 	if (w->bypasses) {
 		plan_step(p, STEP_SOURCE_BYPASSES, w->pod, 0);
 		return FW_SOURCE_UNKNOWN;
 	}
-	if (!is_plain_client(p, v, w, &by)) {
+	if (source_sends_hello(v, p, &by)) {
 		plan_step(p, STEP_SOURCE_MESH, w->pod, 0);
 		return FW_SOURCE_MESH;
 	}
@@ -39,7 +48,7 @@ static enum fw_source meshed_source(struct plan *p, const struct view *v, const 
 		plan_step(p, STEP_SOURCE_SPOKE_TLS, NULL, 0);
 		return FW_SOURCE_UNKNOWN;
 	}
-	plan_step(p, by ? STEP_SOURCE_RULE_PLAIN : STEP_SOURCE_AUTO_OFF, by, 0);
+	plan_step(p, by ? STEP_SOURCE_BY_RULE : STEP_SOURCE_AUTO_OFF, by ? by : w->pod, 0);
 	return FW_SOURCE_PLAIN;
 }
 

@@ -23,6 +23,9 @@ void plan_step_protocol(struct plan *p, enum protocol protocol, const struct obj
 /* Makes P listen: who to, what was learnt, and the steps that say so. */
 void plan_detect(struct plan *p, const struct mesh_config *mesh, enum detection detection,
 		 uint32_t timeout_ms);
+/* The source's sidecar begins with a ClientHello; *BY is the DestinationRule of its that says so, or that
+ * it does not: NULL, none says anything. False where it has no sidecar that could. */
+bool source_sends_hello(const struct view *v, const struct plan *p, const struct object **by);
 /* What policies make of P, for plan_explain_text() and _json(): nothing where none says anything. */
 void explain_policy_text(const struct view *v, const struct plan *p, struct buf *out);
 void explain_policy_json(const struct view *v, const struct plan *p, struct json_out *out);

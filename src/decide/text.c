@@ -356,7 +356,7 @@ bool step_text(const struct plan *p, const struct step *s, struct buf *out)
 	case STEP_SOURCE_UNKNOWN:
 		source(p, s, sources[s->code], out);
 		break;
-	case STEP_SOURCE_RULE_PLAIN:
+	case STEP_SOURCE_BY_RULE:
 		ruled_source(p, s, out);
 		break;
 	case N_STEPS:

@@ -266,6 +266,9 @@ static struct fw_answer on_client_end(struct first_word *fw, struct slice bytes)
 	if (fw->upstream == FW_UPSTREAM_SPOKE)
 		return decide(fw, fw->held); /* no ClientHello comes from here any more */
 	bool began = bytes.len > 0 || fw->client == FW_CLIENT_BEGAN;
+	if (!began && fw->cfg.tls_possible && fw->cfg.source == FW_SOURCE_MESH)
+		/* Its ClientHello was waited for: what the app would say is not for the wire. */
+		return decided(fw, FW_CLOSE, FW_REASON_CLIENT_CLOSED);
 	return decided(fw, FW_OPAQUE, began ? FW_REASON_CLIENT_CUT : FW_REASON_CLIENT_ENDED);
 }
 

@@ -113,7 +113,8 @@ static struct finding judge_verdict(const struct world *w, enum rule r)
 					w->last == U_REFUSED || w->last == U_RESET};
 	case RULE_closed_only_when_the_client_is_gone:
 		return (struct finding){verdict_is(w, FW_CLOSE),
-					w->last == C_RESET || (!both && w->client_over)};
+					w->last == C_RESET ||
+						((!both || mesh(w)) && w->client_over)};
 	case RULE_client_first_listens_to_the_client_alone:
 		return (struct finding){!both, w->n_open == 0 && !from_server(w) &&
 						       a->reason != FW_REASON_CLIENT_STALLED};
@@ -128,7 +129,9 @@ static struct finding judge_window(const struct world *w, enum rule r)
 	bool quiet = w->n_parts == 0 && w->word == WORD_MORE && !w->client_over;
 	switch (r) {
 	case RULE_mesh_gets_no_greeting:
-		return (struct finding){mesh(w), w->n_open == 0 && !from_server(w)};
+		return (struct finding){mesh(w),
+					w->n_open == 0 && !from_server(w) &&
+						w->answer.reason != FW_REASON_CLIENT_ENDED};
 	case RULE_unknown_gets_no_greeting_in_the_window:
 		return (struct finding){unknown(w) && quiet && w->now_us < WINDOW_US,
 					!from_server(w)};

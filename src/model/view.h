@@ -151,15 +151,15 @@ const struct inbound_port *view_inbound_port(const struct view *v, uint16_t port
 bool view_reaches_sidecar(const struct workload *w, uint16_t port);
 /* What W's sidecar asks of connections to its PORT (the workload's, not a Service's). */
 struct mtls_answer view_mtls(const struct workload *w, uint16_t port);
-/* Does the sidecar of CLIENT, which speaks mesh TLS, speak plaintext to PORT all the same? *BY: the
- * DestinationRule that says so, as CLIENT's namespace has it; NULL: auto mTLS is off. */
-bool view_client_is_plain(const struct view *v, const struct workload *client,
-			  const struct view_port *port, const struct object **by);
 /* A subset of S's rule; *BY is the rule that has it. NULL: none. */
 const struct subset *view_subset(const struct view_service *s, struct slice name,
 				 const struct object **by);
 /* What a rule says of TLS towards P's endpoints of SUBSET (NULL: any). NULL: nothing. */
 const struct client_tls *view_tls(const struct view_port *p, const struct subset *subset);
+/* The same as another client's sidecar sees it, by its own namespace and labels; *BY is the rule. Of
+ * subsets nothing is known here. */
+const struct client_tls *view_tls_of(const struct view *v, const struct workload *client,
+				     const struct view_port *p, const struct object **by);
 /* The programs of the policies that select the own workload. Never NULL. */
 const struct authz *view_authz(const struct view *v);
 /* "spiffe://cluster.local/ns/shop/sa/db", into OUT. */

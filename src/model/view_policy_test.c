@@ -259,6 +259,23 @@ static const struct {
 	/* clang-format on */
 };
 
+/* Somebody else's sidecar says the same of "me". */
+static void seen_by_another(size_t i, const char *yaml)
+{
+	struct ip ip;
+	struct view *v = test_view("elsewhere", "another", yaml);
+	assert_true(ip_parse(SLICE("198.18.0.7"), &ip));
+	const struct workload *me = view_workload_by_ip(v, &ip);
+	const struct view_service *s = view_service_by_name(v, "shop", "db");
+	assert_non_null(me);
+	const struct object *by = NULL;
+	const struct client_tls *tls = view_tls_of(v, me, &s->ports[0], &by);
+	if (strcmp(tls ? tls->sni : "-", lookups[i].sni) != 0)
+		fail_msg("%s, seen by another: %s", lookups[i].name, tls ? tls->sni : "-");
+	assert_true(!tls || &by->destination_rule->policy.tls == tls);
+	view_put(v);
+}
+
 static void destination_rules(void **state)
 {
 	(void)state;
@@ -269,7 +286,8 @@ static void destination_rules(void **state)
 		buf_printf(&yaml,
 			   "apiVersion: v1\nkind: Pod\n"
 			   "metadata: {name: me, namespace: %s, labels: {app: db}}\n"
-			   "spec: {containers: [{name: c}]}\n---\n",
+			   "spec: {containers: [{name: c}]}\n"
+			   "status: {phase: Running, podIPs: [{ip: 198.18.0.7}]}\n---\n",
 			   lookups[i].client);
 		for (size_t j = 0; j < N_ELEMS(lookups[i].rules) && lookups[i].rules[j].ns; j++)
 			rule(&yaml, j, lookups[i].rules[j].ns, lookups[i].rules[j].host,
@@ -280,6 +298,7 @@ static void destination_rules(void **state)
 		if (strcmp(tls ? tls->sni : "-", lookups[i].sni) != 0)
 			fail_msg("%s: %s", lookups[i].name, tls ? tls->sni : "-");
 		view_put(v);
+		seen_by_another(i, buf_cstr(&yaml));
 		buf_fini(&yaml);
 	}
 }

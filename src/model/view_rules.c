@@ -40,19 +40,19 @@ static size_t index_key(const char *ns, struct slice host, char out[HOST_TEXT])
 	return len < HOST_TEXT ? (size_t)len : HOST_TEXT - 1;
 }
 
-/* Who dials: whose namespace and labels count. */
-struct client {
+/* Whose rules they are: a client. */
+struct viewer {
 	const char *ns;
 	const struct object *pod; /* NULL: not known */
 };
 
-static struct client ourselves(const struct rules *r)
+static struct viewer self_of(const struct rules *r)
 {
-	return (struct client){r->self_ns, r->self};
+	return (struct viewer){r->self_ns, r->self};
 }
 
 /* May the client's namespace see it? */
-static bool is_visible(const struct rules *r, const struct object *o, struct client client)
+static bool is_visible(const struct rules *r, const struct viewer *c, const struct object *o)
 {
 	const char *const *to = o->destination_rule->export_to;
 	if (!to[0])
@@ -60,8 +60,8 @@ static bool is_visible(const struct rules *r, const struct object *o, struct cli
 	if (!to[0])
 		return true;
 	for (; *to; to++)
-		if (strcmp(*to, "*") == 0 || strcmp(*to, client.ns) == 0 ||
-		    (strcmp(*to, ".") == 0 && strcmp(o->meta.ns, client.ns) == 0))
+		if (strcmp(*to, "*") == 0 || strcmp(*to, c->ns) == 0 ||
+		    (strcmp(*to, ".") == 0 && strcmp(o->meta.ns, c->ns) == 0))
 			return true;
 	return false;
 }
@@ -77,14 +77,14 @@ static bool is_private(const struct rules *r, const struct object *o)
 /* Of which rules of a namespace the search is. */
 enum among { AMONG_ALL, AMONG_PRIVATE, AMONG_VISIBLE };
 
-static bool is_among(const struct rules *r, const struct object *o, struct client client,
+static bool is_among(const struct rules *r, const struct viewer *c, const struct object *o,
 		     enum among among)
 {
 	const struct destination_rule *rule = o->destination_rule;
 	if (rule->has_workload_selector) {
 		/* For client Pods of its own namespace alone. */
-		if (strcmp(o->meta.ns, client.ns) != 0 || !client.pod ||
-		    !pairs_select(&rule->workload_selector, &client.pod->meta.labels))
+		if (strcmp(o->meta.ns, c->ns) != 0 || !c->pod ||
+		    !pairs_select(&rule->workload_selector, &c->pod->meta.labels))
 			return false;
 	}
 	switch (among) {
@@ -93,7 +93,7 @@ static bool is_among(const struct rules *r, const struct object *o, struct clien
 	case AMONG_PRIVATE:
 		return is_private(r, o);
 	case AMONG_VISIBLE:
-		return is_visible(r, o, client);
+		return is_visible(r, c, o);
 	}
 	return false;
 }
@@ -104,38 +104,113 @@ static int by_age(const void *a, const void *b)
 	return object_older(*x, *y) ? -1 : object_older(*y, *x);
 }
 
-/* All that NS says for exactly HOST; NULL: nothing. */
-static const struct view_rule *united(struct rules *r, const char *ns, struct slice host,
-				      enum among among)
+/* All that a namespace says for exactly one host. */
+struct place {
+	const char *ns;
+	enum among among;
+	char host[HOST_TEXT];
+};
+
+struct place_walk {
+	struct index_walk walk;
+	char key[HOST_TEXT];
+};
+
+static struct place_walk walk_place(const struct rules *r, const struct place *p)
 {
-	char key[HOST_TEXT], whole[HOST_TEXT];
-	size_t len = index_key(ns, host, key), n = 0, first = SIZE_MAX;
-	const struct object *own = NULL; /* the oldest for this workload alone beats the others */
-	for (struct index_walk w = index_find(&r->by_host, key, len);
-	     index_next(&r->by_host, &w);) {
-		const struct object *o = r->all[w.i];
-		if (strcmp(o->meta.ns, ns) != 0 || !slice_is(host, whole_host(o, whole)) ||
-		    !is_among(r, o, ourselves(r), among))
-			continue;
-		if (o->destination_rule->has_workload_selector && (!own || object_older(o, own)))
-			own = o;
-		first = w.i < first ? w.i : first;
-		n++;
+	struct place_walk w;
+	size_t len = index_key(p->ns, slice_of(p->host), w.key);
+	w.walk = index_find(&r->by_host, w.key, len);
+	return w;
+}
+
+/* The next rule there that is the client's, as its place in r->all; false: there are no more. */
+static bool walk_next(const struct rules *r, const struct viewer *c, const struct place *p,
+		      struct place_walk *w, size_t *at)
+{
+	char whole[HOST_TEXT];
+	while (index_next(&r->by_host, &w->walk)) {
+		const struct object *o = r->all[w->walk.i];
+		*at = w->walk.i;
+		if (strcmp(o->meta.ns, p->ns) == 0 && strcmp(p->host, whole_host(o, whole)) == 0 &&
+		    is_among(r, c, o, p->among))
+			return true;
 	}
-	if (n == 0)
-		return NULL;
+	return false;
+}
+
+static bool is_host(const struct rules *r, const struct viewer *c, const char *star,
+		    struct slice rest, struct place *p)
+{
+	int len = snprintf(p->host, sizeof(p->host), "%s%.*s", star, SLICE_FMT(rest));
+	if (len < 0 || (size_t)len >= sizeof(p->host))
+		return false;
+	struct place_walk w = walk_place(r, p);
+	size_t at = 0;
+	return walk_next(r, c, p, &w, &at);
+}
+
+/* The most specific host of NS that covers HOST: itself, then the longest behind a star. */
+static bool most_specific(const struct rules *r, const struct viewer *c, const char *ns,
+			  struct slice host, enum among among, struct place *p)
+{
+	p->ns = ns;
+	p->among = among;
+	if (is_host(r, c, "", host, p))
+		return true;
+	for (size_t i = 0; i <= host.len; i++) {
+		if (i < host.len && !r->odd_stars && host.at[i] != '.')
+			continue;
+		if (is_host(r, c, "*", slice_sub(host, i, host.len), p))
+			return true;
+	}
+	return false;
+}
+
+/* The client's namespace, then the Service's, then the root: the first that has any rule wins. */
+static bool place_of(const struct rules *r, const struct viewer *c, const struct view_service *s,
+		     struct place *p)
+{
+	struct slice host = slice_of(s->host);
+	const char *root = r->root_ns;
+	bool in_root = strcmp(c->ns, root) == 0;
+	if (r->n == 0)
+		return false;
+	return most_specific(r, c, c->ns, host, in_root ? AMONG_PRIVATE : AMONG_ALL, p) ||
+	       most_specific(r, c, s->object->meta.ns, host, AMONG_VISIBLE, p) ||
+	       most_specific(r, c, root, host, AMONG_VISIBLE, p);
+}
+
+/* The oldest at P that is for this workload alone; it beats the others. NULL: none. */
+static const struct object *own_of(const struct rules *r, const struct viewer *c,
+				   const struct place *p)
+{
+	const struct object *own = NULL;
+	struct place_walk w = walk_place(r, p);
+	for (size_t at = 0; walk_next(r, c, p, &w, &at);)
+		if (r->all[at]->destination_rule->has_workload_selector &&
+		    (!own || object_older(r->all[at], own)))
+			own = r->all[at];
+	return own;
+}
+
+/* What those at P say together to the own workload. There is one at least. */
+static const struct view_rule *united(struct rules *r, const struct place *p)
+{
+	struct viewer c = self_of(r);
+	size_t n = 0, first = SIZE_MAX, at = 0;
+	struct place_walk w = walk_place(r, p);
+	for (; walk_next(r, &c, p, &w, &at); n++)
+		first = at < first ? at : first;
 	struct view_rule *rule = &r->made[first];
 	if (r->is_made[first])
 		return rule;
+	const struct object *own = own_of(r, &c, p);
 	const struct object **all = arena_array(r->part.arena, n, sizeof(struct object *));
-	for (struct index_walk w = index_find(&r->by_host, key, len);
-	     index_next(&r->by_host, &w) && rule->n < n;) {
-		const struct object *o = r->all[w.i];
-		if (strcmp(o->meta.ns, ns) == 0 && slice_is(host, whole_host(o, whole)) &&
-		    is_among(r, o, ourselves(r), among) &&
-		    (own ? o == own : !o->destination_rule->has_workload_selector))
-			all[rule->n++] = o;
-	}
+	w = walk_place(r, p);
+	while (walk_next(r, &c, p, &w, &at) && rule->n < n)
+		if (own ? r->all[at] == own : !r->all[at]->destination_rule->has_workload_selector)
+			all[rule->n++] = r->all[at];
 	qsort(all, rule->n, sizeof(struct object *), by_age);
 	for (size_t i = 0; i < rule->n && !rule->policy_by; i++)
 		if (all[i]->destination_rule->policy.given)
@@ -145,36 +220,26 @@ static const struct view_rule *united(struct rules *r, const char *ns, struct sl
 	return rule;
 }
 
-/* The most specific host of NS that covers HOST: itself, then the longest behind a star. */
-static const struct view_rule *most_specific(struct rules *r, const char *ns, struct slice host,
-					     enum among among)
-{
-	const struct view_rule *found = united(r, ns, host, among);
-	char star[HOST_TEXT];
-	for (size_t i = 0; i <= host.len && !found; i++) {
-		struct slice rest = slice_sub(host, i, host.len);
-		if (i < host.len && !r->odd_stars && host.at[i] != '.')
-			continue;
-		int len = snprintf(star, sizeof(star), "*%.*s", SLICE_FMT(rest));
-		if (len > 0 && (size_t)len < sizeof(star))
-			found = united(r, ns, (struct slice){star, (size_t)len}, among);
-	}
-	return found;
-}
-
-/* The client's namespace, then the Service's, then the root: the first that has any rule wins. */
 const struct view_rule *rules_of(struct rules *r, const struct view_service *s)
 {
-	struct slice host = slice_of(s->host);
-	const char *root = r->root_ns;
-	bool in_root = strcmp(r->self_ns, root) == 0;
-	if (r->n == 0)
-		return NULL;
-	const struct view_rule *found =
-		most_specific(r, r->self_ns, host, in_root ? AMONG_PRIVATE : AMONG_ALL);
-	if (!found)
-		found = most_specific(r, s->object->meta.ns, host, AMONG_VISIBLE);
-	return found ? found : most_specific(r, root, host, AMONG_VISIBLE);
+	struct viewer self = self_of(r);
+	struct place p;
+	return place_of(r, &self, s, &p) ? united(r, &p) : NULL;
+}
+
+/* Whose policy counts at P for C; NULL: nobody gives one. */
+static const struct object *policy_at(const struct rules *r, const struct viewer *c,
+				      const struct place *p)
+{
+	const struct object *own = own_of(r, c, p), *oldest = NULL;
+	if (own)
+		return own->destination_rule->policy.given ? own : NULL;
+	struct place_walk w = walk_place(r, p);
+	for (size_t at = 0; walk_next(r, c, p, &w, &at);)
+		if (r->all[at]->destination_rule->policy.given &&
+		    (!oldest || object_older(r->all[at], oldest)))
+			oldest = r->all[at];
+	return oldest;
 }
 
 /* What a policy says of TLS to a port. A port's own settings replace the others as a whole: where
@@ -199,6 +264,16 @@ const struct client_tls *view_tls(const struct view_port *p, const struct subset
 	return said ? tls : p->tls;
 }
 
+const struct client_tls *view_tls_of(const struct view *v, const struct workload *client,
+				     const struct view_port *p, const struct object **by)
+{
+	struct viewer c = {client->pod->meta.ns, client->pod};
+	struct place place;
+	bool said = false;
+	*by = place_of(v->rules, &c, p->service, &place) ? policy_at(v->rules, &c, &place) : NULL;
+	return *by ? policy_tls(&(*by)->destination_rule->policy, p->port->port, &said) : NULL;
+}
+
 const struct subset *view_subset(const struct view_service *s, struct slice name,
 				 const struct object **by)
 {
@@ -219,85 +294,6 @@ const struct client_tls *rule_tls(const struct view_rule *rule, uint16_t port)
 	const struct object *by = rule ? rule->policy_by : NULL;
 	bool said = false;
 	return by ? policy_tls(&by->destination_rule->policy, port, &said) : NULL;
-}
-
-/* Other clients. What their rules mean together is not kept: it is asked for as their connections come,
- * on any thread, and only whose trafficPolicy counts. */
-
-/* As united(). True: NS has a rule for exactly HOST; *BY is the one whose policy counts, or NULL. */
-static bool policy_for(const struct rules *r, struct client client, const char *ns,
-		       struct slice host, enum among among, const struct object **by)
-{
-	char key[HOST_TEXT], whole[HOST_TEXT];
-	size_t len = index_key(ns, host, key);
-	const struct object *own = NULL, *policy = NULL;
-	bool any = false;
-	for (struct index_walk w = index_find(&r->by_host, key, len);
-	     index_next(&r->by_host, &w);) {
-		const struct object *o = r->all[w.i];
-		const struct destination_rule *rule = o->destination_rule;
-		if (strcmp(o->meta.ns, ns) != 0 || !slice_is(host, whole_host(o, whole)) ||
-		    !is_among(r, o, client, among))
-			continue;
-		any = true;
-		if (rule->has_workload_selector && (!own || object_older(o, own)))
-			own = o;
-		else if (!rule->has_workload_selector && rule->policy.given &&
-			 (!policy || object_older(o, policy)))
-			policy = o;
-	}
-	if (own)
-		policy = own->destination_rule->policy.given ? own : NULL;
-	*by = policy;
-	return any;
-}
-
-/* As most_specific(). */
-static bool policy_of(const struct rules *r, struct client client, const char *ns,
-		      struct slice host, enum among among, const struct object **by)
-{
-	char star[HOST_TEXT];
-	if (policy_for(r, client, ns, host, among, by))
-		return true;
-	for (size_t i = 0; i <= host.len; i++) {
-		struct slice rest = slice_sub(host, i, host.len);
-		if (i < host.len && !r->odd_stars && host.at[i] != '.')
-			continue;
-		int len = snprintf(star, sizeof(star), "*%.*s", SLICE_FMT(rest));
-		if (len > 0 && (size_t)len < sizeof(star) &&
-		    policy_for(r, client, ns, (struct slice){star, (size_t)len}, among, by))
-			return true;
-	}
-	return false;
-}
-
-/* As rules_of(), for a Pod that is not the own one. */
-static const struct object *policy_by(const struct rules *r, const struct object *pod,
-				      const struct view_service *s)
-{
-	struct client client = {pod->meta.ns, pod};
-	struct slice host = slice_of(s->host);
-	bool in_root = strcmp(client.ns, r->root_ns) == 0;
-	const struct object *by = NULL;
-	if (r->n == 0 ||
-	    policy_of(r, client, client.ns, host, in_root ? AMONG_PRIVATE : AMONG_ALL, &by) ||
-	    policy_of(r, client, s->object->meta.ns, host, AMONG_VISIBLE, &by))
-		return by;
-	(void)policy_of(r, client, r->root_ns, host, AMONG_VISIBLE, &by); /* none: BY is NULL */
-	return by;
-}
-
-bool view_client_is_plain(const struct view *v, const struct workload *client,
-			  const struct view_port *port, const struct object **by)
-{
-	bool said = false;
-	*by = policy_by(v->rules, client->pod, port->service);
-	const struct client_tls *tls =
-		*by ? policy_tls(&(*by)->destination_rule->policy, port->port->port, &said) : NULL;
-	if (tls)
-		return tls->mode == CLIENT_TLS_DISABLE;
-	*by = NULL;
-	return !view_mesh(v)->enable_auto_mtls;
 }
 
 static void index_rules(struct rules *r)

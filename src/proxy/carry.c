@@ -20,7 +20,7 @@ void carry_learn(struct conn *c, const struct fw_answer *a)
 	c->greeted = a->protocol;
 	c->guessed =
 		a->reason == FW_REASON_SERVER_WINDOW ||
-		(a->verdict == FW_SERVER_FIRST && plan_has_step(&c->plan, STEP_SOURCE_RULE_PLAIN));
+		(a->verdict == FW_SERVER_FIRST && plan_has_step(&c->plan, STEP_SOURCE_BY_RULE));
 	if (!c->teach_greeting)
 		learn(c, a->teach);
 }

@@ -23,11 +23,13 @@ PORT = 3307
 
 @pytest.fixture(scope="module")
 def street(new_mesh):
-    """A MariaDB with a sidecar in `in`, a client there whose own sidecar is passed by, and one in `out` that has none."""
+    """A MariaDB with a sidecar in `in`, a client there, one that an annotation lets pass by its sidecar, and one in `out` that
+    has none."""
     text = shop.moved(shop.EXAMPLE / "mariadb.yaml", "in")
-    bypassed = shop.client("in", annotations={"traffic.sidecar.istio.io/excludeOutboundPorts": str(PORT)})
+    bypassed = shop.client("in", "bypassed", annotations={"traffic.sidecar.istio.io/excludeOutboundPorts": str(PORT)})
     # whoever is not known is guessed about after 5 ms at the latest
-    docs = [shop.namespace("in", True), shop.namespace("out", False), shop.mesh_config({}, {"tlsWindow": "5ms"}), bypassed, shop.client("out")]
+    docs = [shop.namespace("in", True), shop.namespace("out", False), shop.mesh_config({}, {"tlsWindow": "5ms"}), bypassed, shop.client("in"),
+            shop.client("out")]
     return new_mesh(shop.documents(*docs) + "---\n" + text)
 
 
@@ -89,7 +91,7 @@ def test_a_pod_without_a_sidecar_is_greeted(street, delay_s):
 @pytest.mark.parametrize("delay_s", DELAYS)
 def test_a_pod_with_a_sidecar_is_waited_for(street, delay_s):
     before = wrong_guesses(street)
-    got = street.call("in/client", hello_clients.late_hello, "mariadb.in", PORT, delay_s)
+    got = street.call("in/client", hello_clients.late_hello, Strangers(street).server, PORT, delay_s, None, False, True)
     assert spoke_tls(got), got
     assert wrong_guesses(street) == before
 
@@ -108,6 +110,15 @@ def test_no_greeting_reaches_a_pod_with_a_sidecar_that_is_silent(street):
     line = wait_for(lambda: lines_from(street, address)[seen:], what="the access log line")[-1]
     assert (line["first_bytes_from"], line["bytes_sent"], line["upstream_host"]) == ("none", 0, None), line
     assert "its ClientHello is coming" in line["reason"]
+
+
+def test_a_pod_that_passes_by_its_sidecar_is_greeted(street):
+    """Its annotation says so, so nobody waits for a ClientHello that its sidecar will not send."""
+    got = street.call("in/bypassed", hello_clients.late_hello, "mariadb.in", PORT, DELAYS[2])
+    assert was_greeted(got), got
+    address = next(e["ip"] for e in street.get("pod", "in/bypassed")["status"]["podIPs"] if "." in e["ip"])
+    line = wait_for(lambda: lines_from(street, address), what="the access log line")[-1]
+    assert "keeps some of its traffic out of its sidecar" in line["reason"], line
 
 
 @pytest.mark.parametrize("delay_s", DELAYS)

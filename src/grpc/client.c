@@ -110,21 +110,26 @@ static void on_open(struct wire *w)
 		fail(c, GRPC_UNAVAILABLE, "the server chose no HTTP/2 (ALPN h2)");
 }
 
+/* The answer is here. It is told at the end of the turn, when our GOAWAY has left; the server's end
+ * of the connection is not waited for. */
+static void settle(struct grpc_call *c)
+{
+	if (c->queued)
+		return;
+	timer_cancel(c->loop, &c->timer);
+	client_session_go_away(c->session);
+	at_end_of_turn(c, deliver);
+}
+
 static void on_bytes(struct wire *w, struct slice bytes)
 {
 	struct grpc_call *c = CONTAINER_OF(w, struct grpc_call, wire);
 	struct err err = {0};
 	bool ok = client_session_feed(c->session, bytes, &err);
-	if (!client_session_over(c->session)) {
-		if (!ok)
-			fail(c, GRPC_UNAVAILABLE, err.text);
-		return;
-	}
-	/* Told at the end of the turn, when our GOAWAY has left; the server's end of the
-	 * connection is not waited for. */
-	timer_cancel(c->loop, &c->timer);
-	client_session_go_away(c->session);
-	at_end_of_turn(c, deliver);
+	if (client_session_over(c->session))
+		settle(c);
+	else if (!ok)
+		fail(c, GRPC_UNAVAILABLE, err.text);
 }
 
 static void fill(struct wire *w, struct buf *out)
@@ -132,10 +137,12 @@ static void fill(struct wire *w, struct buf *out)
 	struct grpc_call *c = CONTAINER_OF(w, struct grpc_call, wire);
 	struct err err = {0};
 	bool ok = client_session_fill(c->session, out, &err);
-	if (client_session_over(c->session))
+	if (client_session_over(c->session)) {
+		settle(c);
 		wire_finish(w);
-	else if (!ok)
+	} else if (!ok) {
 		fail(c, GRPC_UNAVAILABLE, err.text);
+	}
 }
 
 static void on_wire_end(struct wire *w, const struct err *err)

@@ -16,6 +16,7 @@ enum {
 	KEEPALIVE_S = 30,
 	LINGER_MS = 1000, /* for the peer to take our last words */
 	HELD_MAX = 64 << 20,
+	COMPLAINTS_PER_S = 5,
 };
 
 struct grpc_conn {
@@ -27,6 +28,7 @@ struct grpc_conn {
 	struct server_session *session; /* NULL: the handshake is under way */
 	uint64_t progress;              /* the session's, when the timer was set */
 	struct timer timer;
+	bool closing; /* it was told to go away */
 	struct deferred end_of_turn;
 };
 
@@ -48,7 +50,27 @@ struct grpc_server {
 	struct grpc_listener *listeners;
 	TAILQ_HEAD(, grpc_conn) conns;
 	struct deferred end_of_turn;
+	uint64_t complaints_from; /* the second in which */
+	unsigned complaints;      /* so many were written, or not */
 };
+
+/* What an operator may act on; the counters have all of it, the log some of each second. */
+static void complain(struct grpc_server *s, const struct addr *from, const char *what,
+		     const char *why)
+{
+	char text[ADDR_TEXT];
+	uint64_t now = loop_now(s->loop);
+	if (now - s->complaints_from >= NS_PER_S) {
+		if (s->complaints > COMPLAINTS_PER_S)
+			log_info("grpc", "more of the same server=%s not_shown=%u", s->name,
+				 s->complaints - COMPLAINTS_PER_S);
+		s->complaints_from = now;
+		s->complaints = 0;
+	}
+	if (s->complaints++ < COMPLAINTS_PER_S)
+		log_info("grpc", "%s server=%s from=%s why=\"%s\"", what, s->name,
+			 addr_text(from, text), why);
+}
 
 /* ---- a connection's end ----------------------------------------------------------------------- */
 
@@ -74,12 +96,21 @@ static void conn_end(struct grpc_conn *c, const char *why)
 	loop_defer(s->loop, &c->end_of_turn);
 }
 
+static void handshake_failed(struct grpc_conn *c, const char *why)
+{
+	c->server->stats.handshakes_failed++;
+	complain(c->server, &c->from, "handshake failed", why);
+	conn_end(c, why);
+}
+
 static void on_end(struct wire *w, const struct err *err)
 {
 	struct grpc_conn *c = CONTAINER_OF(w, struct grpc_conn, wire);
+	const char *why = err ? err->text : "the peer closed it";
 	if (!c->session)
-		c->server->stats.handshakes_failed++;
-	conn_end(c, err ? err->text : "the peer closed it");
+		handshake_failed(c, why);
+	else
+		conn_end(c, why);
 }
 
 /* ---- a connection's life ---------------------------------------------------------------------- */
@@ -97,15 +128,20 @@ static void on_timer(struct timer *t)
 		conn_end(c, "the peer does not close");
 		return;
 	}
-	if (!c->session || server_session_calls(c->session) > 0)
-		s->stats.timeouts++;
-	if (!c->session) {
-		s->stats.handshakes_failed++;
-		conn_end(c, "the handshake took too long");
+	if (c->closing) {
+		conn_end(c, "the peer takes nothing");
 		return;
 	}
-	log_debug("grpc", "connection idle or slow server=%s conn=%llu calls=%u", s->name,
-		  (unsigned long long)c->id, server_session_calls(c->session));
+	if (!c->session) {
+		s->stats.timeouts++;
+		handshake_failed(c, "it took too long");
+		return;
+	}
+	if (server_session_calls(c->session) > 0) {
+		s->stats.timeouts++;
+		complain(s, &c->from, "connection closed", "no call of it came to its end");
+	}
+	c->closing = true;
 	server_session_go_away(c->session);
 	wait_at_most(c, LINGER_MS);
 	wire_flush(&c->wire);
@@ -126,6 +162,7 @@ static void on_open(struct wire *w)
 static void broken(struct grpc_conn *c, const char *why)
 {
 	c->server->stats.broken++;
+	complain(c->server, &c->from, "HTTP/2 broken", why);
 	conn_end(c, why);
 }
 
@@ -149,7 +186,7 @@ static void fill(struct wire *w, struct buf *out)
 		return;
 	}
 	uint64_t progress = server_session_progress(c->session);
-	if (progress != c->progress) {
+	if (progress != c->progress && !c->closing) {
 		c->progress = progress;
 		wait_at_most(c, c->server->limits.idle_ms);
 	}
@@ -158,8 +195,7 @@ static void fill(struct wire *w, struct buf *out)
 	const char *fault = server_session_fault(c->session);
 	if (fault) {
 		c->server->stats.broken++;
-		log_debug("grpc", "the peer broke HTTP/2 server=%s conn=%llu why=\"%s\"",
-			  c->server->name, (unsigned long long)c->id, fault);
+		complain(c->server, &c->from, "HTTP/2 broken", fault);
 	}
 	wait_at_most(c, LINGER_MS);
 	wire_finish(w);
@@ -232,6 +268,7 @@ static void on_listener(struct io *io, uint32_t ready)
 				return;
 		} else if (s->stats.open >= s->limits.connections) {
 			s->stats.refused++;
+			complain(s, &from, "connection refused", "too many are open");
 			(void)close(fd); /* nothing was written to it */
 		} else {
 			conn_start(s, fd, &from);

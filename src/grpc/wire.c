@@ -213,7 +213,6 @@ static uint32_t wanted(const struct wire *w)
 	case WIRE_CONNECT:
 		return EPOLLOUT;
 	case WIRE_HANDSHAKE:
-		return w->blocked ? EPOLLOUT : EPOLLIN;
 	case WIRE_OPEN:
 		return w->blocked ? EPOLLOUT : EPOLLIN;
 	case WIRE_FINISH: /* what the peer still says is read and dropped, lest a reset destroys

@@ -29,7 +29,6 @@ struct grpc_conn {
 	uint64_t progress;              /* the session's, when the timer was set */
 	struct timer timer;
 	bool closing; /* it was told to go away */
-	struct deferred end_of_turn;
 };
 
 struct grpc_listener {
@@ -48,10 +47,11 @@ struct grpc_server {
 	struct tls_context *tls;
 	struct tls_worker *worker;
 	struct grpc_listener *listeners;
-	TAILQ_HEAD(, grpc_conn) conns;
-	struct deferred end_of_turn;
-	uint64_t complaints_from; /* the second in which */
-	unsigned complaints;      /* so many were written, or not */
+	TAILQ_HEAD(, grpc_conn) conns; /* those that are open */
+	size_t n_conns;                /* and those that are not yet freed */
+	bool freed;                    /* goes with the last of them */
+	uint64_t complaints_from;      /* the second in which */
+	unsigned complaints;           /* so many were written, or not */
 };
 
 /* What an operator may act on; the counters have all of it, the log some of each second. */
@@ -74,12 +74,26 @@ static void complain(struct grpc_server *s, const struct addr *from, const char 
 
 /* ---- a connection's end ----------------------------------------------------------------------- */
 
-static void conn_free(struct deferred *d)
+static void server_free(struct grpc_server *s)
 {
-	struct grpc_conn *c = CONTAINER_OF(d, struct grpc_conn, end_of_turn);
+	for (size_t i = 0; i < s->shared.methods.n; i++)
+		free(s->shared.methods.rows[i].name);
+	free(s->shared.methods.rows);
+	tls_context_put(s->tls);
+	tls_worker_free(s->worker);
+	free(s->name);
+	free(s);
+}
+
+static void on_gone(struct wire *w)
+{
+	struct grpc_conn *c = CONTAINER_OF(w, struct grpc_conn, wire);
+	struct grpc_server *s = c->server;
 	server_session_free(c->session);
 	wire_fini(&c->wire); /* after the session, whose peer is the wire's */
 	free(c);
+	if (--s->n_conns == 0 && s->freed)
+		server_free(s);
 }
 
 static void conn_end(struct grpc_conn *c, const char *why)
@@ -92,8 +106,6 @@ static void conn_end(struct grpc_conn *c, const char *why)
 	timer_cancel(s->loop, &c->timer);
 	TAILQ_REMOVE(&s->conns, c, link);
 	s->stats.open--;
-	c->end_of_turn.run = conn_free; /* the caller may be one of its handlers */
-	loop_defer(s->loop, &c->end_of_turn);
 }
 
 static void handshake_failed(struct grpc_conn *c, const char *why)
@@ -201,7 +213,7 @@ static void fill(struct wire *w, struct buf *out)
 	wire_finish(w);
 }
 
-static const struct wire_events events = {on_open, on_bytes, fill, on_end};
+static const struct wire_events events = {on_open, on_bytes, fill, on_end, on_gone};
 
 static void conn_start(struct grpc_server *s, int fd, const struct addr *from)
 {
@@ -214,8 +226,10 @@ static void conn_start(struct grpc_server *s, int fd, const struct addr *from)
 		return;
 	}
 	struct grpc_conn *c = mem_new(sizeof(*c));
-	if (!wire_start(&c->wire, s->loop, &events, fd, tls, WIRE_HANDSHAKE, &err)) {
+	wire_init(&c->wire, s->loop, &events);
+	if (!wire_start(&c->wire, fd, tls, WIRE_HANDSHAKE, &err)) {
 		log_warn("grpc", "connection dropped server=%s error=\"%s\"", s->name, err.text);
+		wire_fini(&c->wire);
 		free(c);
 		return;
 	}
@@ -226,6 +240,7 @@ static void conn_start(struct grpc_server *s, int fd, const struct addr *from)
 	c->timer.fire = on_timer;
 	TAILQ_INSERT_TAIL(&s->conns, c, link);
 	s->stats.open++;
+	s->n_conns++;
 	wait_at_most(c, s->limits.idle_ms);
 }
 
@@ -351,18 +366,6 @@ struct grpc_server_stats grpc_server_stats(const struct grpc_server *s)
 	return stats;
 }
 
-static void free_server(struct deferred *d)
-{
-	struct grpc_server *s = CONTAINER_OF(d, struct grpc_server, end_of_turn);
-	for (size_t i = 0; i < s->shared.methods.n; i++)
-		free(s->shared.methods.rows[i].name);
-	free(s->shared.methods.rows);
-	tls_context_put(s->tls);
-	tls_worker_free(s->worker);
-	free(s->name);
-	free(s);
-}
-
 void grpc_server_free(struct grpc_server *s)
 {
 	if (!s)
@@ -370,7 +373,7 @@ void grpc_server_free(struct grpc_server *s)
 	close_listeners(s);
 	while (!TAILQ_EMPTY(&s->conns))
 		conn_end(TAILQ_FIRST(&s->conns), "the server ends");
-	s->end_of_turn.run =
-		free_server; /* behind its connections, whose ends were deferred first */
-	loop_defer(s->loop, &s->end_of_turn);
+	s->freed = true;
+	if (s->n_conns == 0)
+		server_free(s);
 }

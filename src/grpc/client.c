@@ -23,6 +23,7 @@ struct grpc_call {
 	struct client_session *session;
 	struct err failed; /* before it began: the timer tells, for nothing calls back from start */
 	struct timer timer;
+	uint64_t deadline_ns;
 	bool settled; /* the session is over; the timer tells */
 };
 
@@ -60,28 +61,39 @@ static void fail(struct grpc_call *c, enum grpc_status status, const char *what)
 	finish(c, &(struct grpc_answer){.status = status, .text = text});
 }
 
-static void on_timer(struct timer *t)
+static void too_late(struct grpc_call *c)
 {
 	static const char *const what[] = {
-		[WIRE_CONNECT] = "no connection",
-		[WIRE_HANDSHAKE] = "no TLS handshake",
-		[WIRE_OPEN] = "no answer",
+		[WIRE_CONNECT] = "no connection", [WIRE_HANDSHAKE] = "no TLS handshake",
+		[WIRE_OPEN] = "no answer",        [WIRE_FINISH] = "no answer",
+		[WIRE_CLOSED] = "no answer",
 	};
-	struct grpc_call *c = CONTAINER_OF(t, struct grpc_call, timer);
 	char text[64];
-	if (client_session_over(c->session)) {
-		struct grpc_answer answer;
-		client_session_answer(c->session, &answer);
-		finish(c, &answer);
-		return;
-	}
-	if (c->failed.kind != ERR_NONE) {
-		finish(c,
-		       &(struct grpc_answer){.status = GRPC_UNAVAILABLE, .text = c->failed.text});
-		return;
-	}
 	(void)snprintf(text, sizeof(text), "%s within %u ms", what[c->wire.state], c->timeout_ms);
 	fail(c, GRPC_DEADLINE_EXCEEDED, text);
+}
+
+static void tell_answer(struct grpc_call *c)
+{
+	struct grpc_answer answer;
+	client_session_answer(c->session, &answer);
+	/* The server knows our deadline, and may have seen it pass before we did. */
+	if (answer.status == GRPC_CANCELLED && loop_now(c->loop) >= c->deadline_ns)
+		too_late(c);
+	else
+		finish(c, &answer);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct grpc_call *c = CONTAINER_OF(t, struct grpc_call, timer);
+	if (client_session_over(c->session))
+		tell_answer(c);
+	else if (c->failed.kind != ERR_NONE)
+		finish(c,
+		       &(struct grpc_answer){.status = GRPC_UNAVAILABLE, .text = c->failed.text});
+	else
+		too_late(c);
 }
 
 /* ---- what the wire tells ---------------------------------------------------------------------- */
@@ -182,6 +194,7 @@ struct grpc_call *grpc_call_start(struct loop *loop, const struct grpc_ask *ask,
 	c->loop = loop;
 	c->to = whole.to;
 	c->timeout_ms = whole.timeout_ms;
+	c->deadline_ns = loop_now(loop) + c->timeout_ms * NS_PER_MS;
 	c->on_end = on_end;
 	c->ctx = ctx;
 	c->session = session;

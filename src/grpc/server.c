@@ -110,8 +110,10 @@ static void conn_end(struct grpc_conn *c, const char *why)
 
 static void handshake_failed(struct grpc_conn *c, const char *why)
 {
+	enum tls_why reason = c->wire.tls ? tls_why(c->wire.tls) : TLS_WHY_NONE;
 	c->server->stats.handshakes_failed++;
-	complain(c->server, &c->from, "handshake failed", why);
+	if (reason != TLS_WHY_CUT && reason != TLS_WHY_RESET) /* probes come and go like that */
+		complain(c->server, &c->from, "handshake failed", why);
 	conn_end(c, why);
 }
 

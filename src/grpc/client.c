@@ -23,36 +23,27 @@ struct grpc_call {
 	struct client_session *session;
 	struct err failed; /* before it began: the timer tells, for nothing calls back from start */
 	struct timer timer;
-	bool queued; /* end_of_turn is */
-	struct deferred end_of_turn;
+	uint64_t deadline_ns;
+	bool settled; /* the session is over; the timer tells */
 };
 
 /* ---- the end ---------------------------------------------------------------------------------- */
 
-static void call_free(struct deferred *d)
+static void on_gone(struct wire *w)
 {
-	struct grpc_call *c = CONTAINER_OF(d, struct grpc_call, end_of_turn);
+	struct grpc_call *c = CONTAINER_OF(w, struct grpc_call, wire);
 	client_session_free(c->session);
 	wire_fini(&c->wire);
 	tls_worker_free(c->worker);
 	free(c);
 }
 
-static void at_end_of_turn(struct grpc_call *c, void (*run)(struct deferred *d))
-{
-	c->end_of_turn.run = run;
-	if (!c->queued)
-		loop_defer(c->loop, &c->end_of_turn);
-	c->queued = true;
-}
-
 void grpc_call_cancel(struct grpc_call *c)
 {
 	if (!c)
 		return;
-	wire_close(&c->wire);
 	timer_cancel(c->loop, &c->timer);
-	at_end_of_turn(c, call_free); /* the caller may be one of its events */
+	wire_close(&c->wire);
 }
 
 static void finish(struct grpc_call *c, const struct grpc_answer *answer)
@@ -60,7 +51,7 @@ static void finish(struct grpc_call *c, const struct grpc_answer *answer)
 	grpc_end *on_end = c->on_end;
 	void *ctx = c->ctx;
 	grpc_call_cancel(c);
-	on_end(ctx, answer); /* borrows from the session, which lives on a little */
+	on_end(ctx, answer); /* borrows from the session, which lives to the end of the turn */
 }
 
 static void fail(struct grpc_call *c, enum grpc_status status, const char *what)
@@ -70,31 +61,39 @@ static void fail(struct grpc_call *c, enum grpc_status status, const char *what)
 	finish(c, &(struct grpc_answer){.status = status, .text = text});
 }
 
-static void on_timer(struct timer *t)
+static void too_late(struct grpc_call *c)
 {
 	static const char *const what[] = {
-		[WIRE_CONNECT] = "no connection",
-		[WIRE_HANDSHAKE] = "no TLS handshake",
-		[WIRE_OPEN] = "no answer",
+		[WIRE_CONNECT] = "no connection", [WIRE_HANDSHAKE] = "no TLS handshake",
+		[WIRE_OPEN] = "no answer",        [WIRE_FINISH] = "no answer",
+		[WIRE_CLOSED] = "no answer",
 	};
-	struct grpc_call *c = CONTAINER_OF(t, struct grpc_call, timer);
 	char text[64];
-	if (c->failed.kind != ERR_NONE) {
-		finish(c,
-		       &(struct grpc_answer){.status = GRPC_UNAVAILABLE, .text = c->failed.text});
-		return;
-	}
 	(void)snprintf(text, sizeof(text), "%s within %u ms", what[c->wire.state], c->timeout_ms);
 	fail(c, GRPC_DEADLINE_EXCEEDED, text);
 }
 
-static void deliver(struct deferred *d)
+static void tell_answer(struct grpc_call *c)
 {
-	struct grpc_call *c = CONTAINER_OF(d, struct grpc_call, end_of_turn);
 	struct grpc_answer answer;
-	c->queued = false;
 	client_session_answer(c->session, &answer);
-	finish(c, &answer);
+	/* The server knows our deadline, and may have seen it pass before we did. */
+	if (answer.status == GRPC_CANCELLED && loop_now(c->loop) >= c->deadline_ns)
+		too_late(c);
+	else
+		finish(c, &answer);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct grpc_call *c = CONTAINER_OF(t, struct grpc_call, timer);
+	if (client_session_over(c->session))
+		tell_answer(c);
+	else if (c->failed.kind != ERR_NONE)
+		finish(c,
+		       &(struct grpc_answer){.status = GRPC_UNAVAILABLE, .text = c->failed.text});
+	else
+		too_late(c);
 }
 
 /* ---- what the wire tells ---------------------------------------------------------------------- */
@@ -110,21 +109,26 @@ static void on_open(struct wire *w)
 		fail(c, GRPC_UNAVAILABLE, "the server chose no HTTP/2 (ALPN h2)");
 }
 
+/* The answer is here. The timer tells it, in this turn, when our GOAWAY has left; the server's end
+ * of the connection is not waited for. */
+static void settle(struct grpc_call *c)
+{
+	if (c->settled)
+		return;
+	c->settled = true;
+	client_session_go_away(c->session);
+	timer_set(c->loop, &c->timer, 0);
+}
+
 static void on_bytes(struct wire *w, struct slice bytes)
 {
 	struct grpc_call *c = CONTAINER_OF(w, struct grpc_call, wire);
 	struct err err = {0};
 	bool ok = client_session_feed(c->session, bytes, &err);
-	if (!client_session_over(c->session)) {
-		if (!ok)
-			fail(c, GRPC_UNAVAILABLE, err.text);
-		return;
-	}
-	/* Told at the end of the turn, when our GOAWAY has left; the server's end of the
-	 * connection is not waited for. */
-	timer_cancel(c->loop, &c->timer);
-	client_session_go_away(c->session);
-	at_end_of_turn(c, deliver);
+	if (client_session_over(c->session))
+		settle(c);
+	else if (!ok)
+		fail(c, GRPC_UNAVAILABLE, err.text);
 }
 
 static void fill(struct wire *w, struct buf *out)
@@ -132,10 +136,12 @@ static void fill(struct wire *w, struct buf *out)
 	struct grpc_call *c = CONTAINER_OF(w, struct grpc_call, wire);
 	struct err err = {0};
 	bool ok = client_session_fill(c->session, out, &err);
-	if (client_session_over(c->session))
+	if (client_session_over(c->session)) {
+		settle(c);
 		wire_finish(w);
-	else if (!ok)
+	} else if (!ok) {
 		fail(c, GRPC_UNAVAILABLE, err.text);
+	}
 }
 
 static void on_wire_end(struct wire *w, const struct err *err)
@@ -146,7 +152,7 @@ static void on_wire_end(struct wire *w, const struct err *err)
 		     err ? err->text : "the server closed the connection without an answer");
 }
 
-static const struct wire_events events = {on_open, on_bytes, fill, on_wire_end};
+static const struct wire_events events = {on_open, on_bytes, fill, on_wire_end, on_gone};
 
 /* ---- the call --------------------------------------------------------------------------------- */
 
@@ -172,7 +178,7 @@ static bool dial(struct grpc_call *c, const struct grpc_ask *ask, struct err *er
 			return false;
 		}
 	}
-	return wire_start(&c->wire, c->loop, &events, fd, tls, WIRE_CONNECT, err);
+	return wire_start(&c->wire, fd, tls, WIRE_CONNECT, err);
 }
 
 struct grpc_call *grpc_call_start(struct loop *loop, const struct grpc_ask *ask, grpc_end *on_end,
@@ -188,10 +194,11 @@ struct grpc_call *grpc_call_start(struct loop *loop, const struct grpc_ask *ask,
 	c->loop = loop;
 	c->to = whole.to;
 	c->timeout_ms = whole.timeout_ms;
+	c->deadline_ns = loop_now(loop) + c->timeout_ms * NS_PER_MS;
 	c->on_end = on_end;
 	c->ctx = ctx;
 	c->session = session;
-	c->wire.state = WIRE_CLOSED;
+	wire_init(&c->wire, loop, &events);
 	c->timer.fire = on_timer;
 	if (dial(c, &whole, &c->failed)) {
 		timer_set(loop, &c->timer, c->timeout_ms * NS_PER_MS);
@@ -202,6 +209,6 @@ struct grpc_call *grpc_call_start(struct loop *loop, const struct grpc_ask *ask,
 		return c;
 	}
 	*err = c->failed;
-	call_free(&c->end_of_turn);
+	on_gone(&c->wire);
 	return NULL;
 }

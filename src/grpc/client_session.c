@@ -24,8 +24,8 @@ struct client_session {
 	size_t head_bytes;
 	unsigned http; /* status; 0: no head came */
 	bool is_grpc;  /* content-type says so */
-	bool compressed;
 	bool has_status;
+	const char *invalid; /* the last frame that was */
 	bool over;
 	enum grpc_status status;
 	char text[GRPC_TEXT_MAX];
@@ -56,8 +56,6 @@ static void judge(struct client_session *s)
 		end_with(s, GRPC_UNKNOWN,
 			 s->is_grpc ? "the server gave no grpc-status"
 				    : "the server does not speak gRPC");
-	} else if (s->compressed) {
-		end_with(s, GRPC_UNIMPLEMENTED, "the server compressed its answer");
 	} else {
 		enum grpc_status status = grpc_message_end(&s->in, &why);
 		end_with(s, status, status == GRPC_OK ? "" : why);
@@ -86,8 +84,6 @@ static void take_field(struct client_session *s, struct slice name, struct slice
 		s->http = (unsigned)http;
 	} else if (slice_is(name, "content-type")) {
 		s->is_grpc = grpc_content_type(value);
-	} else if (slice_is(name, "grpc-encoding")) {
-		s->compressed = !slice_is(value, "identity");
 	} else if (slice_is(name, "grpc-status")) {
 		s->has_status = true;
 		if (!grpc_status_parse(value, &s->status))
@@ -152,6 +148,28 @@ static int on_stream_close(nghttp2_session *h2, int32_t stream, uint32_t error, 
 		(void)snprintf(text, sizeof(text), "the server reset the call: %s",
 			       nghttp2_http2_strerror(error));
 	end_with(s, grpc_status_of_reset(error), text);
+	return 0;
+}
+
+static int on_invalid_frame(nghttp2_session *h2, const nghttp2_frame *frame, int error, void *ctx)
+{
+	(void)h2, (void)frame;
+	struct client_session *s = ctx;
+	s->invalid = nghttp2_strerror(error);
+	return 0;
+}
+
+/* nghttp2 gives the connection up. */
+static int on_sent(nghttp2_session *h2, const nghttp2_frame *frame, void *ctx)
+{
+	(void)h2;
+	struct client_session *s = ctx;
+	char text[160];
+	if (frame->hd.type != NGHTTP2_GOAWAY || frame->goaway.error_code == NGHTTP2_NO_ERROR)
+		return 0;
+	(void)snprintf(text, sizeof(text), "the server broke HTTP/2: %s",
+		       s->invalid ? s->invalid : nghttp2_http2_strerror(frame->goaway.error_code));
+	end_with(s, GRPC_UNAVAILABLE, text);
 	return 0;
 }
 
@@ -244,6 +262,8 @@ static void new_h2(struct client_session *s)
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
 	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid_frame);
+	nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
 	nghttp2_option_set_max_outbound_ack(o, MAX_ACKS);
 	MUST(nghttp2_session_client_new3(&s->h2, c, s, o, &grpc_h2_mem) == 0);
 	MUST(nghttp2_submit_settings(s->h2, NGHTTP2_FLAG_NONE, settings, N_ELEMS(settings)) == 0);
@@ -276,16 +296,16 @@ void client_session_free(struct client_session *s)
 
 bool client_session_feed(struct client_session *s, struct slice bytes, struct err *err)
 {
-	if (!grpc_h2_feed(s->h2, bytes, err))
-		return false;
-	if (!s->over && !nghttp2_session_want_read(s->h2) && !nghttp2_session_want_write(s->h2))
-		end_with(s, GRPC_UNAVAILABLE, "the server ended the connection");
-	return true;
+	return grpc_h2_feed(s->h2, bytes, err);
 }
 
 bool client_session_fill(struct client_session *s, struct buf *out, struct err *err)
 {
-	return grpc_h2_fill(s->h2, out, err);
+	if (!grpc_h2_fill(s->h2, out, err))
+		return false;
+	if (!nghttp2_session_want_read(s->h2) && !nghttp2_session_want_write(s->h2))
+		end_with(s, GRPC_UNAVAILABLE, "the server takes no call now");
+	return true;
 }
 
 void client_session_go_away(struct client_session *s)

@@ -15,11 +15,11 @@ struct client_session;
 /* Copies what it needs of ASK. NULL: it is no call. */
 struct client_session *client_session_new(const struct grpc_ask *ask, struct err *err) MUST_CHECK;
 void client_session_free(struct client_session *s); /* NULL is fine */
-/* All of BYTES is taken. False: the server broke HTTP/2; there is no answer. */
+/* All of BYTES is taken. False: the server broke HTTP/2. */
 bool client_session_feed(struct client_session *s, struct slice bytes, struct err *err) MUST_CHECK;
 /* Appends output to OUT, whose bound is GRPC_H2_OUT. */
 bool client_session_fill(struct client_session *s, struct buf *out, struct err *err) MUST_CHECK;
-/* The answer is whole, or none will come. */
+/* The answer is whole, or none will come. To be asked after feed and after fill. */
 bool client_session_over(const struct client_session *s);
 /* Borrows from S. */
 void client_session_answer(const struct client_session *s, struct grpc_answer *out);

@@ -62,7 +62,9 @@ const char *grpc_status_name(enum grpc_status s); /* "UNAUTHENTICATED" */
 struct grpc_limits {          /* 0 anywhere: the default, given here */
 	unsigned connections; /* 1024; above that a new connection is closed at once */
 	unsigned streams;     /* 16; calls at once on one connection */
-	size_t message_bytes; /* 64 KiB; of one request, longer: RESOURCE_EXHAUSTED */
+	/* 64 KiB; of one request, longer: RESOURCE_EXHAUSTED. So is a request for which there is
+	 * no room among all that are unfinished, 64 MiB. */
+	size_t message_bytes;
 	/* 30 s; a handshake, a connection without a call, and one on which for so long no call came
 	 * to its end. */
 	unsigned idle_ms;

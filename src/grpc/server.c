@@ -16,6 +16,7 @@ enum {
 	KEEPALIVE_S = 30,
 	LINGER_MS = 1000, /* for the peer to take our last words */
 	HELD_MAX = 64 << 20,
+	COMPLAINTS_PER_S = 5,
 };
 
 struct grpc_conn {
@@ -27,7 +28,7 @@ struct grpc_conn {
 	struct server_session *session; /* NULL: the handshake is under way */
 	uint64_t progress;              /* the session's, when the timer was set */
 	struct timer timer;
-	struct deferred end_of_turn;
+	bool closing; /* it was told to go away */
 };
 
 struct grpc_listener {
@@ -46,18 +47,53 @@ struct grpc_server {
 	struct tls_context *tls;
 	struct tls_worker *worker;
 	struct grpc_listener *listeners;
-	TAILQ_HEAD(, grpc_conn) conns;
-	struct deferred end_of_turn;
+	TAILQ_HEAD(, grpc_conn) conns; /* those that are open */
+	size_t n_conns;                /* and those that are not yet freed */
+	bool freed;                    /* goes with the last of them */
+	uint64_t complaints_from;      /* the second in which */
+	unsigned complaints;           /* so many were written, or not */
 };
+
+/* What an operator may act on; the counters have all of it, the log some of each second. */
+static void complain(struct grpc_server *s, const struct addr *from, const char *what,
+		     const char *why)
+{
+	char text[ADDR_TEXT];
+	uint64_t now = loop_now(s->loop);
+	if (now - s->complaints_from >= NS_PER_S) {
+		if (s->complaints > COMPLAINTS_PER_S)
+			log_info("grpc", "more of the same server=%s not_shown=%u", s->name,
+				 s->complaints - COMPLAINTS_PER_S);
+		s->complaints_from = now;
+		s->complaints = 0;
+	}
+	if (s->complaints++ < COMPLAINTS_PER_S)
+		log_info("grpc", "%s server=%s from=%s why=\"%s\"", what, s->name,
+			 addr_text(from, text), why);
+}
 
 /* ---- a connection's end ----------------------------------------------------------------------- */
 
-static void conn_free(struct deferred *d)
+static void server_free(struct grpc_server *s)
 {
-	struct grpc_conn *c = CONTAINER_OF(d, struct grpc_conn, end_of_turn);
+	for (size_t i = 0; i < s->shared.methods.n; i++)
+		free(s->shared.methods.rows[i].name);
+	free(s->shared.methods.rows);
+	tls_context_put(s->tls);
+	tls_worker_free(s->worker);
+	free(s->name);
+	free(s);
+}
+
+static void on_gone(struct wire *w)
+{
+	struct grpc_conn *c = CONTAINER_OF(w, struct grpc_conn, wire);
+	struct grpc_server *s = c->server;
 	server_session_free(c->session);
 	wire_fini(&c->wire); /* after the session, whose peer is the wire's */
 	free(c);
+	if (--s->n_conns == 0 && s->freed)
+		server_free(s);
 }
 
 static void conn_end(struct grpc_conn *c, const char *why)
@@ -70,16 +106,25 @@ static void conn_end(struct grpc_conn *c, const char *why)
 	timer_cancel(s->loop, &c->timer);
 	TAILQ_REMOVE(&s->conns, c, link);
 	s->stats.open--;
-	c->end_of_turn.run = conn_free; /* the caller may be one of its handlers */
-	loop_defer(s->loop, &c->end_of_turn);
+}
+
+static void handshake_failed(struct grpc_conn *c, const char *why)
+{
+	enum tls_why reason = c->wire.tls ? tls_why(c->wire.tls) : TLS_WHY_NONE;
+	c->server->stats.handshakes_failed++;
+	if (reason != TLS_WHY_CUT && reason != TLS_WHY_RESET) /* probes come and go like that */
+		complain(c->server, &c->from, "handshake failed", why);
+	conn_end(c, why);
 }
 
 static void on_end(struct wire *w, const struct err *err)
 {
 	struct grpc_conn *c = CONTAINER_OF(w, struct grpc_conn, wire);
+	const char *why = err ? err->text : "the peer closed it";
 	if (!c->session)
-		c->server->stats.handshakes_failed++;
-	conn_end(c, err ? err->text : "the peer closed it");
+		handshake_failed(c, why);
+	else
+		conn_end(c, why);
 }
 
 /* ---- a connection's life ---------------------------------------------------------------------- */
@@ -97,15 +142,20 @@ static void on_timer(struct timer *t)
 		conn_end(c, "the peer does not close");
 		return;
 	}
-	if (!c->session || server_session_calls(c->session) > 0)
-		s->stats.timeouts++;
-	if (!c->session) {
-		s->stats.handshakes_failed++;
-		conn_end(c, "the handshake took too long");
+	if (c->closing) {
+		conn_end(c, "the peer takes nothing");
 		return;
 	}
-	log_debug("grpc", "connection idle or slow server=%s conn=%llu calls=%u", s->name,
-		  (unsigned long long)c->id, server_session_calls(c->session));
+	if (!c->session) {
+		s->stats.timeouts++;
+		handshake_failed(c, "it took too long");
+		return;
+	}
+	if (server_session_calls(c->session) > 0) {
+		s->stats.timeouts++;
+		complain(s, &c->from, "connection closed", "no call of it came to its end");
+	}
+	c->closing = true;
 	server_session_go_away(c->session);
 	wait_at_most(c, LINGER_MS);
 	wire_flush(&c->wire);
@@ -126,6 +176,7 @@ static void on_open(struct wire *w)
 static void broken(struct grpc_conn *c, const char *why)
 {
 	c->server->stats.broken++;
+	complain(c->server, &c->from, "HTTP/2 broken", why);
 	conn_end(c, why);
 }
 
@@ -149,7 +200,7 @@ static void fill(struct wire *w, struct buf *out)
 		return;
 	}
 	uint64_t progress = server_session_progress(c->session);
-	if (progress != c->progress) {
+	if (progress != c->progress && !c->closing) {
 		c->progress = progress;
 		wait_at_most(c, c->server->limits.idle_ms);
 	}
@@ -158,14 +209,13 @@ static void fill(struct wire *w, struct buf *out)
 	const char *fault = server_session_fault(c->session);
 	if (fault) {
 		c->server->stats.broken++;
-		log_debug("grpc", "the peer broke HTTP/2 server=%s conn=%llu why=\"%s\"",
-			  c->server->name, (unsigned long long)c->id, fault);
+		complain(c->server, &c->from, "HTTP/2 broken", fault);
 	}
 	wait_at_most(c, LINGER_MS);
 	wire_finish(w);
 }
 
-static const struct wire_events events = {on_open, on_bytes, fill, on_end};
+static const struct wire_events events = {on_open, on_bytes, fill, on_end, on_gone};
 
 static void conn_start(struct grpc_server *s, int fd, const struct addr *from)
 {
@@ -178,8 +228,10 @@ static void conn_start(struct grpc_server *s, int fd, const struct addr *from)
 		return;
 	}
 	struct grpc_conn *c = mem_new(sizeof(*c));
-	if (!wire_start(&c->wire, s->loop, &events, fd, tls, WIRE_HANDSHAKE, &err)) {
+	wire_init(&c->wire, s->loop, &events);
+	if (!wire_start(&c->wire, fd, tls, WIRE_HANDSHAKE, &err)) {
 		log_warn("grpc", "connection dropped server=%s error=\"%s\"", s->name, err.text);
+		wire_fini(&c->wire);
 		free(c);
 		return;
 	}
@@ -190,6 +242,7 @@ static void conn_start(struct grpc_server *s, int fd, const struct addr *from)
 	c->timer.fire = on_timer;
 	TAILQ_INSERT_TAIL(&s->conns, c, link);
 	s->stats.open++;
+	s->n_conns++;
 	wait_at_most(c, s->limits.idle_ms);
 }
 
@@ -232,6 +285,7 @@ static void on_listener(struct io *io, uint32_t ready)
 				return;
 		} else if (s->stats.open >= s->limits.connections) {
 			s->stats.refused++;
+			complain(s, &from, "connection refused", "too many are open");
 			(void)close(fd); /* nothing was written to it */
 		} else {
 			conn_start(s, fd, &from);
@@ -314,18 +368,6 @@ struct grpc_server_stats grpc_server_stats(const struct grpc_server *s)
 	return stats;
 }
 
-static void free_server(struct deferred *d)
-{
-	struct grpc_server *s = CONTAINER_OF(d, struct grpc_server, end_of_turn);
-	for (size_t i = 0; i < s->shared.methods.n; i++)
-		free(s->shared.methods.rows[i].name);
-	free(s->shared.methods.rows);
-	tls_context_put(s->tls);
-	tls_worker_free(s->worker);
-	free(s->name);
-	free(s);
-}
-
 void grpc_server_free(struct grpc_server *s)
 {
 	if (!s)
@@ -333,7 +375,7 @@ void grpc_server_free(struct grpc_server *s)
 	close_listeners(s);
 	while (!TAILQ_EMPTY(&s->conns))
 		conn_end(TAILQ_FIRST(&s->conns), "the server ends");
-	s->end_of_turn.run =
-		free_server; /* behind its connections, whose ends were deferred first */
-	loop_defer(s->loop, &s->end_of_turn);
+	s->freed = true;
+	if (s->n_conns == 0)
+		server_free(s);
 }

@@ -192,10 +192,10 @@ static bool find_method(struct grpc_reply *r)
 	return false;
 }
 
-/* What a head may be refused for; PROTOCOL-HTTP2.md "Requests". */
+/* What a head may be refused for; PROTOCOL-HTTP2.md "Requests". A grpc-encoding is none of it: its
+ * messages may still be uncompressed, each says so. */
 static void head_done(struct grpc_reply *r)
 {
-	struct slice encoding = field_of(r, "grpc-encoding");
 	if (r->head_too_large)
 		reply_status(r, "200", GRPC_RESOURCE_EXHAUSTED, "the metadata is too large");
 	else if (!slice_is(field_of(r, ":method"), "POST"))
@@ -205,8 +205,6 @@ static void head_done(struct grpc_reply *r)
 			     "the content-type is not application/grpc");
 	else if (!find_method(r))
 		reply_status(r, "200", GRPC_UNIMPLEMENTED, "no such method");
-	else if (encoding.len && !slice_is(encoding, "identity"))
-		reply_status(r, "200", GRPC_UNIMPLEMENTED, "compressed messages are not supported");
 	else
 		r->state = CALL_BODY;
 }

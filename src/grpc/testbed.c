@@ -17,7 +17,8 @@ static void see(struct seen *seen, const struct grpc_request *q)
 	seen->uri[0] = '\0';
 	if (q->peer && q->peer->n_uris)
 		snprintf(seen->uri, sizeof(seen->uri), "%.*s", SLICE_FMT(q->peer->uris[0]));
-	snprintf(seen->token, sizeof(seen->token), "%.*s", SLICE_FMT(token));
+	if (token.at)
+		snprintf(seen->token, sizeof(seen->token), "%.*s", SLICE_FMT(token));
 	addr_text(&q->from, seen->from);
 }
 

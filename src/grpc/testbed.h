@@ -41,7 +41,8 @@ enum bed_kind { BED_PLAIN, BED_TLS };
 struct seen { /* by the last call that got through to a handler */
 	unsigned calls;
 	bool has_peer;
-	char uri[128], token[128], from[ADDR_TEXT];
+	char uri[128], from[ADDR_TEXT];
+	char token[128]; /* by the last that had one */
 };
 
 struct bed {

@@ -18,18 +18,39 @@ static void advance(struct wire *w, bool readable);
 
 /* ---- ending ----------------------------------------------------------------------------------- */
 
+static void at_end_of_turn(struct deferred *d)
+{
+	struct wire *w = CONTAINER_OF(d, struct wire, late);
+	w->queued = false;
+	if (w->state == WIRE_CLOSED)
+		w->events->on_gone(w);
+	else
+		advance(w, true);
+}
+
+static void later(struct wire *w)
+{
+	if (w->queued)
+		return;
+	w->queued = true;
+	w->late.run = at_end_of_turn;
+	loop_defer(w->loop, &w->late);
+}
+
 void wire_close(struct wire *w)
 {
 	if (w->state == WIRE_CLOSED)
 		return;
 	w->state = WIRE_CLOSED;
-	loop_del(w->loop, &w->io);
-	(void)close(w->io.fd); /* whatever it has to say, we are done */
+	if (w->io.fd >= 0) {
+		loop_del(w->loop, &w->io);
+		(void)close(w->io.fd); /* whatever it has to say, we are done */
+	}
+	later(w);
 }
 
 void wire_fini(struct wire *w)
 {
-	MUST(w->state == WIRE_CLOSED);
 	tls_free(w->tls);
 	w->tls = NULL;
 	if (w->out.bytes)
@@ -41,7 +62,6 @@ static void end(struct wire *w, const struct err *err)
 {
 	if (w->state == WIRE_CLOSED)
 		return;
-	w->failed_in = w->state;
 	wire_close(w);
 	w->events->on_end(w, err);
 }
@@ -213,7 +233,6 @@ static uint32_t wanted(const struct wire *w)
 	case WIRE_CONNECT:
 		return EPOLLOUT;
 	case WIRE_HANDSHAKE:
-		return w->blocked ? EPOLLOUT : EPOLLIN;
 	case WIRE_OPEN:
 		return w->blocked ? EPOLLOUT : EPOLLIN;
 	case WIRE_FINISH: /* what the peer still says is read and dropped, lest a reset destroys
@@ -236,23 +255,6 @@ static void watch(struct wire *w)
 		end(w, &err);
 }
 
-static void go_on(struct deferred *d)
-{
-	struct wire *w = CONTAINER_OF(d, struct wire, again);
-	w->queued = false;
-	advance(w, true);
-}
-
-/* Bytes wait inside the session where the loop can't see them. */
-static void advance_later(struct wire *w)
-{
-	if (w->queued || w->state == WIRE_CLOSED)
-		return;
-	w->queued = true;
-	w->again.run = go_on;
-	loop_defer(w->loop, &w->again);
-}
-
 /* Reads before it writes: where the peer refused us, its reason is there to be read, while a write
  * would only fail. */
 static void pump(struct wire *w, bool readable)
@@ -265,7 +267,7 @@ static void pump(struct wire *w, bool readable)
 		if (!more || w->state == WIRE_CLOSED || (w->blocked && w->state == WIRE_OPEN))
 			return;
 	}
-	advance_later(w);
+	later(w); /* bytes wait inside the session, where the loop can't see them */
 }
 
 static void advance(struct wire *w, bool readable)
@@ -302,7 +304,7 @@ void wire_flush(struct wire *w)
 	bool was_blocked = w->blocked;
 	write_out(w);
 	if (was_blocked && !w->blocked)
-		advance_later(w); /* what came meanwhile may wait inside the session */
+		later(w); /* what came meanwhile may wait inside the session */
 	watch(w);
 }
 
@@ -312,21 +314,25 @@ void wire_finish(struct wire *w)
 	w->state = WIRE_FINISH;
 }
 
-bool wire_start(struct wire *w, struct loop *loop, const struct wire_events *events, int fd,
-		struct tls *tls, enum wire_state from, struct err *err)
+void wire_init(struct wire *w, struct loop *loop, const struct wire_events *events)
 {
-	*w = (struct wire){.loop = loop, .events = events, .io = {fd, on_ready}, .tls = tls};
-	w->state = from;
-	w->watched = wanted(w);
+	*w = (struct wire){.loop = loop, .events = events, .io = {-1, on_ready}};
 	buf_init(&w->out, GRPC_H2_OUT);
-	if (loop_add(loop, &w->io, w->watched, err)) {
-		if (from == WIRE_HANDSHAKE && !tls)
-			advance_later(w); /* nothing need come for it to be over */
-		return true;
+}
+
+bool wire_start(struct wire *w, int fd, struct tls *tls, enum wire_state from, struct err *err)
+{
+	w->state = from;
+	w->io.fd = fd;
+	w->watched = wanted(w);
+	if (!loop_add(w->loop, &w->io, w->watched, err)) {
+		(void)close(fd); /* nothing was written to it */
+		tls_free(tls);
+		w->io.fd = -1;
+		return false;
 	}
-	(void)close(fd); /* nothing was written to it */
-	tls_free(tls);
-	w->tls = NULL;
-	w->state = WIRE_CLOSED;
-	return false;
+	w->tls = tls;
+	if (from == WIRE_HANDSHAKE && !tls)
+		later(w); /* nothing need come for it to be over */
+	return true;
 }

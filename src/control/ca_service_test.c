@@ -155,8 +155,8 @@ static struct slice message(struct slice csr, int64_t validity_s)
 {
 	struct buf out;
 	buf_init(&out, CA_MESSAGE_MAX);
-	assert_true(ca_request_write(&(struct ca_request){.csr = csr, .validity_s = validity_s},
-				     &out));
+	assert_true(
+		ca_request_write(&(struct ca_request){.csr = csr, .validity_s = validity_s}, &out));
 	struct slice bytes = arena_dup_slice(arena, buf_slice(&out));
 	buf_fini(&out);
 	return bytes;
@@ -264,14 +264,12 @@ static void tokens(void **state)
 		enum ca_result want;
 	} rows[] = {
 #define ROW(rule, member, value, want)                                                             \
-	{                                                                                          \
-		rule, ({                                                                           \
-			struct token_claims c_ = usual();                                          \
-			c_.member = (value);                                                       \
-			c_;                                                                        \
-		}),                                                                                \
-			keys, CA_RESULT_##want                                                     \
-	}
+	{rule, ({                                                                                  \
+		 struct token_claims c_ = usual();                                                 \
+		 c_.member = (value);                                                              \
+		 c_;                                                                               \
+	 }),                                                                                       \
+	 keys, CA_RESULT_##want}
 		ROW("as a Pod brings it", id, NULL, ISSUED),
 		ROW("another issuer", issuer, "https://elsewhere", TOKEN_ISSUER),
 		ROW("another audience", audience[0], "vault", TOKEN_AUDIENCE),
@@ -315,8 +313,8 @@ static void no_token_at_all(void **state)
 	text[good.len - 10] = text[good.len - 10] == 'A' ? 'B' : 'A';
 	call.authorization = slice_of(text);
 	expect("a changed byte", &call, CA_RESULT_TOKEN_SIGNATURE);
-	call.authorization = slice_of(arena_printf(arena, "bearer  %.*s",
-						   SLICE_FMT(slice_sub(good, 7, good.len))));
+	call.authorization = slice_of(
+		arena_printf(arena, "bearer  %.*s", SLICE_FMT(slice_sub(good, 7, good.len))));
 	expect("the scheme in small letters", &call, CA_RESULT_ISSUED);
 }
 
@@ -339,7 +337,8 @@ static void certificates(void **state)
 		enum ca_result want;
 	} rows[] = {
 		{"a running Pod's", WEB, CA_RESULT_ISSUED},
-		{"nobody's", "spiffe://cluster.local/ns/shop/sa/gone", CA_RESULT_CLIENT_CERTIFICATE},
+		{"nobody's", "spiffe://cluster.local/ns/shop/sa/gone",
+		 CA_RESULT_CLIENT_CERTIFICATE},
 		{"of a finished Pod", "spiffe://cluster.local/ns/shop/sa/job",
 		 CA_RESULT_CLIENT_CERTIFICATE},
 		{"in no such namespace", "spiffe://cluster.local/ns/none/sa/web",
@@ -438,8 +437,8 @@ static void metrics(void **state)
 	assert_true(ca_service_metrics(service, &out));
 	struct slice text = buf_slice(&out);
 	assert_true(slice_contains(text, SLICE("hark_ca_requests_total{result=\"issued\"} 1\n")));
-	assert_true(slice_contains(
-		text, SLICE("hark_ca_requests_total{result=\"no_credentials\"} 1\n")));
+	assert_true(slice_contains(text,
+				   SLICE("hark_ca_requests_total{result=\"no_credentials\"} 1\n")));
 	assert_true(
 		slice_contains(text, SLICE("hark_ca_requests_total{result=\"csr_weak_key\"} 0\n")));
 	buf_fini(&out);

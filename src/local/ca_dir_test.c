@@ -86,7 +86,7 @@ static void expect_alone(void)
 	assert_non_null(d);
 	while (readdir(d))
 		n++;
-	(void)closedir(d); /* only read */
+	(void)closedir(d);      /* only read */
 	assert_int_equal(n, 3); /* . .. ca */
 }
 
@@ -211,10 +211,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
 	const struct CMUnitTest tests[] = {
-		TEST(missing_and_empty), TEST(half_there),     TEST(made_and_read),
-		TEST(replaced),          TEST(through_a_link), TEST(after_a_crash),
-		TEST(the_token_key_alone),
-		TEST(a_folder_that_cannot_be_carried_over),
+		TEST(missing_and_empty),   TEST(half_there),
+		TEST(made_and_read),       TEST(replaced),
+		TEST(through_a_link),      TEST(after_a_crash),
+		TEST(the_token_key_alone), TEST(a_folder_that_cannot_be_carried_over),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,8 +149,8 @@ static void serve_tls(struct world *w)
 	struct keypair *key = keypair_new(KEYPAIR_EC_P256, &err);
 	struct ca_order order = {.key = key, .dns = {HOST}, .now_s = now_s()};
 	assert_true(ca_sign(w->ca, &order, w->arena, &answer, &err));
-	struct tls_identity *id = tls_identity_with_key(answer.cert[0], keypair_pkey(key),
-							ca_roots(w->ca), &err);
+	struct tls_identity *id =
+		tls_identity_with_key(answer.cert[0], keypair_pkey(key), ca_roots(w->ca), &err);
 	struct tls_context *tls = tls_context_new(&(struct tls_options){.role = TLS_SERVER,
 									.identity = id,
 									.verify_peer = true,

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -428,6 +429,44 @@ def test_change_of_the_root(mesh, folder):
     talk(mesh)
     assert authority(mesh)["phase"] == "settled" and (folder / "root-cert.pem").read_text().count("BEGIN CERTIFICATE") == 1
     assert "UNAVAILABLE" == ask(mesh, roots=got["roots"][1]["pem"], token="Bearer x", timeout=5)["code"]
+
+
+def test_a_pod_that_has_not_begun_is_not_waited_for(new_mesh):
+    waits = shop.client("shop", name="waits", files="not-there")
+    mesh = new_mesh(shop.documents(*pods()))
+    mesh.apply(shop.documents(waits))
+    mesh.hark("cert", "rotate", "--root")
+    mesh.hark("cert", "rotate", "--root", "--finish")
+    mesh.apply(shop.documents(shop.config_map("shop", "not-there", {"a": "b"})))
+    wait_for(lambda: "state:    valid" in mesh.hark("cert", "show", "shop/waits", check=False).stdout, what="its certificate")
+    assert certs(mesh, "shop/waits")["roots"] == certs(mesh, "shop/web")["roots"]
+
+
+def test_a_sidecar_that_does_not_answer_is_waited_for(new_mesh):
+    mesh = new_mesh(shop.documents(*pods()))
+    pid = next(p for p in mesh.processes() if b"proxy" in pathlib.Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0")[1:2])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        late = mesh.hark("cert", "rotate", "--root", "--timeout", "3", check=False)
+        assert late.returncode == 1 and "have not renewed yet, shop/" in late.stderr, late.stderr
+        assert authority(mesh)["phase"] == "trusting"
+        early = mesh.hark("cert", "rotate", "--root", "--finish", check=False)
+        assert early.returncode == 1 and "not every sidecar" in early.stderr
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    mesh.hark("cert", "rotate", "--root")
+    mesh.hark("cert", "rotate", "--root", "--finish")
+    talk(mesh)
+
+
+def test_a_token_is_made_anew_for_each_start_of_the_sidecar(new_mesh):
+    """Its file is swapped below the mount that is there."""
+    mesh = new_mesh(shop.documents(*pods()))
+    before = token_of(mesh, "shop/web")
+    mesh.call("shop/web", clients.post, 15000, "/quitquitquit")
+    mesh.call("shop/web", clients.post, 15000, "/quitquitquit")
+    wait_for(lambda: (lambda d: d.returncode == 0 and d.stdout != before)(in_sidecar(mesh, "shop/web", "cat", TOKEN, check=False)), what="a new token")
+    wait_for(lambda: mesh.hark("cert", "show", "shop/web", check=False).returncode == 0 and certs(mesh, "shop/web")["state"] == "valid", what="a certificate")
 
 
 def test_traffic_never_fails_while_the_root_changes(mesh):

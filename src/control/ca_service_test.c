@@ -433,7 +433,7 @@ static void metrics(void **state)
 	expect("fine", &call, CA_RESULT_ISSUED);
 	call.authorization = (struct slice){0};
 	expect("nothing", &call, CA_RESULT_NO_CREDENTIALS);
-	buf_init(&out, 64 * 1024);
+	buf_init(&out, 65536);
 	assert_true(ca_service_metrics(service, &out));
 	struct slice text = buf_slice(&out);
 	assert_true(slice_contains(text, SLICE("hark_ca_requests_total{result=\"issued\"} 1\n")));

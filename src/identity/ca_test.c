@@ -454,7 +454,7 @@ static void loading(void **state)
 		{"no root", g.issuing, g.issuing_key, "", chain, "root-cert.pem: needed", 0, 0},
 		{"another key", g.issuing, g.other_key, root, chain, "not the key of", 0, 0},
 		{"no authority", g.leaf, g.issuing_key, root, chain, "CA:TRUE", 0, 0},
-		{"expired", g.issuing, g.issuing_key, root, chain, "expired", 0, 31 * 86400},
+		{"expired", g.issuing, g.issuing_key, root, chain, "expired", 0, 31 * CA_DAY_S},
 		{"no certificate", "", g.issuing_key, root, chain, "ca-cert.pem: no", 0, 0},
 		{"no key", g.issuing, "", root, chain, "ca-key.pem", 0, 0},
 		{"roots are not PEM", g.issuing, g.issuing_key, "x", chain, "root-cert.pem: no", 0,

@@ -197,6 +197,7 @@ static void start_cert(struct world *w, const char *cert_dir)
 	struct own_cert_config cfg;
 	struct err err = {0};
 	char addr[ADDR_TEXT];
+	MUST(w);
 	own_cert_config_default(&cfg);
 	cfg.ca_addr = cert_dir ? "" : addr_text(&w->at, addr);
 	cfg.ca_host = HOST;

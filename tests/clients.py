@@ -567,3 +567,46 @@ def dns_over_tcp_beside(server, n_conns, name):
     for sock in held:
         sock.close()
     return len(out.split())
+
+
+def say_and_hear(sock, word):
+    sock.sendall(word.encode())
+    got = b""
+    while len(got) < len(word.encode()):
+        piece = sock.recv(65536)
+        if not piece:
+            raise RuntimeError(f"the connection ended after {got!r}")
+        got += piece
+    return got.decode()
+
+
+def echo_once(host, port, word):
+    """One connection to an echo server."""
+    with connect(host, port) as sock:
+        return say_and_hear(sock, word)
+
+
+def keep_talking(host, port):
+    """One connection to an echo server that stays open: each line that the test tells goes there and back."""
+    with connect(host, port) as sock:
+        print(json.dumps("open"), flush=True)
+        for line in sys.stdin:
+            print(json.dumps(say_and_hear(sock, line)), flush=True)
+
+
+def echo_until_end(host, port):
+    """One connection to an echo server after the other, until the test says a word."""
+    begun, done, failed = False, 0, []
+    told = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.readline(), told.set()), daemon=True).start()
+    while not told.is_set():
+        try:
+            if echo_once(host, port, f"word {done}") != f"word {done}":
+                failed.append("another word came back")
+        except Exception as e:
+            failed.append(repr(e))
+        done += 1
+        if not begun:
+            begun = True
+            print(json.dumps("begun"), flush=True)
+    return {"done": done, "failed": failed}

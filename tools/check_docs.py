@@ -45,7 +45,7 @@ def part(path, start, end):
 
 def metrics():
     found = set()
-    for path in sorted((src / "observe").glob("*.[ch]")):
+    for path in [*sorted((src / "observe").glob("*.[ch]")), src / "proxy/own_cert_show.c"]:
         if not re.search(r"_test\.c$|fixture", path.name):
             found |= set(re.findall(r'"((?:istio|hark|process)_[a-z_]+)[{"]', path.read_text()))
     return found - {"hark_test"}
@@ -78,6 +78,9 @@ tables = {
     "ends": lambda: x_macro("observe/record.h", "END_REASONS", 0),
     "early": lambda: x_macro("observe/metrics.h", "EARLY_RESULTS", 0),
     "metrics": metrics,
+    "renewals": lambda: x_macro("proxy/own_cert_inside.h", "OWN_CERT_RESULTS", 0),
+    "authority metrics": lambda: set(re.findall(r'"(hark_[a-z_]+)"', text("control/ca_service.c") + text("local/authority.c"))),
+    "authority results": lambda: x_macro("control/ca_service.h", "CA_RESULTS", 0),
     "tcp labels": lambda: set(re.findall(r'"(\w+)"', part("observe/series.c", r"tcp_names\[\] = \{", r"\};"))),
     "detection labels": lambda: set(re.findall(r'"(\w+)"', part("observe/series.c", r"detection_names\[\] = \{", r"\};"))),
     "log keys": lambda: set(re.findall(r'json_\w+\(out,\s*"(\w+)"', part("observe/record.c", r"\nstatic void json_security", r"\Z"))),

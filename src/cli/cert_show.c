@@ -28,9 +28,9 @@ static const char *duration(long long s, char *out, size_t out_len)
 {
 	if (s < 120)
 		snprintf(out, out_len, "%llds", s);
-	else if (s < 2 * 3600)
+	else if (s < 2LL * 3600)
 		snprintf(out, out_len, "%lldm", s / 60);
-	else if (s < 48 * 3600)
+	else if (s < 48LL * 3600)
 		snprintf(out, out_len, "%lldh%02lldm", s / 3600, s / 60 % 60);
 	else
 		snprintf(out, out_len, "%lldd", s / 86400);

@@ -112,35 +112,43 @@ static void requests(void **state)
 		const char *rule;
 		char *pem;
 		const char *says; /* NULL: fine */
+		enum csr_why why;
 	} rows[] = {
-		{"as a sidecar asks", make_request(KEYPAIR_EC_P256, DB), NULL},
-		{"P-384", make_request(KEYPAIR_EC_P384, DB), NULL},
-		{"RSA 2048", make_request(KEYPAIR_RSA_2048, DB), NULL},
-		{"Ed25519", request_by(ed, ed, NULL, NULL), NULL},
-		{"RSA with exponent 3", request_by(e3, e3, EVP_sha256(), NULL), NULL},
-		{"nothing", mem_strdup(""), "PKCS#10"},
-		{"no PEM", mem_strdup("hello"), "PKCS#10"},
+		{"as a sidecar asks", make_request(KEYPAIR_EC_P256, DB), NULL, CSR_WHY_FINE},
+		{"P-384", make_request(KEYPAIR_EC_P384, DB), NULL, CSR_WHY_FINE},
+		{"RSA 2048", make_request(KEYPAIR_RSA_2048, DB), NULL, CSR_WHY_FINE},
+		{"Ed25519", request_by(ed, ed, NULL, NULL), NULL, CSR_WHY_FINE},
+		{"RSA with exponent 3", request_by(e3, e3, EVP_sha256(), NULL), NULL, CSR_WHY_FINE},
+		{"nothing", mem_strdup(""), "PKCS#10", CSR_WHY_MALFORMED},
+		{"no PEM", mem_strdup("hello"), "PKCS#10", CSR_WHY_MALFORMED},
 		{"PEM of nothing",
 		 mem_strdup("-----BEGIN CERTIFICATE REQUEST-----\n"
 			    "-----END CERTIFICATE REQUEST-----\n"),
-		 "PKCS#10"},
-		{"RSA 1024", request_by(rsa1024, rsa1024, EVP_sha256(), NULL), "RSA of 1024 bits"},
-		{"P-224", request_by(p224, p224, EVP_sha256(), NULL), "neither RSA"},
-		{"secp256k1", request_by(k1, k1, EVP_sha256(), NULL), "neither RSA"},
+		 "PKCS#10", CSR_WHY_MALFORMED},
+		{"RSA 1024", request_by(rsa1024, rsa1024, EVP_sha256(), NULL), "RSA of 1024 bits",
+		 CSR_WHY_WEAK_KEY},
+		{"P-224", request_by(p224, p224, EVP_sha256(), NULL), "neither RSA",
+		 CSR_WHY_WEAK_KEY},
+		{"secp256k1", request_by(k1, k1, EVP_sha256(), NULL), "neither RSA",
+		 CSR_WHY_WEAK_KEY},
 		{"a curve by its parameters", request_by(explicit, explicit, EVP_sha256(), NULL),
-		 "neither RSA"},
+		 "neither RSA", CSR_WHY_WEAK_KEY},
 		{"signed by another key", request_by(p256, other, EVP_sha256(), NULL),
-		 "not by the key"},
+		 "not by the key", CSR_WHY_SIGNATURE},
 		{"signed by another kind of key", request_by(p256, rsa2048, EVP_sha256(), NULL),
-		 "not by the key"},
-		{"signed with SHA-1", request_by(rsa2048, rsa2048, EVP_sha1(), NULL), "weak"},
-		{"signed with MD5", request_by(rsa2048, rsa2048, EVP_md5(), NULL), "weak"},
-		{"changed on the way", tampered(), "signing request"},
+		 "not by the key", CSR_WHY_SIGNATURE},
+		{"signed with SHA-1", request_by(rsa2048, rsa2048, EVP_sha1(), NULL), "weak",
+		 CSR_WHY_ALGORITHM},
+		{"signed with MD5", request_by(rsa2048, rsa2048, EVP_md5(), NULL), "weak",
+		 CSR_WHY_ALGORITHM},
+		{"changed on the way", tampered(), "signing request", CSR_WHY_SIGNATURE},
 	};
 	for (size_t i = 0; i < N_ELEMS(rows); i++) {
 		struct err err = {0};
-		struct csr *csr = csr_read(slice_of(rows[i].pem), NULL, &err);
-		if (!csr != !!rows[i].says || (rows[i].says && !strstr(err.text, rows[i].says)))
+		enum csr_why why;
+		struct csr *csr = csr_read(slice_of(rows[i].pem), &why, &err);
+		if (!csr != !!rows[i].says || why != rows[i].why ||
+		    (rows[i].says && !strstr(err.text, rows[i].says)))
 			fail_msg("%s: %s", rows[i].rule, err.text);
 		csr_free(csr);
 		free(rows[i].pem);
@@ -446,7 +454,7 @@ static void loading(void **state)
 		{"no root", g.issuing, g.issuing_key, "", chain, "root-cert.pem: needed", 0, 0},
 		{"another key", g.issuing, g.other_key, root, chain, "not the key of", 0, 0},
 		{"no authority", g.leaf, g.issuing_key, root, chain, "CA:TRUE", 0, 0},
-		{"expired", g.issuing, g.issuing_key, root, chain, "expired", 0, 31 * 86400},
+		{"expired", g.issuing, g.issuing_key, root, chain, "expired", 0, 31 * CA_DAY_S},
 		{"no certificate", "", g.issuing_key, root, chain, "ca-cert.pem: no", 0, 0},
 		{"no key", g.issuing, "", root, chain, "ca-key.pem", 0, 0},
 		{"roots are not PEM", g.issuing, g.issuing_key, "x", chain, "root-cert.pem: no", 0,
@@ -562,6 +570,49 @@ static void facts_of_a_chain(void **state)
 	arena_free(arena);
 }
 
+static void chains_and_roots(void **state)
+{
+	(void)state;
+	struct err err = {0};
+	struct arena *arena = arena_new();
+	struct ca *ca = new_root("cluster.local"), *other = new_root("cluster.local");
+	struct keypair *key = keypair_new(KEYPAIR_EC_P256, &err);
+	struct ca_order order = {.key = key, .uri = DB, .now_s = now, .ttl_s = 1000};
+	struct ca_answer a;
+	struct ca *both = ca_with_roots(other, ca_roots(ca), &err);
+	assert_true(ca_sign(ca, &order, arena, &a, &err));
+	const struct {
+		const char *rule;
+		struct slice chain, roots;
+		int64_t at_s;
+		bool leads;
+		const char *says;
+	} rows[] = {
+		{"to its root", a.cert[0], ca_roots(ca), now, true, ""},
+		{"to one of two", a.cert[0], ca_roots(both), now, true, ""},
+		{"to another of the same name", a.cert[0], ca_roots(other), now, false, ""},
+		{"our clock is behind", a.cert[0], ca_roots(ca), now - CA_SKEW_S - 100, true, ""},
+		{"far behind", a.cert[0], ca_roots(ca), now - CA_SKEW_S - 200, false, "not yet"},
+		{"our clock is ahead", a.cert[0], ca_roots(ca), now + 1000 + 100, true, ""},
+		{"far ahead", a.cert[0], ca_roots(ca), now + 1000 + 200, false, "expired"},
+		{"no certificate", {0}, ca_roots(ca), now, false, "none"},
+		{"no root", a.cert[0], {0}, now, false, ""},
+		{"rubbish", SLICE("-----BEGIN CERTIFICATE-----\nAAAA\n"), ca_roots(ca), now, false,
+		 ""},
+	};
+	for (size_t i = 0; i < N_ELEMS(rows); i++) {
+		err = (struct err){0};
+		bool leads = cert_leads_to(rows[i].chain, rows[i].roots, rows[i].at_s, 120, &err);
+		if (leads != rows[i].leads || !strstr(err.text, rows[i].says))
+			fail_msg("%s: %s", rows[i].rule, err.text);
+	}
+	ca_put(ca);
+	ca_put(other);
+	ca_put(both);
+	keypair_put(key);
+	arena_free(arena);
+}
+
 int main(void)
 {
 	now = (int64_t)time(NULL);
@@ -577,6 +628,7 @@ int main(void)
 		cmocka_unit_test(two_roots),
 		cmocka_unit_test(stored_and_found_again),
 		cmocka_unit_test(facts_of_a_chain),
+		cmocka_unit_test(chains_and_roots),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

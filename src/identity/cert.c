@@ -81,6 +81,7 @@ static bool describe(X509 *cert, struct arena *arena, struct cert_facts *out, st
 	out->issuer = name_text(X509_get_issuer_name(cert), arena);
 	out->serial = serial_text(cert, arena);
 	out->key = key_text(cert, arena);
+	out->pem = ossl_cert_pem(cert, arena).at;
 	out->is_ca = (flags & EXFLAG_CA) != 0;
 	out->self_signed = (flags & EXFLAG_SS) != 0;
 	put_names(cert, arena, out);

@@ -20,6 +20,7 @@ struct cert_facts {
 	int64_t not_before_s, not_after_s;
 	bool is_ca, self_signed;
 	char sha256[65]; /* of the DER, lower hex */
+	const char *pem;
 };
 
 /* The certificate number N of the PEM texts in CHAIN, from 0; false with ERR_NOT_FOUND behind the

@@ -30,12 +30,14 @@ static void go(struct authority *a, enum authority_phase to)
 
 /* ---- who has renewed -------------------------------------------------------------------------- */
 
-/* A Pod whose sidecar has, or will have, a certificate of ours. */
+/* A Pod whose sidecar may have a certificate of ours. One without an address has not begun yet, and
+ * will begin with the roots of that moment. */
 static bool has_sidecar(const struct object *pod)
 {
-	const char *phase = pod->pod->phase;
+	const struct pod *p = pod->pod;
 	return pairs_get(&pod->meta.annotations, ANNOTATION_SIDECAR_STATUS) &&
-	       strcmp(phase, "Succeeded") != 0 && strcmp(phase, "Failed") != 0;
+	       (p->has_ip[IP_V4] || p->has_ip[IP_V6]) && strcmp(p->phase, "Succeeded") != 0 &&
+	       strcmp(p->phase, "Failed") != 0;
 }
 
 /* The next Pod after CURSOR that has not renewed since the roots changed; NULL: all have. */

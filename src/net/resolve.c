@@ -118,12 +118,13 @@ static void on_state(void *ctx, ares_socket_t fd, int readable, int writable)
 	struct err err = {0};
 	while (*at && (*at)->io.fd != fd)
 		at = &(*at)->next;
-	if (!*at && events)
-		add(r, fd, events);
-	else if (*at && !events)
-		drop(r, at);
-	else if (*at && !loop_mod(r->loop, &(*at)->io, events, &err))
-		drop(r, at); /* as above */
+	if (!*at) {
+		if (events)
+			add(r, fd, events);
+		return;
+	}
+	if (!events || !loop_mod(r->loop, &(*at)->io, events, &err))
+		drop(r, at); /* as in add() */
 }
 
 static size_t take_ips(const struct ares_addrinfo *info, struct ip *ips)

@@ -1,6 +1,5 @@
 #include "proxy/own_cert.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>

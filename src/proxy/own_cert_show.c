@@ -29,6 +29,7 @@ static void put_cert(struct json_out *out, const struct cert_facts *f)
 	put_time(out, "not_after", f->not_after_s);
 	json_bool(out, "ca", f->is_ca);
 	json_cstr(out, "sha256", f->sha256);
+	json_cstr(out, "pem", f->pem);
 	json_close(out);
 }
 

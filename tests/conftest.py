@@ -74,11 +74,11 @@ class Mesh:
 
     counter = itertools.count(1)
 
-    def __init__(self, folder, text):
+    def __init__(self, folder, text, *options):
         self.name = f"t{os.getpid()}-{next(self.counter)}"
         self.folder = folder
         self.remotes = []
-        hark("up", "--detach", "-n", self.name, "-f", self.file(text))
+        hark("up", "--detach", "-n", self.name, "-f", self.file(text), *options)
 
     def file(self, text):
         path = self.folder / f"{uuid.uuid4().hex}.yaml"
@@ -175,11 +175,11 @@ class Mesh:
 
 @pytest.fixture(scope="session")
 def new_mesh(tmp_path_factory):
-    """new_mesh(TEXT) brings a mesh up; all of them are down when the tests are over."""
+    """new_mesh(TEXT, OPTIONS OF `hark up`...) brings a mesh up; all of them are down when the tests are over."""
     meshes = []
 
-    def up(text):
-        mesh = Mesh(tmp_path_factory.mktemp("mesh"), text)
+    def up(text, *options):
+        mesh = Mesh(tmp_path_factory.mktemp("mesh"), text, *options)
         meshes.append(mesh)
         return mesh
 

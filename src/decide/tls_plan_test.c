@@ -221,6 +221,7 @@ static const struct {
 } endpoints[] = {
 	/* clang-format off */
 	{"an endpoint with a sidecar",       MESH, "198.18.0.2", TRANSPORT_MESH_TLS, "Pod shop/db speaks mesh TLS, so traffic to it does"},
+	{"one that says so, without our sidecar", POD("me", "198.18.0.1", TLS, SIDECAR) POD("db", "198.18.0.2", TLS, "") SERVICE, "198.18.0.2", TRANSPORT_MESH_TLS, "Pod shop/db speaks mesh TLS, so traffic to it does"},
 	{"one without, of the same Service", MESH, "198.18.0.3", TRANSPORT_PLAIN, "Pod shop/bare speaks no mesh TLS, so traffic to it is plaintext"},
 	{"one whose port disables mTLS",     MESH, "198.18.0.4", TRANSPORT_PLAIN, "PeerAuthentication shop/off disables mTLS for port 13306 there"},
 	{"one that is no Pod",               MESH, "203.0.113.1", TRANSPORT_PLAIN, "the endpoint speaks no mesh TLS, so traffic to it is plaintext"},

@@ -85,7 +85,8 @@ struct workload {
 	const char *canonical_name, *canonical_revision, *app,
 		*version; /* telemetry.md 2; "unknown"/"latest" where absent */
 	bool has_sidecar; /* it carries a sidecar of this mesh */
-	bool mesh_tls;    /* its sidecar speaks mesh TLS: label security.istio.io/tlsMode=istio */
+	bool mesh_tls;    /* it speaks mesh TLS: label security.istio.io/tlsMode=istio, whoever
+			     set it and whatever ends the TLS there */
 	bool bypasses;    /* an annotation keeps some of what it dials out of its sidecar */
 };
 

@@ -106,7 +106,7 @@ struct workload_part *workload_part_new(const struct view_frame *frame, const st
 	w->app = first_label(labels, app, "unknown");
 	w->version = first_label(labels, version, "unknown");
 	w->has_sidecar = pairs_get(&pod->meta.annotations, ANNOTATION_SIDECAR_STATUS) != NULL;
-	w->mesh_tls = w->has_sidecar && tls && strcmp(tls, "istio") == 0;
+	w->mesh_tls = tls && strcmp(tls, "istio") == 0;
 	w->bypasses = bypasses(&pod->meta.annotations);
 	return part;
 }

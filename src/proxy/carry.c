@@ -202,8 +202,11 @@ static void pump(struct conn *c, struct flow *f)
 	case FLOW_GONE:
 		on_gone(c, f);
 		return;
-	case FLOW_CUT:
-		conn_close(c, END_TLS_CUT, CLOSE_RESET);
+	case FLOW_CUT: /* of a peer that is gone, as was seen by writing to it: its reset has been told */
+		if (conn_flow(c, other_side(side))->state == FLOW_BROKEN)
+			reset_from(c, side);
+		else
+			conn_close(c, END_TLS_CUT, CLOSE_RESET);
 		return;
 	case FLOW_BAD_TLS:
 		tls_broken(c);

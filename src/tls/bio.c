@@ -144,20 +144,34 @@ static bool send_some(struct tls *t, const char *bytes, size_t len, size_t *sent
 	return false;
 }
 
-bool tls_flush(struct tls *t, bool *blocked)
+/*
+ * After the handshake, a socket that takes nothing any more is not the end of the session, and OpenSSL
+ * does not hear of it: what the peer had sent before it went away is still to be read, and may be the
+ * alert that says why.
+ */
+static bool stop_sending(struct tls *t)
+{
+	if (!t->done)
+		return false;
+	t->out_errno = t->io_errno;
+	t->io_errno = 0;
+	t->out_plain = 0;
+	MEM_FREE(t->out);
+	return true;
+}
+
+bool tls_flush(struct tls *t)
 {
 	struct tls_rest *r = t->out;
-	*blocked = false;
+	size_t n;
 	if (!r)
 		return true;
-	size_t n;
 	if (!send_some(t, &r->bytes[r->at], r->len - r->at, &n))
-		return false;
+		return stop_sending(t);
 	r->at += n;
-	if (r->at == r->len)
-		MEM_FREE(t->out);
-	else
-		*blocked = true;
+	if (r->at < r->len)
+		return false;
+	MEM_FREE(t->out);
 	return true;
 }
 
@@ -191,10 +205,12 @@ static int bio_write(BIO *bio, const char *bytes, int len)
 	struct tls *t = BIO_get_data(bio);
 	size_t want = (size_t)len, sent = 0;
 	BIO_clear_retry_flags(bio);
+	if (t->out_errno)
+		return len; /* to nobody */
 	if (t->out)
 		return set_aside(t, bytes, want) ? len : -1;
 	if (!send_some(t, bytes, want, &sent))
-		return -1;
+		return stop_sending(t) ? len : -1;
 	if (sent == want)
 		return len;
 	if (t->done)

@@ -83,7 +83,8 @@ struct tls {
 	size_t in_limit;      /* of this call's receive */
 	uint64_t sealed;      /* plaintext bytes under the present key */
 	enum tls_why why;
-	int io_errno; /* of the failed receive or send, 0: none */
+	int io_errno;  /* of the failed receive or send, 0: none */
+	int out_errno; /* of a send after the handshake: nothing leaves any more, reads go on */
 	uint8_t hello_seen;
 	uint8_t hello[TLS_HELLO_PREFIX];
 	bool done;         /* the handshake is over */
@@ -101,7 +102,7 @@ struct tls {
 bool tls_bio_attach(struct tls *t);
 void tls_in_begin(struct tls *t, size_t limit); /* a call begins: what waited comes back */
 void tls_in_end(struct tls *t);                 /* a call ends: what was not read waits */
-bool tls_flush(struct tls *t, bool *blocked);   /* the rest that waits; false: the socket failed */
+bool tls_flush(struct tls *t);                  /* false: something still waits */
 
 /* verify.c: chains, names, dates */
 void tls_verify_setup(struct tls_context *c);

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,9 +160,7 @@ enum tls_result tls_read(struct tls *t, char *room, size_t len, size_t *n, struc
 	if (t->failed)
 		return failed_before(t, "TLS read", err);
 	ERR_clear_error();
-	bool blocked;
-	if (!tls_flush(t, &blocked))
-		return fail(t, "TLS write", err);
+	(void)tls_flush(t); /* what still waits is asked for by writes */
 	tls_in_begin(t, len);
 	int what = SSL_ERROR_NONE;
 	while (*n < len && what == SSL_ERROR_NONE) {
@@ -213,6 +212,13 @@ static bool seal(struct tls *t, struct slice bytes)
 	return ok;
 }
 
+static enum tls_result nobody_listens(const struct tls *t, struct err *err)
+{
+	errno = t->out_errno;
+	(void)err_sys(err, "TLS write"); /* always false */
+	return TLS_RESET;
+}
+
 enum tls_result tls_write(struct tls *t, struct slice bytes, size_t *n, struct err *err)
 {
 	*n = 0;
@@ -221,11 +227,10 @@ enum tls_result tls_write(struct tls *t, struct slice bytes, size_t *n, struct e
 		return failed_before(t, "TLS write", err);
 	ERR_clear_error();
 	t->io_errno = 0;
-	bool blocked;
-	if (!tls_flush(t, &blocked))
-		return fail(t, "TLS write", err);
-	if (blocked)
+	if (!tls_flush(t))
 		return TLS_WANT_WRITE;
+	if (t->out_errno)
+		return nobody_listens(t, err);
 	MUST(t->out_plain <= bytes.len); /* the same bytes again */
 	*n = t->out_plain;
 	t->out_plain = 0;
@@ -233,6 +238,8 @@ enum tls_result tls_write(struct tls *t, struct slice bytes, size_t *n, struct e
 		struct slice one = slice_sub(bytes, *n, TLS_RECORD_MAX);
 		if (!seal(t, one))
 			return fail(t, "TLS write", err);
+		if (t->out_errno)
+			return nobody_listens(t, err);
 		if (t->out) {
 			t->out_plain = one.len;
 			return *n > 0 ? TLS_OK : TLS_WANT_WRITE;
@@ -254,10 +261,7 @@ enum tls_result tls_close_write(struct tls *t, struct err *err)
 	if (!t->notified && SSL_shutdown(t->ssl) < 0)
 		return fail(t, "TLS close", err);
 	t->notified = true;
-	bool blocked;
-	if (!tls_flush(t, &blocked))
-		return fail(t, "TLS close", err);
-	if (blocked)
+	if (!tls_flush(t))
 		return TLS_WANT_WRITE;
 	(void)shutdown(t->start.fd, SHUT_WR); /* fails only where the peer is gone: reads tell */
 	t->write_closed = true;

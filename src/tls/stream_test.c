@@ -242,6 +242,37 @@ static void reset(void **state)
 	pair_close(&p);
 }
 
+/* Who goes away by reset because we still write has perhaps said something before. */
+static void what_was_said_before_a_reset(void **state)
+{
+	(void)state;
+	int fds[2];
+	struct pair p;
+	struct err err = {0};
+	size_t n;
+	tcp_pair(fds, 0);
+	connected(&p, fds, false);
+	pair_say(p.server, p.client, "hello"); /* the tickets have been read */
+	assert_int_equal(tls_write(p.client, SLICE("unread"), &n, &err), TLS_OK);
+	wait_readable(p.server_fd);
+	assert_int_equal(tls_write(p.server, SLICE("last words"), &n, &err), TLS_OK);
+	close(p.server_fd); /* with bytes unread: RST */
+	p.server_fd = -1;
+	enum tls_result r = TLS_OK;
+	while (r == TLS_OK) /* the RST is on its way */
+		r = tls_write(p.client, SLICE("more"), &n, &err);
+	assert_int_equal(r, TLS_RESET);
+	assert_int_equal(tls_write(p.client, SLICE("and more"), &n, &err), TLS_RESET);
+	assert_int_equal(tls_why(p.client), TLS_WHY_NONE);
+	char room[64];
+	assert_int_equal(tls_read(p.client, room, sizeof(room), &n, &err), TLS_OK);
+	assert_true(slice_is((struct slice){room, n}, "last words"));
+	r = read_once(p.client, &n);
+	assert_true(r == TLS_CUT || r == TLS_RESET); /* the write may have taken the error */
+	assert_int_equal(tls_close_write(p.client, &err), r == TLS_CUT ? TLS_OK : TLS_RESET);
+	pair_close(&p);
+}
+
 static void spoilt_record(void **state)
 {
 	(void)state;
@@ -400,6 +431,7 @@ int main(void)
 		cmocka_unit_test(cut),
 		cmocka_unit_test(cut_inside_a_record),
 		cmocka_unit_test(reset),
+		cmocka_unit_test(what_was_said_before_a_reset),
 		cmocka_unit_test(spoilt_record),
 		cmocka_unit_test(renegotiation_is_refused),
 		cmocka_unit_test(keys_are_updated),

@@ -209,7 +209,7 @@ void tls_end_announced(struct tls *t);
  * As write(2): TLS_OK with 0 < N <= bytes.len taken, or TLS_WANT_WRITE with N = 0. When fewer than
  * all were taken, the next record may be sealed already and partly sent: wait until the descriptor
  * is writable, and call again with the same bytes from N on (and others behind them, if there are).
- * bytes.len > 0.
+ * bytes.len > 0. TLS_RESET: nobody takes them; what the peer had sent before can still be read.
  */
 enum tls_result tls_write(struct tls *t, struct slice bytes, size_t *n, struct err *err) MUST_CHECK;
 /* close_notify, then the write side of the socket is shut down. Only after all writes were taken.

@@ -499,9 +499,9 @@ def privileges(word):
 # --- the sidecar's own pages ----------------------------------------------------------------------------------------
 
 
-def page(port, path):
+def page(port, path, method="GET"):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=TIMEOUT) as r:
+        with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method), timeout=TIMEOUT) as r:
             return {"status": r.status, "type": r.headers.get("Content-Type", ""), "body": r.read().decode()}
     except urllib.error.HTTPError as e:
         return {"status": e.code, "type": e.headers.get("Content-Type", ""), "body": e.read().decode()}

@@ -432,9 +432,12 @@ def test_change_of_the_root(mesh, folder):
 
 
 def test_a_pod_that_has_not_begun_is_not_waited_for(new_mesh):
+    """`hark apply` would refuse a Pod whose ConfigMap is not there; the API takes it, as Kubernetes does."""
     waits = shop.client("shop", name="waits", files="not-there")
     mesh = new_mesh(shop.documents(*pods()))
-    mesh.apply(shop.documents(waits))
+    subprocess.run(["curl", "-sf", "--unix-socket", f"/run/hark/{mesh.name}/admin.sock", "http://x/api/v1/namespaces/shop/pods",
+                    "-H", "Content-Type: application/json", "-d", json.dumps(waits)], check=True, capture_output=True)
+    assert "waits" in mesh.hark("get", "pods").stdout
     mesh.hark("cert", "rotate", "--root")
     mesh.hark("cert", "rotate", "--root", "--finish")
     mesh.apply(shop.documents(shop.config_map("shop", "not-there", {"a": "b"})))
@@ -442,9 +445,21 @@ def test_a_pod_that_has_not_begun_is_not_waited_for(new_mesh):
     assert certs(mesh, "shop/waits")["roots"] == certs(mesh, "shop/web")["roots"]
 
 
+def sidecar_pid(mesh, pod):
+    """As the host counts."""
+    for pid in mesh.processes():
+        try:
+            folder = pathlib.Path(f"/proc/{pid}")
+            if folder.joinpath("cmdline").read_bytes().split(b"\0")[1:2] == [b"proxy"] and f"POD_NAME={pod}\0".encode() in folder.joinpath("environ").read_bytes():
+                return pid
+        except OSError:
+            pass
+    raise AssertionError(f"{pod} has no sidecar")
+
+
 def test_a_sidecar_that_does_not_answer_is_waited_for(new_mesh):
     mesh = new_mesh(shop.documents(*pods()))
-    pid = next(p for p in mesh.processes() if b"proxy" in pathlib.Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0")[1:2])
+    pid = sidecar_pid(mesh, "web")
     os.kill(pid, signal.SIGSTOP)
     try:
         late = mesh.hark("cert", "rotate", "--root", "--timeout", "3", check=False)
@@ -459,12 +474,23 @@ def test_a_sidecar_that_does_not_answer_is_waited_for(new_mesh):
     talk(mesh)
 
 
+def test_nor_is_one_that_ends(new_mesh):
+    pod = shop.client("shop", name="mayfly")
+    pod["spec"]["terminationGracePeriodSeconds"] = 2
+    mayfly = shop.documents(pod)
+    mesh = new_mesh(shop.documents(*pods()) + mayfly)
+    os.kill(sidecar_pid(mesh, "mayfly"), signal.SIGSTOP)
+    assert mesh.hark("cert", "rotate", "--root", "--timeout", "2", check=False).returncode == 1
+    mesh.delete(mayfly)
+    mesh.hark("cert", "rotate", "--root", "--timeout", "60")  # killed at the end of its grace time
+    assert authority(mesh)["waiting"] == []
+
+
 def test_a_token_is_made_anew_for_each_start_of_the_sidecar(new_mesh):
     """Its file is swapped below the mount that is there."""
     mesh = new_mesh(shop.documents(*pods()))
     before = token_of(mesh, "shop/web")
-    mesh.call("shop/web", clients.post, 15000, "/quitquitquit")
-    mesh.call("shop/web", clients.post, 15000, "/quitquitquit")
+    mesh.call("shop/web", clients.page, 15000, "/quitquitquit", "POST")
     wait_for(lambda: (lambda d: d.returncode == 0 and d.stdout != before)(in_sidecar(mesh, "shop/web", "cat", TOKEN, check=False)), what="a new token")
     wait_for(lambda: mesh.hark("cert", "show", "shop/web", check=False).returncode == 0 and certs(mesh, "shop/web")["state"] == "valid", what="a certificate")
 

@@ -206,6 +206,7 @@ static void on_check(struct timer *t)
 	struct authority *a = CONTAINER_OF(t, struct authority, check);
 	struct err err = {0};
 	timer_set(a->node->loop, t, CHECK_S * NS_PER_S);
+	authority_root_check(a);
 	if (authority_now_s() >= a->server_renew_s && !certify_server(a, a->ca, &err))
 		log_error("ca", "%s", err.text);
 }
@@ -241,7 +242,7 @@ static bool serve(struct authority *a, struct err *err)
 		return false;
 	a->check.fire = on_check;
 	timer_set(a->node->loop, &a->check, CHECK_S * NS_PER_S);
-	authority_root_resume(a);
+	authority_root_start(a);
 	int64_t left = ca_not_after_s(a->ca) - authority_now_s();
 	if (left < EXPIRES_SOON_S)
 		log_warn("ca", "the authority's own certificate ends soon days=%lld",

@@ -20,8 +20,10 @@ struct authority {
 	char addr[ADDR_TEXT];
 	char roots_dir[NODE_PATH_LEN];
 	struct timer check;      /* once a minute */
-	struct name_set renewed; /* Pods that asked since the roots changed; while they do */
-	struct timer renewals;   /* somebody did */
+	struct name_set holders; /* Pods that have a certificate of ours */
+	struct name_set renewed; /* those that asked since the roots changed; while they do */
+	struct timer renewals;   /* somebody did, or is gone */
+	struct store_watch pods;
 };
 
 int64_t authority_now_s(void);
@@ -31,7 +33,9 @@ struct ca *authority_new_root(const struct authority *a, struct err *err) MUST_C
 bool authority_use(struct authority *a, struct ca *ca, struct err *err) MUST_CHECK;
 /* CA as the authority kept in the folder; nothing to do without one. */
 bool authority_keep(const struct authority *a, const struct ca *ca, struct err *err) MUST_CHECK;
-/* authority_root.c: how far a change had come that the folder shows; and each certificate issued. */
-void authority_root_resume(struct authority *a);
+/* authority_root.c: at the start, where the folder may show a change that had begun; each certificate
+ * issued. */
+void authority_root_start(struct authority *a);
 void authority_root_issued(void *ctx, const struct object *pod, const char *uri);
+void authority_root_check(struct authority *a); /* now and then */
 void authority_root_stop(struct authority *a);

@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "identity/cert.h"
 #include "local/authority_inside.h"
-#include "model/annotations.h"
 
 enum { RENEWALS_MS = 50, ROOTS_SHOWN = 8 };
 
@@ -30,34 +29,38 @@ static void go(struct authority *a, enum authority_phase to)
 
 /* ---- who has renewed -------------------------------------------------------------------------- */
 
-/* A Pod whose sidecar may have a certificate of ours. One without an address has not begun yet, and
- * will begin with the roots of that moment. */
-static bool has_sidecar(const struct object *pod)
+/* Whether its sidecar may still run. */
+static bool is_alive(const struct object *pod)
 {
-	const struct pod *p = pod->pod;
-	return pairs_get(&pod->meta.annotations, ANNOTATION_SIDECAR_STATUS) &&
-	       (p->has_ip[IP_V4] || p->has_ip[IP_V6]) && strcmp(p->phase, "Succeeded") != 0 &&
-	       strcmp(p->phase, "Failed") != 0;
+	return strcmp(pod->pod->phase, "Succeeded") != 0 && strcmp(pod->pod->phase, "Failed") != 0;
 }
 
-/* The next Pod after CURSOR that has not renewed since the roots changed; NULL: all have. */
+/* The next Pod after CURSOR that has not renewed since the roots changed; NULL: all have. One that never
+ * asked has nothing to renew: it will begin with the roots of that moment. */
 static const struct object *next_waiting(const struct authority *a, const struct object *cursor)
 {
 	while ((cursor = store_next(a->store, KIND_POD, NULL, cursor)))
-		if (has_sidecar(cursor) &&
+		if (name_set_find(&a->holders, cursor->meta.ns, cursor->meta.name) &&
+		    is_alive(cursor) &&
 		    !name_set_find(&a->renewed, cursor->meta.ns, cursor->meta.name))
 			return cursor;
 	return NULL;
 }
 
-/* Names of Pods that are gone are forgotten, however many come and go while both roots are trusted. */
-static void forget_gone(struct authority *a)
+/* Names of Pods that are gone are forgotten, however many come and go. */
+static void forget_gone(const struct store *store, struct name_set *set)
 {
-	struct name_set all = name_set_take(&a->renewed);
+	struct name_set all = name_set_take(set);
 	for (const struct name *n = name_set_first(&all); n; n = name_set_next(n))
-		if (store_get(a->store, KIND_POD, n->ns, n->name))
-			name_set_add(&a->renewed, n->ns, n->name);
+		if (store_get(store, KIND_POD, n->ns, n->name))
+			name_set_add(set, n->ns, n->name);
 	name_set_clear(&all);
+}
+
+void authority_root_check(struct authority *a)
+{
+	forget_gone(a->store, &a->holders);
+	forget_gone(a->store, &a->renewed);
 }
 
 /* Everybody trusts the new root: it may sign. */
@@ -77,7 +80,6 @@ static void sign_with_next(struct authority *a)
 static void on_renewals(struct timer *t)
 {
 	struct authority *a = CONTAINER_OF(t, struct authority, renewals);
-	forget_gone(a);
 	if (next_waiting(a, NULL))
 		return;
 	if (a->phase == AUTHORITY_TRUSTING)
@@ -97,7 +99,10 @@ void authority_root_issued(void *ctx, const struct object *pod, const char *uri)
 {
 	struct authority *a = ctx;
 	(void)uri; /* a certificate alone does not say which Pod came: its token's next call does */
-	if (a->phase == AUTHORITY_SETTLED || !pod)
+	if (!pod)
+		return;
+	name_set_add(&a->holders, pod->meta.ns, pod->meta.name);
+	if (a->phase == AUTHORITY_SETTLED)
 		return;
 	name_set_add(&a->renewed, pod->meta.ns, pod->meta.name);
 	look_soon(a);
@@ -168,9 +173,20 @@ bool authority_finish(struct authority *a, struct err *err)
 	return true;
 }
 
-/* A folder of ours with two roots: the mesh ended in the middle of a change. */
-void authority_root_resume(struct authority *a)
+/* Whoever is waited for may end instead. */
+static void on_pod(struct store_watch *w, const struct store_event *ev)
 {
+	struct authority *a = CONTAINER_OF(w, struct authority, pods);
+	if (a->phase != AUTHORITY_SETTLED && ev->object->kind == KIND_POD &&
+	    (ev->type == STORE_DELETED || !is_alive(ev->object)))
+		look_soon(a);
+}
+
+/* A folder of ours with two roots: the mesh ended in the middle of a change. */
+void authority_root_start(struct authority *a)
+{
+	a->pods.on_event = on_pod;
+	store_watch(a->store, &a->pods);
 	struct arena *arena = arena_new();
 	struct cert_facts second;
 	struct err err = {0};
@@ -181,7 +197,10 @@ void authority_root_resume(struct authority *a)
 
 void authority_root_stop(struct authority *a)
 {
+	if (a->pods.on_event)
+		store_unwatch(a->store, &a->pods);
 	timer_cancel(a->node->loop, &a->renewals);
+	name_set_clear(&a->holders);
 	name_set_clear(&a->renewed);
 	ca_put(a->next);
 	a->next = NULL;

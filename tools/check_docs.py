@@ -67,7 +67,7 @@ def fields(path, table):
 def annotations():
     found = set(re.findall(r'"((?:[a-z]+\.)*istio\.io/[\w-]+)", "', text("capture/config.c")))
     found |= set(re.findall(r'ANNOTATION_DETECTION\w* "([^"]+)"', text("model/annotations.h")))
-    return found | {re.search(r'LABEL_INJECT "([^"]+)"', text("local/inject.h")).group(1)}
+    return found | {re.search(r'LABEL_INJECT "([^"]+)"', text("decide/inject.h")).group(1)}
 
 
 mesh = "model/mesh_config.c"

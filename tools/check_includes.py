@@ -9,7 +9,7 @@ FLOORS = [
     ["detect", "http1", "http2", "dns", "loop", "net", "tls"],
     ["model", "identity", "rest", "grpc"],
     ["decide", "observe", "api"],
-    ["proxy", "capture"],
+    ["proxy", "capture", "analyze"],
     ["control", "local"],
     ["cli"],
 ]
@@ -18,6 +18,7 @@ NEIGHBOURS = {
     ("observe", "decide"): "telemetry prints the plan's own reason",
     ("net", "loop"): "names are resolved on the loop",
     ("dns", "net"): "answers carry addresses: net/addr.h, which knows no sockets",
+    ("analyze", "capture"): "annotations about ports are read by those who obey them: capture/capture.h's settings",
     ("local", "control"): "the single-machine runtime serves its store through the API server",
 }
 floor = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}

@@ -290,27 +290,26 @@ static void running(void **state)
 		struct trial t;
 		struct manifest m;
 		char yaml[2048];
-		(
-			void)snprintf(yaml, sizeof(yaml),
-				      NAMESPACES APP("db", "{name: http, port: 80}") RULE(
-					      "shop", "db",
-					      "host: db, trafficPolicy: {tls: {mode: "
-					      "ISTIO_MUTUAL}}") "apiVersion: v1\nkind: Pod\n"
-								"metadata: {name: db-1, namespace: "
-								"shop, labels: {app: db, %s}, "
-								"annotations: {%s}, "
-								"ownerReferences: [{apiVersion: "
-								"apps/v1, kind: "
-								"Deployment, name: db, uid: u, "
-								"controller: true}]}\n"
-								"spec: {containers: [{name: "
-								"c}]}\n---\n"
-								"apiVersion: v1\nkind: Pod\n"
-								"metadata: {name: client, "
-								"namespace: shop, annotations: "
-								"{sidecar.istio.io/status: '{}'}}\n"
-								"spec: {containers: [{name: c}]}\n",
-				      cases[i].labels, cases[i].annotations);
+		(void)snprintf(yaml, sizeof(yaml),
+			       NAMESPACES APP("db", "{name: http, port: 80}")
+				       RULE("shop", "db",
+					    "host: db, trafficPolicy: {tls: {mode: "
+					    "ISTIO_MUTUAL}}") "apiVersion: v1\nkind: Pod\n"
+							      "metadata: {name: db-1, namespace: "
+							      "shop, labels: {app: db, %s}, "
+							      "annotations: {%s}, "
+							      "ownerReferences: [{apiVersion: "
+							      "apps/v1, kind: "
+							      "Deployment, name: db, uid: u, "
+							      "controller: true}]}\n"
+							      "spec: {containers: [{name: "
+							      "c}]}\n---\n"
+							      "apiVersion: v1\nkind: Pod\n"
+							      "metadata: {name: client, "
+							      "namespace: shop, annotations: "
+							      "{sidecar.istio.io/status: '{}'}}\n"
+							      "spec: {containers: [{name: c}]}\n",
+			       cases[i].labels, cases[i].annotations);
 		manifest_init(&m);
 		manifest_read(&m, "f", slice_of(yaml));
 		assert_int_equal(m.n_errors, 0);
@@ -336,21 +335,26 @@ static void suggested(void **state)
 	struct trial t;
 	struct buf out;
 	size_t n = 0;
-	trial_read(&t, NAMESPACES SERVICE("db",
-					  "{name: a, port: 3307}, {name: tcp-b, port: 22}, {name: "
-					  "c, port: 80}, {name: d, port: 81}") INFO);
+	trial_read(
+		&t,
+		NAMESPACES SERVICE_IN("shop", "db",
+				      "clusterIP: 198.19.0.1, ports: [{name: a, port: 3307}, "
+				      "{name: tcp-b, port: 22}, {name: c, port: 80}, "
+				      "{name: d, port: 81}]")
+			INFO SERVICE_IN("shop", "head", "clusterIP: None, ports: [{port: 3307}]"));
 	static const struct learned_port seen[] = {
 		{"shop", "db", 3307, false, 2, 0, 0, 0, "mysql"},
 		{"shop", "db", 22, false, 1, 0, 0, 0, "ssh"},  /* declares it already */
 		{"shop", "db", 80, false, 1, 1, 0, 0, ""},     /* one says this, one that */
 		{"shop", "gone", 3307, false, 2, 0, 0, 0, ""}, /* no such Service any more */
+		{"shop", "head", 3307, false, 0, 0, 3, 0, ""},
 	};
 	for (size_t i = 0; i < N_ELEMS(seen); i++)
 		analysis_learned(t.a, &seen[i]);
 	analysis_run(t.a);
 	buf_init(&out, 1 << 20);
 	assert_true(analysis_suggest(t.a, NULL, &out, &n));
-	assert_int_equal(n, 1);
+	assert_int_equal(n, 2);
 	const char *text = buf_cstr(&out);
 	assert_non_null(strstr(text, "# Service shop/db port 80: nothing true can be declared"));
 	assert_non_null(strstr(
@@ -360,8 +364,11 @@ static void suggested(void **state)
 	manifest_init(&m);
 	manifest_read(&m, "s", buf_slice(&out));
 	assert_int_equal(m.n_errors, 0);
-	assert_int_equal(m.n_objects, 1);
+	assert_int_equal(m.n_objects, 2);
+	assert_true(m.objects[1]->service->headless);
+	assert_string_equal(m.objects[1]->service->ports[0].app_protocol, "tls");
 	const struct service *s = m.objects[0]->service;
+	assert_false(s->headless || s->has_ip[IP_V4]); /* it keeps the one that it has */
 	assert_int_equal(s->n_ports, 4);
 	assert_int_equal(s->selector.n, 1);
 	assert_string_equal(s->ports[0].app_protocol, "mysql");

@@ -4,7 +4,7 @@
 #include "analyze/inside.h"
 #include "model/tree_yaml.h"
 
-/* What an API server adds, and a person does not write. */
+/* What an API server adds, and a person does not write. Applied again, a Service keeps its address. */
 static void take_out_notes(struct tree *root)
 {
 	static const char *const notes[] = {"uid",           "resourceVersion",
@@ -13,6 +13,11 @@ static void take_out_notes(struct tree *root)
 	struct tree *meta = tree_get(root, "metadata");
 	for (size_t i = 0; i < N_ELEMS(notes); i++)
 		tree_set(meta, slice_of(notes[i]), NULL);
+	struct tree *spec = tree_get(root, "spec"), *ip = tree_get(spec, "clusterIP");
+	if (ip && !slice_is(ip->text, "None")) {
+		tree_set(spec, SLICE("clusterIP"), NULL);
+		tree_set(spec, SLICE("clusterIPs"), NULL);
+	}
 	tree_set(root, SLICE("status"), NULL);
 }
 

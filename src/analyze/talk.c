@@ -3,68 +3,71 @@
 
 #include "analyze/inside.h"
 
-/* Programs and images by which a guess is safe. `but`: a port on which it speaks HTTP all the same. */
+/* Programs and images by which a guess is safe. `but`: a port of theirs where the client speaks first.
+ * `image`: not a program; one of that name, if there is any, is a client. */
 static const struct {
-	const char *word; /* the program's file name, or the last part of an image's name */
-	enum speaks speaks;
+	const char *word;    /* the program's file name, or the last part of an image's name */
 	const char *what;    /* for people */
 	const char *declare; /* appProtocol */
+	enum speaks speaks;
 	uint16_t but;
+	bool image;
 } programs[] = {
 	/* clang-format off */
-	{"mysqld",         SPEAKS_SERVER_FIRST, "a MySQL server",   "mysql", 33060},
-	{"mysqld_safe",    SPEAKS_SERVER_FIRST, "a MySQL server",   "mysql", 33060},
-	{"mysql",          SPEAKS_SERVER_FIRST, "a MySQL server",   "mysql", 33060}, /* an image */
-	{"mysql-server",   SPEAKS_SERVER_FIRST, "a MySQL server",   "mysql", 33060},
-	{"mariadbd",       SPEAKS_SERVER_FIRST, "a MariaDB server", "mysql", 0},
-	{"mariadbd-safe",  SPEAKS_SERVER_FIRST, "a MariaDB server", "mysql", 0},
-	{"mariadb",        SPEAKS_SERVER_FIRST, "a MariaDB server", "mysql", 0},
-	{"percona",        SPEAKS_SERVER_FIRST, "a MySQL server",   "mysql", 33060},
-	{"percona-server", SPEAKS_SERVER_FIRST, "a MySQL server",   "mysql", 33060},
-	{"tidb-server",    SPEAKS_SERVER_FIRST, "a TiDB server",    "mysql", 10080},
-	{"tidb",           SPEAKS_SERVER_FIRST, "a TiDB server",    "mysql", 10080},
-	{"postfix",        SPEAKS_SERVER_FIRST, "an SMTP server",   "tcp", 0},
-	{"exim",           SPEAKS_SERVER_FIRST, "an SMTP server",   "tcp", 0},
-	{"exim4",          SPEAKS_SERVER_FIRST, "an SMTP server",   "tcp", 0},
-	{"sendmail",       SPEAKS_SERVER_FIRST, "an SMTP server",   "tcp", 0},
-	{"opensmtpd",      SPEAKS_SERVER_FIRST, "an SMTP server",   "tcp", 0},
-	{"vsftpd",         SPEAKS_SERVER_FIRST, "an FTP server",    "tcp", 0},
-	{"proftpd",        SPEAKS_SERVER_FIRST, "an FTP server",    "tcp", 0},
-	{"pure-ftpd",      SPEAKS_SERVER_FIRST, "an FTP server",    "tcp", 0},
-	{"sshd",           SPEAKS_SERVER_FIRST, "an SSH server",    "tcp", 0},
-	{"dropbear",       SPEAKS_SERVER_FIRST, "an SSH server",    "tcp", 0},
-	{"openssh-server", SPEAKS_SERVER_FIRST, "an SSH server",    "tcp", 0},
-	{"sftp",           SPEAKS_SERVER_FIRST, "an SSH server",    "tcp", 0},
-	{"dovecot",        SPEAKS_SERVER_FIRST, "an IMAP and POP3 server", "tcp", 0},
-	{"nats-server",    SPEAKS_SERVER_FIRST, "a NATS server",    "tcp", 8222},
-	{"nats",           SPEAKS_SERVER_FIRST, "a NATS server",    "tcp", 8222},
-	{"innd",           SPEAKS_SERVER_FIRST, "an NNTP server",   "tcp", 0},
-	{"rsyncd",         SPEAKS_SERVER_FIRST, "an rsync server",  "tcp", 0},
-	{"Xvnc",           SPEAKS_SERVER_FIRST, "a VNC server",     "tcp", 0},
-	{"x11vnc",         SPEAKS_SERVER_FIRST, "a VNC server",     "tcp", 0},
-	{"svnserve",       SPEAKS_SERVER_FIRST, "a Subversion server", "tcp", 0},
-	{"nginx",          SPEAKS_HTTP,         "a web server",     "http", 0},
-	{"httpd",          SPEAKS_HTTP,         "a web server",     "http", 0},
-	{"apache2",        SPEAKS_HTTP,         "a web server",     "http", 0},
-	{"lighttpd",       SPEAKS_HTTP,         "a web server",     "http", 0},
-	{"caddy",          SPEAKS_HTTP,         "a web server",     "http", 0},
-	{"postgres",       SPEAKS_OPAQUE,       "a PostgreSQL server", "tcp", 0},
-	{"redis-server",   SPEAKS_OPAQUE,       "a Redis server",   "redis", 0},
-	{"redis",          SPEAKS_OPAQUE,       "a Redis server",   "redis", 0},
-	{"valkey-server",  SPEAKS_OPAQUE,       "a Valkey server",  "redis", 0},
-	{"valkey",         SPEAKS_OPAQUE,       "a Valkey server",  "redis", 0},
-	{"mongod",         SPEAKS_OPAQUE,       "a MongoDB server", "mongo", 0},
-	{"mongo",          SPEAKS_OPAQUE,       "a MongoDB server", "mongo", 0},
-	{"memcached",      SPEAKS_OPAQUE,       "a memcached server", "tcp", 0},
-	{"slapd",          SPEAKS_OPAQUE,       "an LDAP server",   "tcp", 0},
+	{"mysqld",         "a MySQL server",         "mysql", SPEAKS_SERVER_FIRST, 33060, false},
+	{"mysqld_safe",    "a MySQL server",         "mysql", SPEAKS_SERVER_FIRST, 33060, false},
+	{"mysql",          "a MySQL server",         "mysql", SPEAKS_SERVER_FIRST, 33060, true},
+	{"mysql-server",   "a MySQL server",         "mysql", SPEAKS_SERVER_FIRST, 33060, true},
+	{"mariadbd",       "a MariaDB server",       "mysql", SPEAKS_SERVER_FIRST, 0, false},
+	{"mariadbd-safe",  "a MariaDB server",       "mysql", SPEAKS_SERVER_FIRST, 0, false},
+	{"mariadb",        "a MariaDB server",       "mysql", SPEAKS_SERVER_FIRST, 0, true},
+	{"percona",        "a MySQL server",         "mysql", SPEAKS_SERVER_FIRST, 33060, true},
+	{"percona-server", "a MySQL server",         "mysql", SPEAKS_SERVER_FIRST, 33060, true},
+	{"tidb-server",    "a TiDB server",          "mysql", SPEAKS_SERVER_FIRST, 10080, false},
+	{"tidb",           "a TiDB server",          "mysql", SPEAKS_SERVER_FIRST, 10080, true},
+	{"postfix",        "an SMTP server",         "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"exim",           "an SMTP server",         "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"exim4",          "an SMTP server",         "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"sendmail",       "an SMTP server",         "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"opensmtpd",      "an SMTP server",         "tcp",   SPEAKS_SERVER_FIRST, 0, true},
+	{"vsftpd",         "an FTP server",          "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"proftpd",        "an FTP server",          "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"pure-ftpd",      "an FTP server",          "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"sshd",           "an SSH server",          "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"dropbear",       "an SSH server",          "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"openssh-server", "an SSH server",          "tcp",   SPEAKS_SERVER_FIRST, 0, true},
+	{"sftp",           "an SSH server",          "tcp",   SPEAKS_SERVER_FIRST, 0, true},
+	{"dovecot",        "an IMAP and POP3 server", "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"nats-server",    "a NATS server",          "tcp",   SPEAKS_SERVER_FIRST, 8222, false},
+	{"nats",           "a NATS server",          "tcp",   SPEAKS_SERVER_FIRST, 8222, true},
+	{"innd",           "an NNTP server",         "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"rsyncd",         "an rsync server",        "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"Xvnc",           "a VNC server",           "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"x11vnc",         "a VNC server",           "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"svnserve",       "a Subversion server",    "tcp",   SPEAKS_SERVER_FIRST, 0, false},
+	{"nginx",          "a web server",           "http",  SPEAKS_HTTP,         0, false},
+	{"httpd",          "a web server",           "http",  SPEAKS_HTTP,         0, false},
+	{"apache2",        "a web server",           "http",  SPEAKS_HTTP,         0, false},
+	{"lighttpd",       "a web server",           "http",  SPEAKS_HTTP,         0, false},
+	{"caddy",          "a web server",           "http",  SPEAKS_HTTP,         0, false},
+	{"postgres",       "a PostgreSQL server",    "tcp",   SPEAKS_OPAQUE,       0, false},
+	{"redis-server",   "a Redis server",         "redis", SPEAKS_OPAQUE,       0, false},
+	{"redis",          "a Redis server",         "redis", SPEAKS_OPAQUE,       0, true},
+	{"valkey-server",  "a Valkey server",        "redis", SPEAKS_OPAQUE,       0, false},
+	{"valkey",         "a Valkey server",        "redis", SPEAKS_OPAQUE,       0, true},
+	{"mongod",         "a MongoDB server",       "mongo", SPEAKS_OPAQUE,       0, false},
+	{"mongo",          "a MongoDB server",       "mongo", SPEAKS_OPAQUE,       0, true},
+	{"memcached",      "a memcached server",     "tcp",   SPEAKS_OPAQUE,       0, false},
+	{"slapd",          "an LDAP server",         "tcp",   SPEAKS_OPAQUE,       0, false},
 	/* clang-format on */
 };
 
 /* Its row; N_ELEMS(programs): none. */
-static size_t program(struct slice word)
+static size_t find(struct slice word, bool image)
 {
 	size_t i = 0;
-	while (i < N_ELEMS(programs) && !slice_is(word, programs[i].word))
+	while (i < N_ELEMS(programs) &&
+	       (!slice_is(word, programs[i].word) || (programs[i].image && !image)))
 		i++;
 	return i;
 }
@@ -82,7 +85,7 @@ static size_t program_of_image(const char *image)
 {
 	struct slice name = last_part(slice_of(image));
 	name = slice_cut(&name, '@');
-	return program(slice_cut(&name, ':'));
+	return find(slice_cut(&name, ':'), true);
 }
 
 static bool is_assignment(struct slice word)
@@ -100,7 +103,7 @@ static size_t program_of_statement(struct slice statement)
 		for (size_t i = 0; i < N_ELEMS(before); i++)
 			prefix = prefix || slice_is(word, before[i]);
 		if (!prefix)
-			return program(last_part(word));
+			return find(last_part(word), false);
 	}
 	return N_ELEMS(programs);
 }
@@ -155,7 +158,7 @@ static size_t program_of(const struct container *c)
 		return program_of_image(c->image);
 	struct slice name = last_part(slice_of(word));
 	if (!is_shell(name))
-		return program(name);
+		return find(name, false);
 	size_t found = N_ELEMS(programs);
 	while ((word = word_of(c, ++at)))
 		if (word[0] != '-') {

@@ -123,7 +123,7 @@ static void look(struct analysis *a, const struct view *v, const struct view_por
 		return; /* each endpoint by itself: that always fits */
 	w->tls = plan.tls.rule;
 	w->rule = p->service->rule->policy_by;
-	if (plan.tls.rule != p->tls)
+	if (w->subset && plan.tls.rule != p->tls)
 		(void)view_subset(p->service, slice_of(w->subset->name), &w->rule);
 	struct mtls_answer mode = target_mode(w->to);
 	bool mesh = w->to->group->mesh_tls;

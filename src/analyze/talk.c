@@ -62,6 +62,29 @@ static const struct {
 	/* clang-format on */
 };
 
+/* What a container's port says by its number or name, where nothing is known of the program and nothing is
+ * declared. */
+static const struct {
+	const char *name;
+	const char *what;
+	const char *declare;
+	uint16_t port;
+} hints[] = {
+	/* clang-format off */
+	{"ftp",        "FTP",   "tcp",   21},
+	{"ssh",        "SSH",   "tcp",   22},
+	{"smtp",       "SMTP",  "tcp",   25},
+	{"pop3",       "POP3",  "tcp",   110},
+	{"nntp",       "NNTP",  "tcp",   119},
+	{"imap",       "IMAP",  "tcp",   143},
+	{"submission", "SMTP",  "tcp",   587},
+	{"rsync",      "rsync", "tcp",   873},
+	{"mysql",      "MySQL", "mysql", 3306},
+	{"nats",       "NATS",  "tcp",   4222},
+	{"vnc",        "VNC",   "tcp",   5900},
+	/* clang-format on */
+};
+
 /* Its row; N_ELEMS(programs): none. */
 static size_t find(struct slice word, bool image)
 {
@@ -178,11 +201,45 @@ static const struct container *container_of(const struct pod_spec *spec, uint16_
 	return spec->n_containers == 1 ? &spec->containers[0] : NULL;
 }
 
+/* The name that a container gives PORT, or "". */
+static const char *name_of(const struct pod_spec *spec, uint16_t port)
+{
+	for (size_t i = 0; i < spec->n_containers; i++)
+		for (size_t j = 0; j < spec->containers[i].n_ports; j++)
+			if (spec->containers[i].ports[j].port == port)
+				return spec->containers[i].ports[j].name;
+	return "";
+}
+
+static bool by_hint(const struct analysis *a, const struct target *t, struct talk *out)
+{
+	const char *name = name_of(t->group->spec, t->number);
+	enum protocol_why why = t->port->why;
+	if (why == WHY_NAME || why == WHY_APP_PROTOCOL)
+		return false; /* who declares it knows better */
+	for (size_t i = 0; i < N_ELEMS(hints); i++) {
+		bool by_name = strcmp(name, hints[i].name) == 0;
+		if (!by_name && (name[0] || hints[i].port != t->number))
+			continue;
+		*out = (struct talk){
+			.speaks = SPEAKS_SERVER_FIRST,
+			.declare = hints[i].declare,
+			.why = say(a, "port %u of %s is %s %s", t->number, group_name(a, t->group),
+				   by_name ? "called" : "the usual one of",
+				   by_name ? name : hints[i].what),
+		};
+		return true;
+	}
+	return false;
+}
+
 static bool guess(const struct analysis *a, const struct target *t, struct talk *out)
 {
 	const struct container *c = container_of(t->group->spec, t->number);
 	size_t p = c && t->number ? program_of(c) : N_ELEMS(programs);
-	if (p == N_ELEMS(programs) || (programs[p].but && programs[p].but == t->number))
+	if (p == N_ELEMS(programs))
+		return by_hint(a, t, out);
+	if (programs[p].but && programs[p].but == t->number)
 		return false;
 	*out = (struct talk){
 		.speaks = programs[p].speaks,

@@ -18,7 +18,6 @@ NEIGHBOURS = {
     ("observe", "decide"): "telemetry prints the plan's own reason",
     ("net", "loop"): "names are resolved on the loop",
     ("dns", "net"): "answers carry addresses: net/addr.h, which knows no sockets",
-    ("analyze", "capture"): "annotations about ports are read by those who obey them: capture/capture.h's settings",
     ("local", "control"): "the single-machine runtime serves its store through the API server",
 }
 floor = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}

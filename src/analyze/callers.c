@@ -228,7 +228,7 @@ static const struct target *nobody_known(const struct analysis *a, const struct 
 {
 	for (size_t i = 0; i < a->n_targets; i++) {
 		const struct target *t = &a->targets[i];
-		if (t->number && t->group->has_sidecar && policy_selects(a, o, t->group) &&
+		if (target_is_guarded(t) && policy_selects(a, o, t->group) &&
 		    rule_covers_port(r, t->number) &&
 		    (!t->group->mesh_tls || target_mode(t).mode == MTLS_DISABLE))
 			return t;

@@ -3,39 +3,20 @@
 #include <string.h>
 
 #include "analyze/inside.h"
-#include "capture/capture.h"
 #include "model/annotations.h"
 
-static bool annotation(void *ctx, const char *key, struct slice *value)
+/* The annotation that keeps ports of G from the sidecar, for the place of the finding; NULL: none does. */
+static const char *blamed(const struct group *g)
 {
-	const struct group *g = ctx;
-	const char *text = pairs_get(&g->meta->annotations, key);
-	*value = slice_of(text);
-	return text != NULL;
-}
-
-static bool has_port(const struct capture_ports *ports, uint16_t port)
-{
-	for (size_t i = 0; i < ports->n; i++)
-		if (ports->at[i] == port)
-			return true;
-	return false;
-}
-
-static bool is_captured(const struct capture_config *cfg, uint16_t port)
-{
-	if (cfg->mode == CAPTURE_NONE)
-		return false;
-	return cfg->inbound.all ? !has_port(&cfg->inbound_exclude, port)
-				: has_port(&cfg->inbound, port);
-}
-
-/* The annotation that keeps ports from the sidecar, for the place of the finding. */
-static const char *blamed(const struct capture_config *cfg)
-{
-	return cfg->mode == CAPTURE_NONE ? "sidecar.istio.io/interceptionMode"
-	       : cfg->inbound.all        ? "traffic.sidecar.istio.io/excludeInboundPorts"
-					 : "traffic.sidecar.istio.io/includeInboundPorts";
+	const struct pairs *annotations = &g->meta->annotations;
+	const char *mode = pairs_get(annotations, ANNOTATION_INTERCEPTION);
+	const char *included = pairs_get(annotations, ANNOTATION_INCLUDE_IN_PORTS);
+	if (mode && strcmp(mode, "NONE") == 0)
+		return ANNOTATION_INTERCEPTION;
+	if (included && strcmp(included, "*") != 0)
+		return ANNOTATION_INCLUDE_IN_PORTS;
+	return pairs_get(annotations, ANNOTATION_EXCLUDE_IN_PORTS) ? ANNOTATION_EXCLUDE_IN_PORTS
+								   : NULL;
 }
 
 /* "PeerAuthentication shop/db (STRICT)" and so on: what would hold on the port. */
@@ -82,7 +63,7 @@ static void unseen_policies(struct analysis *a, const struct target *t, const ch
 		});
 }
 
-/* Clients cannot see that nobody is there to end their TLS. */
+/* Elsewhere clients do not look at the Pod's annotations. */
 static void blind_tls(struct analysis *a, const struct target *t, const char *path, const char *by)
 {
 	if (!t->group->mesh_tls || !a->mesh->enable_auto_mtls || t->port->tls ||
@@ -93,7 +74,8 @@ static void blind_tls(struct analysis *a, const struct target *t, const char *pa
 		a, CHECK_EXCLUDED_TLS, t->group->by, path,
 		&(struct said){
 			.text = say(
-				a, "port %u is kept from the sidecar, and clients send it mesh TLS",
+				a,
+				"port %u is kept from the sidecar, which nobody tells the clients",
 				t->number),
 			.why = say(
 				a,
@@ -101,10 +83,13 @@ static void blind_tls(struct analysis *a, const struct target *t, const char *pa
 				"neither a PeerAuthentication nor a DestinationRule says that this "
 				"port does not",
 				by),
-			.effect = "the application gets a ClientHello instead of its protocol",
-			.affected = say(a, "clients with a sidecar of %s", port_name(a, t->port)),
-			.mend = "tell the clients, by portLevelMtls DISABLE or by a "
-				"DestinationRule",
+			.effect = "here clients know of it, and send plaintext. Elsewhere they "
+				  "send mesh "
+				  "TLS, and the application reads a ClientHello instead of its "
+				  "protocol",
+			.affected = say(a, "elsewhere clients with a sidecar of %s",
+					port_name(a, t->port)),
+			.mend = "where that matters: portLevelMtls DISABLE, or a DestinationRule",
 			.yaml = say(a,
 				    "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
 				    "metadata:\n  name: %s-%u\n  namespace: %s\nspec:\n"
@@ -116,28 +101,19 @@ static void blind_tls(struct analysis *a, const struct target *t, const char *pa
 		});
 }
 
-static void check_group(struct analysis *a, struct group *g)
+static void check_target(struct analysis *a, const struct target *t)
 {
-	struct capture_config cfg;
-	struct err err = {0};
-	capture_config_init(&cfg);
-	/* A value that is malformed is told when the Pod is applied: nothing is known of it here. */
-	if (!g->has_sidecar ||
-	    !capture_config_from_annotations(annotation, g, a->arena, &cfg, &err))
+	const struct group *g = t->group;
+	const char *by = g->has_sidecar && t->number ? blamed(g) : NULL;
+	if (!by || target_is_guarded(t))
 		return;
-	const char *by = blamed(&cfg);
 	const char *path = say(a, "%smetadata.annotations[%s]", g->root, by);
-	for (size_t i = 0; i < a->n_targets; i++) {
-		const struct target *t = &a->targets[i];
-		if (t->group != g || !t->number || is_captured(&cfg, t->number))
-			continue;
-		unseen_policies(a, t, path, by);
-		blind_tls(a, t, path, by);
-	}
+	unseen_policies(a, t, path, by);
+	blind_tls(a, t, path, by);
 }
 
 void analyze_capture(struct analysis *a)
 {
-	for (size_t i = 0; i < a->n_groups; i++)
-		check_group(a, &a->groups[i]);
+	for (size_t i = 0; i < a->n_targets; i++)
+		check_target(a, &a->targets[i]);
 }

@@ -38,7 +38,7 @@ enum check_level { LEVEL_INFO, LEVEL_WARNING, LEVEL_ERROR };
 	X(CLIENT_FIRST,     "HRK0022", "",        ERROR,   true,  "ClientFirstStalls", "a server that speaks first, on a port where only the client is listened to") \
 	X(DETECTION_TIMEOUT,"HRK0023", "",        WARNING, false, "DetectionTimeout", "protocolDetectionTimeout is set") \
 	X(EXCLUDED_POLICY,  "HRK0024", "",        WARNING, false, "ExcludedPortPolicy", "a port is kept from its sidecar, and policies are meant for it") \
-	X(EXCLUDED_TLS,     "HRK0025", "",        ERROR,   false, "ExcludedPortMeshTls", "a port is kept from its sidecar, and clients send it mesh TLS") \
+	X(EXCLUDED_TLS,     "HRK0025", "",        INFO,    false, "ExcludedPortElsewhere", "a port is kept from its sidecar: elsewhere clients send it mesh TLS all the same") \
 	/* policies of both kinds */ \
 	X(NO_WORKLOADS,     "HRK0030", "IST0127", WARNING, false, "NoMatchingWorkloads", "a selector selects nothing") \
 	X(NOT_ENFORCED,     "HRK0031", "",        WARNING, false, "PolicyNotEnforced", "a policy selects Pods without a sidecar: nobody enforces it there") \

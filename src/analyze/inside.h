@@ -80,6 +80,10 @@ const struct target *target_of(const struct analysis *a, const struct group *g, 
 /* A Service's port PORT that leads to another port of G; NULL: there is none. */
 const struct target *target_by_service_port(const struct analysis *a, const struct group *g,
 					    uint16_t port);
+/* A sidecar stands before the port, and connections to it reach that. */
+bool target_is_guarded(const struct target *t);
+/* And it speaks mesh TLS. */
+bool target_is_meshed(const struct target *t);
 struct mtls_answer target_mode(const struct target *t);
 /* There are resources in NS of which hark cannot tell which Pods they make. */
 bool world_has_strangers(const struct analysis *a, const char *ns);

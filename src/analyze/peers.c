@@ -118,7 +118,7 @@ static void check_strict(struct analysis *a, const struct object *o)
 	for (size_t i = 0; i < a->n_targets; i++) {
 		const struct target *t = &a->targets[i];
 		struct mtls_answer mode = target_mode(t);
-		if (t->group->mesh_tls && mode.mode == MTLS_STRICT && mode.by == o)
+		if (target_is_meshed(t) && mode.mode == MTLS_STRICT && mode.by == o)
 			names_add(&servers, group_name(a, t->group));
 	}
 	for (size_t i = 0; i < a->n_groups; i++)
@@ -151,7 +151,8 @@ static void check_namespace_off(struct analysis *a, const struct object *o)
 	for (size_t i = 0; i < a->n_targets; i++) {
 		const struct target *t = &a->targets[i];
 		struct mtls_answer mode = target_mode(t);
-		if (!t->group->mesh_tls || mode.mode != MTLS_STRICT || mode.by != o || t->port->tls)
+		if (!target_is_meshed(t) || mode.mode != MTLS_STRICT || mode.by != o ||
+		    t->port->tls)
 			continue;
 		finding_add(a, CHECK_NAMESPACE_OFF, o, "spec",
 			    &(struct said){

@@ -86,7 +86,7 @@ static const struct target *tcp_target(const struct analysis *a, const struct ob
 {
 	for (size_t i = 0; i < a->n_targets; i++) {
 		const struct target *t = &a->targets[i];
-		if (t->number && t->group->has_sidecar && policy_selects(a, o, t->group) &&
+		if (target_is_guarded(t) && policy_selects(a, o, t->group) &&
 		    target_of(a, t->group, t->number) == t && rule_covers_port(r, t->number) &&
 		    is_tcp(a, t))
 			return t;
@@ -359,7 +359,7 @@ static void check_greeting(struct analysis *a, const struct object *o)
 	names_init(&ports, a);
 	for (size_t i = 0; i < a->n_targets; i++) {
 		const struct target *t = &a->targets[i];
-		if (t->number && t->group->has_sidecar && policy_selects(a, o, t->group) &&
+		if (target_is_guarded(t) && policy_selects(a, o, t->group) &&
 		    talk_of(a, t->port).speaks == SPEAKS_SERVER_FIRST)
 			names_add(&ports, port_name(a, t->port));
 	}

@@ -227,7 +227,7 @@ static void permissive(struct analysis *a, const struct view_port *p, const stru
 	names_init(&where, a);
 	for (size_t i = 0; i < a->n_targets; i++) {
 		const struct target *t = &a->targets[i];
-		if (t->port == p && t->group->mesh_tls && target_mode(t).mode == MTLS_PERMISSIVE)
+		if (t->port == p && target_is_meshed(t) && target_mode(t).mode == MTLS_PERMISSIVE)
 			names_add(&where, group_name(a, t->group));
 	}
 	size_t n = where.n;

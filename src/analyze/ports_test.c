@@ -130,21 +130,21 @@ static const struct trial_row rows[] = {
 	{"a port without its sidecar, with a policy", CHECK_EXCLUDED_POLICY,
 	 NAMESPACES TEMPLATE("traffic.sidecar.istio.io/excludeInboundPorts: '3306'") SERVICE("db", "{name: mysql, port: 3306}")
 	 POLICY("shop", "db", "action: DENY, rules: [{from: [{source: {ipBlocks: [10.0.0.1]}}]}]") RULE("shop", "db", "host: db, trafficPolicy: {tls: {mode: DISABLE}}"),
-	 "HRK0024 HRK0021 HRK0093",
+	 "HRK0024",
 	 NAMESPACES TEMPLATE("traffic.sidecar.istio.io/excludeInboundPorts: '3307'") SERVICE("db", "{name: mysql, port: 3306}")
 	 POLICY("shop", "db", "action: DENY, rules: [{from: [{source: {ipBlocks: [10.0.0.1]}}]}]") RULE("shop", "db", "host: db, trafficPolicy: {tls: {mode: DISABLE}}"),
 	 "HRK0021 HRK0093", "spec.template.metadata.annotations[traffic.sidecar.istio.io/excludeInboundPorts]", "AuthorizationPolicy shop/db"},
 	{"a port without its sidecar, with mesh TLS", CHECK_EXCLUDED_TLS,
-	 NAMESPACES TEMPLATE("traffic.sidecar.istio.io/excludeInboundPorts: '3306'") SERVICE("db", "{name: mysql, port: 3306}"), "HRK0025 HRK0021",
+	 NAMESPACES TEMPLATE("traffic.sidecar.istio.io/excludeInboundPorts: '3306'") SERVICE("db", "{name: mysql, port: 3306}"), "HRK0025",
 	 NAMESPACES TEMPLATE("traffic.sidecar.istio.io/excludeInboundPorts: '3306'") SERVICE("db", "{name: mysql, port: 3306}")
 	 PEER("shop", "db", "selector: {matchLabels: {app: db}}, portLevelMtls: {3306: {mode: DISABLE}}"), "",
 	 "spec.template.metadata.annotations[traffic.sidecar.istio.io/excludeInboundPorts]", "ClientHello"},
 	{"only some ports with a sidecar", CHECK_EXCLUDED_TLS,
-	 NAMESPACES TEMPLATE("traffic.sidecar.istio.io/includeInboundPorts: '80'") SERVICE("db", "{name: mysql, port: 3306}"), "HRK0025 HRK0021",
+	 NAMESPACES TEMPLATE("traffic.sidecar.istio.io/includeInboundPorts: '80'") SERVICE("db", "{name: mysql, port: 3306}"), "HRK0025",
 	 NAMESPACES TEMPLATE("traffic.sidecar.istio.io/includeInboundPorts: '80,3306'") SERVICE("db", "{name: mysql, port: 3306}"), "HRK0021",
 	 "spec.template.metadata.annotations[traffic.sidecar.istio.io/includeInboundPorts]", "ClientHello"},
 	{"no port with a sidecar", CHECK_EXCLUDED_TLS,
-	 NAMESPACES TEMPLATE("sidecar.istio.io/interceptionMode: NONE") SERVICE("db", "{name: mysql, port: 3306}"), "HRK0025 HRK0021",
+	 NAMESPACES TEMPLATE("sidecar.istio.io/interceptionMode: NONE") SERVICE("db", "{name: mysql, port: 3306}"), "HRK0025",
 	 NAMESPACES TEMPLATE("sidecar.istio.io/interceptionMode: REDIRECT") SERVICE("db", "{name: mysql, port: 3306}"), "HRK0021",
 	 "spec.template.metadata.annotations[sidecar.istio.io/interceptionMode]", "kept from the sidecar"},
 };

@@ -26,6 +26,11 @@
 #define ENTRY                                                                                      \
 	"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n"                                 \
 	"metadata: {name: out, namespace: shop}\n---\n"
+#define EXCLUDING(ports)                                                                           \
+	"apiVersion: v1\nkind: Pod\n"                                                              \
+	"metadata: {name: db, namespace: shop, labels: {app: db}, annotations: "                   \
+	"{traffic.sidecar.istio.io/excludeInboundPorts: '" ports "'}}\n"                           \
+	"spec: {containers: [{name: c}]}\n---\n"
 #define CA ", caCertificates: /ca.pem"
 
 /* clang-format off */
@@ -62,6 +67,12 @@ static const struct trial_row rows[] = {
 	{"ISTIO_MUTUAL towards a port with DISABLE", CHECK_TLS_TO_PLAIN,
 	 DB OFF RULE("shop", "db", "host: db, " TLS("ISTIO_MUTUAL")), "HRK0051",
 	 DB RULE("shop", "db", "host: db, " TLS("ISTIO_MUTUAL")), "", "spec.trafficPolicy.tls", "DISABLE by PeerAuthentication shop/all"},
+	{"ISTIO_MUTUAL towards a port that is kept from its sidecar", CHECK_TLS_TO_PLAIN,
+	 NAMESPACES EXCLUDING("13306") SERVICE("db", PORTS) RULE("shop", "db", "host: db, " TLS("ISTIO_MUTUAL")), "HRK0051",
+	 NAMESPACES EXCLUDING("13307") SERVICE("db", PORTS) RULE("shop", "db", "host: db, " TLS("ISTIO_MUTUAL")), "", "spec.trafficPolicy.tls", "an annotation keeps port 13306"},
+	{"DISABLE towards STRICT, where the sidecar hears of it", CHECK_TLS_CONFLICT,
+	 NAMESPACES EXCLUDING("13307") SERVICE("db", PORTS) STRICT RULE("shop", "db", "host: db, " TLS("DISABLE")), "HRK0050",
+	 NAMESPACES EXCLUDING("13306") SERVICE("db", PORTS) STRICT RULE("shop", "db", "host: db, " TLS("DISABLE")), "HRK0024", "spec.trafficPolicy.tls", "refused"},
 	/* by itself */
 	{"a host that is no Service", CHECK_HOST,
 	 DB RULE("shop", "db", "host: bd"), "HRK0060",

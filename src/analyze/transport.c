@@ -90,23 +90,32 @@ static void refused(struct analysis *a, const struct way *w, const struct mtls_a
 		    });
 }
 
+/* Why mesh TLS has no end there. */
+static const char *no_end(const struct analysis *a, const struct way *w,
+			  const struct mtls_answer *mode)
+{
+	const char *name = group_name(a, w->to->group);
+	if (!w->to->group->has_sidecar)
+		return say(a, "%s has no sidecar", name);
+	if (!w->to->group->mesh_tls)
+		return say(a, "the sidecar of %s speaks no mesh TLS", name);
+	if (!target_is_guarded(w->to))
+		return say(a, "an annotation keeps port %u of %s from its sidecar", w->to->number,
+			   name);
+	return say(a, "port %u of %s is %s", w->to->number, name, demands(a, mode));
+}
+
 static void garbled(struct analysis *a, const struct way *w, const struct mtls_answer *mode)
 {
-	const struct group *g = w->to->group;
 	finding_add(
 		a, CHECK_TLS_TO_PLAIN, w->rule, path_of(a, w->rule, w->tls),
 		&(struct said){
 			.text = say(
 				a, "mode ISTIO_MUTUAL towards %s, whose Pods do not speak mesh TLS",
 				port_name(a, w->to->port)),
-			.why = g->mesh_tls      ? say(a, "port %u of %s is %s", w->to->number,
-						      group_name(a, g), demands(a, mode))
-			       : g->has_sidecar ? say(a, "the sidecar of %s speaks no mesh TLS",
-						      group_name(a, g))
-						: say(a, "%s has no sidecar", group_name(a, g)),
+			.why = no_end(a, w, mode),
 			.effect = "the application gets a ClientHello instead of its protocol, and "
-				  "the "
-				  "connection fails",
+				  "the connection fails",
 			.affected = clients_of(a, w),
 			.mend = "no tls at all: then each endpoint is spoken to as it wishes; or "
 				"DISABLE",
@@ -126,7 +135,7 @@ static void look(struct analysis *a, const struct view *v, const struct view_por
 	if (w->subset && plan.tls.rule != p->tls)
 		(void)view_subset(p->service, slice_of(w->subset->name), &w->rule);
 	struct mtls_answer mode = target_mode(w->to);
-	bool mesh = w->to->group->mesh_tls;
+	bool mesh = target_is_meshed(w->to);
 	if (plan.tls.transport == TRANSPORT_MESH_TLS) {
 		if (!mesh || mode.mode == MTLS_DISABLE)
 			garbled(a, w, &mode);

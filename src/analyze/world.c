@@ -361,6 +361,17 @@ const struct target *target_by_service_port(const struct analysis *a, const stru
 	return NULL;
 }
 
+bool target_is_guarded(const struct target *t)
+{
+	return t->group->has_sidecar && t->number &&
+	       view_reaches_sidecar(t->group->workload, t->number);
+}
+
+bool target_is_meshed(const struct target *t)
+{
+	return t->group->mesh_tls && target_is_guarded(t);
+}
+
 struct mtls_answer target_mode(const struct target *t)
 {
 	return view_mtls(t->group->workload, t->number);

@@ -67,7 +67,14 @@ def fields(path, table):
 def annotations():
     found = set(re.findall(r'"((?:[a-z]+\.)*istio\.io/[\w-]+)", "', text("capture/config.c")))
     found |= set(re.findall(r'ANNOTATION_DETECTION\w* "([^"]+)"', text("model/annotations.h")))
-    return found | {re.search(r'LABEL_INJECT "([^"]+)"', text("local/inject.h")).group(1)}
+    found |= set(re.findall(r'ANNOTATION_SUPPRESS\w* "([^"]+)"', text("analyze/analyze.h")))
+    return found | {re.search(r'LABEL_INJECT "([^"]+)"', text("decide/inject.h")).group(1)}
+
+
+def analyses():
+    """{code: [Istio's, level, name]} of the checks of hark analyze; a star behind the level: it counts even as a warning."""
+    rows = re.findall(r'X\(\w+,\s*"(\w+)",\s*"(\w*)",\s*(\w+),\s*(\w+),\s*"(\w+)"', text("analyze/checks.h"))
+    return {code: [istio, level.capitalize() + (" *" if stalls == "true" else ""), name] for code, istio, level, stalls, name in rows}
 
 
 mesh = "model/mesh_config.c"
@@ -91,6 +98,7 @@ tables = {
     "mesh settings": lambda: fields(mesh, "mesh_fields"),
     "hark settings": lambda: fields(mesh, "hark_fields"),
     "annotations": annotations,
+    "analyses": lambda: set(analyses()),
     "kinds": lambda: set(re.findall(r'"([A-Z]\w+)"', part("model/kinds.c", r"kinds\[N_KINDS\] = \{", r"\n\};"))),
 }
 
@@ -128,6 +136,10 @@ def check_table(name, number, lines, what):
         complain(name, number, f"{what}: the code has no `{word}`")
     if not has or not rows:
         complain(name, number, f"{what}: nothing to compare")
+    for row in rows[2:] if what == "analyses" else []:
+        want = analyses().get(row[0].strip("`"))
+        if want is not None and row[1:4] != want:
+            complain(name, number, f"{row[0]}: the code has {want}")
     if rows and "default" in rows[0]:
         at = rows[0].index("default")
         for row in rows[2:]:

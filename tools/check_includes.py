@@ -9,7 +9,7 @@ FLOORS = [
     ["detect", "http1", "http2", "dns", "loop", "net", "tls"],
     ["model", "identity", "rest", "grpc"],
     ["decide", "observe", "api"],
-    ["proxy", "capture"],
+    ["proxy", "capture", "analyze"],
     ["control", "local"],
     ["cli"],
 ]

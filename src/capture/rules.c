@@ -45,8 +45,7 @@ static size_t count_family(const struct capture_cidrs *cidrs, int family)
 static void put_cidr(struct buf *b, const struct cidr *c)
 {
 	char text[ADDR_TEXT];
-	unsigned bits = ip_is_v4(&c->ip) ? c->bits - 96U : c->bits;
-	(void)buf_printf(b, "%s/%u", ip_text(&c->ip, text), bits); /* full: seen last */
+	(void)buf_puts(b, cidr_text(c, text)); /* full: seen last */
 }
 
 /* Does CIDR N of the list lie inside an earlier or a wider one? A set must not name it again: nft

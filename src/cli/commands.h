@@ -16,6 +16,7 @@
 	X(delete) \
 	X(get) \
 	X(explain) \
+	X(analyze) \
 	X(status) \
 	X(cert) \
 	X(proxy) \

@@ -3,6 +3,7 @@
 #include "model/authz.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -435,6 +436,34 @@ const struct authz *authz_compile(struct arena *arena, const struct object *cons
 	z->changes = c.changes;
 	z->n_changes = c.n_changes;
 	return z;
+}
+
+static int by_age(const void *a, const void *b)
+{
+	const struct object *const *x = a, *const *y = b;
+	return object_older(*x, *y) ? -1 : object_older(*y, *x);
+}
+
+/* Those of NS that select LABELS, oldest first, into OUT; how many. */
+static size_t select_in(const struct object_set *set, const char *ns, const struct pairs *labels,
+			const struct object **out)
+{
+	size_t n = 0, at = 0;
+	(void)object_set_find(set, ns, "", &at); /* where the namespace begins */
+	for (; at < set->n && strcmp(set->at[at]->meta.ns, ns) == 0; at++)
+		if (pairs_select(&set->at[at]->authorization_policy->selector, labels))
+			out[n++] = set->at[at];
+	qsort(out, n, sizeof(struct object *), by_age);
+	return n;
+}
+
+size_t authz_select(const struct object_set *policies, const char *root_ns, const char *ns,
+		    const struct pairs *labels, const struct object **out)
+{
+	size_t n = select_in(policies, root_ns, labels, out);
+	if (strcmp(ns, root_ns) != 0)
+		n += select_in(policies, ns, labels, &out[n]);
+	return n;
 }
 
 const char *authz_rule_name(const struct object *policy, unsigned rule, char *out, size_t out_len)

@@ -12,7 +12,7 @@
  */
 #pragma once
 #include "base/arena.h"
-#include "model/object.h"
+#include "model/object_set.h"
 
 /* What a condition looks at: the name in `when`, and whether only HTTP has it. */
 #define AUTHZ_INPUTS(X)                                                                            \
@@ -141,6 +141,10 @@ struct authz {
 	size_t n_changes;
 };
 
+/* Those of POLICIES that select a workload of NS with LABELS, in the order in which they are looked at:
+ * the root namespace's first. OUT has room for all; how many. */
+size_t authz_select(const struct object_set *policies, const char *root_ns, const char *ns,
+		    const struct pairs *labels, const struct object **out);
 /* POLICIES select one workload; they come in the order in which they are to be looked at. Those that
  * are not for sidecars are left out. */
 const struct authz *authz_compile(struct arena *arena, const struct object *const *policies,

@@ -28,8 +28,22 @@ void manifest_fini(struct manifest *m)
 	free(m->inside->roots);
 	free(m->objects);
 	free(m->problems);
+	free(m->strangers);
 	arena_free(m->arena);
 	*m = (struct manifest){0};
+}
+
+static const char *text_of(const struct tree *map, const char *member)
+{
+	const struct tree *n = tree_get(map, member);
+	return n && n->type == TREE_STRING ? n->text.at : NULL;
+}
+
+/* The text there, or "". */
+static const char *text_at(const struct tree *root, const char *path)
+{
+	const struct tree *n = root ? tree_at(root, path) : NULL;
+	return n && n->type == TREE_STRING ? n->text.at : "";
 }
 
 void manifest_add(struct manifest *m, enum severity severity, const char *file, unsigned line,
@@ -48,6 +62,9 @@ void manifest_add(struct manifest *m, enum severity severity, const char *file, 
 		.line = line,
 		.path = arena_dup(m->arena, slice_of(path)),
 		.text = arena_dup(m->arena, slice_of(text)),
+		.kind = text_at(m->inside->root, "kind"),
+		.ns = text_at(m->inside->root, "metadata.namespace"),
+		.name = text_at(m->inside->root, "metadata.name"),
 	};
 }
 
@@ -74,6 +91,21 @@ static const struct tree *nearest_node(const struct tree *root, const char *path
 	return n;
 }
 
+/* As it was written; NULL: O was not read here. */
+static const struct tree *root_of(const struct manifest *m, const struct object *o)
+{
+	for (size_t i = 0; i < m->n_objects; i++)
+		if (m->objects[i] == o)
+			return m->inside->roots[i];
+	return NULL;
+}
+
+unsigned manifest_line(const struct manifest *m, const struct object *o, const char *path)
+{
+	const struct tree *root = root_of(m, o);
+	return root ? nearest_node(root, path)->line : o->origin_line;
+}
+
 void manifest_problem(struct manifest *m, enum severity severity, const struct object *o,
 		      const char *path, const char *fmt, ...)
 {
@@ -82,11 +114,9 @@ void manifest_problem(struct manifest *m, enum severity severity, const struct o
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args); /* cut short is fine */
 	va_end(args);
-	unsigned line = o->origin_line;
-	for (size_t i = 0; i < m->n_objects; i++)
-		if (m->objects[i] == o)
-			line = nearest_node(m->inside->roots[i], path)->line;
-	manifest_add(m, severity, o->origin_file, line, path, text);
+	m->inside->root = root_of(m, o);
+	manifest_add(m, severity, o->origin_file, manifest_line(m, o, path), path, text);
+	m->inside->root = NULL;
 }
 
 static void on_problem(void *ctx, const struct tree *at, const char *member, const char *text)
@@ -173,10 +203,21 @@ static void note_image(struct manifest *m, const struct object *o, const struct 
 	}
 }
 
-static const char *text_of(const struct tree *map, const char *member)
+static void note_stranger(struct manifest *m, const struct tree *root)
 {
-	const struct tree *n = tree_get(map, member);
-	return n && n->type == TREE_STRING ? n->text.at : NULL;
+	if (m->n_strangers == m->size_strangers) {
+		m->size_strangers = m->size_strangers ? m->size_strangers * 2 : 8;
+		m->strangers = mem_grow(m->strangers, m->size_strangers, sizeof(*m->strangers));
+	}
+	const char *ns = text_at(root, "metadata.namespace");
+	m->strangers[m->n_strangers++] = (struct stranger){
+		.api_version = text_at(root, "apiVersion"),
+		.kind = text_at(root, "kind"),
+		.ns = ns[0] ? ns : "default",
+		.name = text_at(root, "metadata.name"),
+		.file = arena_dup(m->arena, slice_of(m->inside->file)),
+		.line = root->line,
+	};
 }
 
 /* The kind that ROOT says it is; NULL, and told, when there is none such. */
@@ -203,11 +244,20 @@ static const struct kind_info *kind_of(struct manifest *m, const struct tree *ro
 		}
 		nearest_try(&near, info->name);
 	}
+	if (m->survey) {
+		note_stranger(m, root);
+		return NULL;
+	}
 	(void)snprintf(text, sizeof(text), "\"%.80s\" is no kind that hark knows%s%s%s", kind,
 		       near.best ? ", did you mean \"" : "", near.best ? near.best : "",
 		       near.best ? "\"?" : "");
 	on_problem(m, root, "kind", text);
 	return NULL;
+}
+
+static void no_problem(void *ctx, const struct tree *at, const char *member, const char *text)
+{
+	(void)ctx, (void)at, (void)member, (void)text; /* told before, by the strict reading */
 }
 
 static void read_resource(struct manifest *m, struct tree *root)
@@ -224,6 +274,11 @@ static void read_resource(struct manifest *m, struct tree *root)
 	};
 	tree_set(root, SLICE("status"), NULL);
 	struct object *o = object_from_tree(info->kind, root, m->arena, &source);
+	if (!o && m->survey) {
+		source.options.strict = false;
+		source.problem = no_problem;
+		o = object_from_tree(info->kind, root, m->arena, &source);
+	}
 	if (!o)
 		return;
 	if (!o->meta.name[0]) {
@@ -247,7 +302,9 @@ static void read_document(struct manifest *m, struct tree *root)
 	}
 	const struct tree *items = tree_get(root, "items");
 	if (!kind || !slice_ends(slice_of(kind), SLICE("List")) || !items) {
+		m->inside->root = root;
 		read_resource(m, root);
+		m->inside->root = NULL;
 		return;
 	}
 	if (items->type != TREE_SEQ) {
@@ -257,10 +314,12 @@ static void read_document(struct manifest *m, struct tree *root)
 	for (struct tree *item = items->first, *next; item; item = next) {
 		next = item->next;
 		item->parent = NULL; /* paths are told from the resource */
+		m->inside->root = item;
 		if (item->type == TREE_MAP)
 			read_resource(m, item);
 		else
 			on_problem(m, item, NULL, "expected a resource");
+		m->inside->root = NULL;
 	}
 }
 

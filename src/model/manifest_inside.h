@@ -11,7 +11,8 @@ struct manifest_inside {
 	size_t size_roots;
 	struct object_set sets[N_KINDS];
 	bool image_noted;
-	const char *file; /* the one being read */
+	const char *file;        /* the one being read */
+	const struct tree *root; /* the resource being read, or NULL */
 };
 
 /* TEXT is copied. */

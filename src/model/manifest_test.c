@@ -207,9 +207,65 @@ static void bounded(void **state)
 	buf_fini(&told);
 }
 
+static void surveyed(void **state)
+{
+	(void)state;
+	static const char text[] = "apiVersion: security.istio.io/v1\n"
+				   "kind: PeerAuthentication\n"
+				   "metadata: {name: db, namespace: shop}\n"
+				   "spec:\n"
+				   "  portLevelMtls:\n"
+				   "    3306: {mode: DISABLE}\n"
+				   "---\n"
+				   "apiVersion: v1\n"
+				   "kind: Service\n"
+				   "metadata: {name: db, namespace: shop}\n"
+				   "spec: {ports: [{port: none}]}\n"
+				   "---\n"
+				   "apiVersion: networking.istio.io/v1\n"
+				   "kind: VirtualService\n"
+				   "metadata: {name: web, namespace: shop}\n"
+				   "---\n"
+				   "apiVersion: v1\n"
+				   "kind: Namespace\n"
+				   "metadata: {name: shop}\n";
+	struct manifest m;
+	manifest_init(&m);
+	m.survey = true;
+	manifest_read(&m, "f", slice_of(text));
+	/* What an API server could let pass is kept, told all the same; what nobody can read is not. */
+	assert_int_equal(m.n_errors, 2);
+	assert_int_equal(m.n_objects, 2);
+	const struct object *pa = manifest_get(&m, KIND_PEER_AUTHENTICATION, "shop", "db");
+	assert_non_null(pa);
+	assert_null(manifest_get(&m, KIND_SERVICE, "shop", "db"));
+	assert_string_equal(m.problems[0].kind, "PeerAuthentication");
+	assert_string_equal(m.problems[0].ns, "shop");
+	assert_string_equal(m.problems[1].kind, "Service");
+	assert_string_equal(m.problems[1].name, "db");
+	assert_int_equal(m.problems[1].line, 11);
+	/* Kinds that are not known are no problem, but known of. */
+	assert_int_equal(m.n_strangers, 1);
+	assert_string_equal(m.strangers[0].kind, "VirtualService");
+	assert_string_equal(m.strangers[0].name, "web");
+	assert_int_equal(m.strangers[0].line, 13);
+	/* Places: the field, the nearest one above it, and those of others. */
+	assert_int_equal(manifest_line(&m, pa, "spec.portLevelMtls[3306]"), 6);
+	assert_int_equal(manifest_line(&m, pa, "spec.mtls.mode"), 4);
+	manifest_fini(&m);
+	/* Without it the same text keeps nothing that is wrong. */
+	manifest_init(&m);
+	manifest_read(&m, "f", slice_of(text));
+	assert_int_equal(m.n_errors, 3);
+	assert_int_equal(m.n_objects, 1);
+	assert_int_equal(m.n_strangers, 0);
+	manifest_fini(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(surveyed),
 		cmocka_unit_test(rules),
 		cmocka_unit_test(objects),
 		cmocka_unit_test(bounded),

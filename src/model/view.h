@@ -152,6 +152,8 @@ const struct inbound_port *view_inbound_port(const struct view *v, uint16_t port
 bool view_reaches_sidecar(const struct workload *w, uint16_t port);
 /* What W's sidecar asks of connections to its PORT (the workload's, not a Service's). */
 struct mtls_answer view_mtls(const struct workload *w, uint16_t port);
+/* The host of a DestinationRule as a whole name: a bare word is a Service of its namespace. */
+const char *rule_host(const struct object *rule, char *out, size_t out_len);
 /* A subset of S's rule; *BY is the rule that has it. NULL: none. */
 const struct subset *view_subset(const struct view_service *s, struct slice name,
 				 const struct object **by);

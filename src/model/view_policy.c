@@ -150,34 +150,12 @@ struct mtls_answer view_mtls(const struct workload *w, uint16_t port)
 	return answer;
 }
 
-static int by_age(const void *a, const void *b)
-{
-	const struct object *const *x = a, *const *y = b;
-	return object_older(*x, *y) ? -1 : object_older(*y, *x);
-}
-
-/* Those of NS that select the own workload, oldest first, into OUT; how many. */
-static size_t own_policies(const struct object *self, const struct object_set *set, const char *ns,
-			   const struct object **out)
-{
-	static const struct pairs none;
-	const struct pairs *labels = self ? &self->meta.labels : &none;
-	size_t n = 0, at = 0;
-	(void)object_set_find(set, ns, "", &at); /* where the namespace begins */
-	for (; at < set->n && strcmp(set->at[at]->meta.ns, ns) == 0; at++)
-		if (pairs_select(&set->at[at]->authorization_policy->selector, labels))
-			out[n++] = set->at[at];
-	qsort(out, n, sizeof(struct object *), by_age);
-	return n;
-}
-
 struct authz_part *authz_part_new(const struct view_frame *frame, const struct object_set *policies)
 {
+	static const struct pairs none;
 	const struct object **own = mem_array(policies->n + 1, sizeof(struct object *));
-	const char *root = frame->mesh->root_namespace;
-	size_t n = own_policies(frame->self, policies, root, own);
-	if (strcmp(frame->self_ns, root) != 0)
-		n += own_policies(frame->self, policies, frame->self_ns, &own[n]);
+	size_t n = authz_select(policies, frame->mesh->root_namespace, frame->self_ns,
+				frame->self ? &frame->self->meta.labels : &none, own);
 	struct authz_part *a = part_new(sizeof(*a), 0, n);
 	for (size_t i = 0; i < n; i++)
 		part_hold(&a->part, own[i]);

@@ -24,13 +24,12 @@ struct rules {
 	bool *is_made;
 };
 
-/* A rule's host as a whole name: a bare word is a Service of the rule's namespace. */
-static const char *whole_host(const struct object *o, char out[HOST_TEXT])
+const char *rule_host(const struct object *rule, char *out, size_t out_len)
 {
-	const char *host = o->destination_rule->host;
+	const char *host = rule->destination_rule->host;
 	bool bare = host[0] != '*' && !strchr(host, '.');
-	(void)snprintf(out, HOST_TEXT, bare ? "%s.%s.svc.cluster.local" : "%s%s", host,
-		       bare ? o->meta.ns : ""); /* a name that is cut is nobody's */
+	(void)snprintf(out, out_len, bare ? "%s.%s.svc.cluster.local" : "%s%s", host,
+		       bare ? rule->meta.ns : ""); /* a name that is cut is nobody's */
 	return out;
 }
 
@@ -132,7 +131,8 @@ static bool walk_next(const struct rules *r, const struct viewer *c, const struc
 	while (index_next(&r->by_host, &w->walk)) {
 		const struct object *o = r->all[w->walk.i];
 		*at = w->walk.i;
-		if (strcmp(o->meta.ns, p->ns) == 0 && strcmp(p->host, whole_host(o, whole)) == 0 &&
+		if (strcmp(o->meta.ns, p->ns) == 0 &&
+		    strcmp(p->host, rule_host(o, whole, sizeof(whole))) == 0 &&
 		    is_among(r, c, o, p->among))
 			return true;
 	}
@@ -302,7 +302,7 @@ static void index_rules(struct rules *r)
 	for (size_t i = 0; i < r->n; i++) {
 		char host[HOST_TEXT], key[HOST_TEXT];
 		const struct object *o = r->all[i];
-		size_t len = index_key(o->meta.ns, slice_of(whole_host(o, host)), key);
+		size_t len = index_key(o->meta.ns, slice_of(rule_host(o, host, sizeof(host))), key);
 		index_add(&r->by_host, key, len, i);
 		r->odd_stars = r->odd_stars || (host[0] == '*' && host[1] && host[1] != '.');
 	}

@@ -91,6 +91,14 @@ const char *ip_text(const struct ip *ip, char out[ADDR_TEXT])
 	return out;
 }
 
+const char *cidr_text(const struct cidr *c, char out[ADDR_TEXT])
+{
+	char *at = put_ip(out, &c->ip);
+	*at++ = '/';
+	*put_number(at, ip_is_v4(&c->ip) ? c->bits - 96U : c->bits) = '\0';
+	return out;
+}
+
 bool cidr_parse(struct slice text, struct cidr *out)
 {
 	struct slice rest = text;

@@ -42,6 +42,7 @@ const char *ip_text(const struct ip *ip, char out[ADDR_TEXT]);
 
 bool cidr_parse(struct slice text, struct cidr *out); /* a bare address is a /32 or /128; host bits
 							 must be zero or are cleared */
+const char *cidr_text(const struct cidr *c, char out[ADDR_TEXT]); /* "10.0.0.0/8" */
 bool cidr_has(const struct cidr *c, const struct ip *ip);
 /* The Nth address of C, counted from its network address (N below 2^32). */
 struct ip cidr_nth(const struct cidr *c, uint32_t n);

@@ -109,6 +109,11 @@ static void ranges(void **state)
 			fail_msg("%s", rows[i].range);
 		if (!rows[i].in)
 			continue;
+		struct cidr again;
+		char text[ADDR_TEXT];
+		assert_true(cidr_parse(slice_of(cidr_text(&c, text)), &again));
+		if (!ip_eq(&again.ip, &c.ip) || again.bits != c.bits)
+			fail_msg("%s is written as %s", rows[i].range, text);
 		struct ip in = ip_of(rows[i].in);
 		if (!cidr_has(&c, &in))
 			fail_msg("%s has not %s", rows[i].range, rows[i].in);

@@ -15,8 +15,10 @@ def test_demo_prints_and_writes_a_row_per_server():
     rows = json.loads(result.read_text())["rows"]
     assert len(rows) >= 10
     for row in rows:
-        assert set(row) == {"server", "port", "protocol", "spoke_first", "direct_ms", "hark_ms", "client_first_ms", "ok"}, row
-        assert row["ok"] is True and row["direct_ms"] > 0 and row["hark_ms"] > 0, row
+        assert set(row) == {"server", "port", "protocol", "spoke_first", "mtls", "direct_ms", "permissive_ms", "strict_ms",
+                            "client_first_ms", "ok"}, row
+        assert row["ok"] is True and row["mtls"] is True, row
+        assert row["direct_ms"] > 0 and row["permissive_ms"] > 0 and row["strict_ms"] > 0, row
         # Whoever waits for the client hears nothing from a server that speaks first, and is answered by the others.
         assert row["spoke_first"] in ("server", "client") and (row["client_first_ms"] is None) == (row["spoke_first"] == "server"), row
         assert row["server"] in done.stdout

@@ -151,8 +151,9 @@ def visit(mesh, **row):
 def line_of(mesh, got):
     """The access log line of the connection that a peer made."""
     def found():
-        return [e for e in mesh.access_log("in/app", side="inbound") if e["downstream_remote_address"].endswith(f":{got['local']}")]
-    return wait_for(found, what="the access log line")[0]
+        lines = mesh.access_log("in/app", side="inbound", downstream_remote_address=got["local"])
+        return [e for e in lines if e["downstream_local_address"].endswith(f":{got['port']}")]
+    return wait_for(found, what="the access log line")[-1]
 
 
 def counter(mesh, pod, name, **labels):

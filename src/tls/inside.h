@@ -86,6 +86,7 @@ struct tls {
 	int io_errno; /* of the failed receive or send, 0: none */
 	uint8_t hello_seen;
 	uint8_t hello[TLS_HELLO_PREFIX];
+	bool more;         /* the record that is being sealed is followed by another one at once */
 	bool done;         /* the handshake is over */
 	bool failed;       /* for good */
 	bool heard;        /* bytes of the peer's application came: it had accepted us */

@@ -70,7 +70,7 @@ def rows_of(work, samples, rounds):
     """Result rows; ratios compare medians, to the bare relay and to the best peer that is neither it, nor direct, nor hark."""
     medians = {name: {m: statistics.median(v) for m, v in metrics.items() if v} for name, metrics in samples.items() if metrics}
     others = [name for name in medians if name not in ("direct", "bare", "hark")]
-    higher = {"units_per_s", "gib_per_s"}
+    higher = {"units_per_s", "gib_per_s", "units_per_cpu_s", "gib_per_cpu_s", "aes_of_user", "aes_of_cpu"}
     rows = []
     for name, metrics in samples.items():
         for metric, unit in work.units.items():

@@ -43,6 +43,12 @@ def busy_ns():
     return (user + nice + system + irq + softirq) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
+def established(port):
+    """Connections that a server of this network namespace has at PORT of IPv4."""
+    with open("/proc/net/tcp") as f:
+        return sum(1 for line in f if re.match(rf"\s*\d+: [0-9A-F]+:{port:04X} \S+ 01 ", line))
+
+
 def memory_kib(pids):
     """(resident, private) memory in KiB."""
     rss = private = 0

@@ -75,6 +75,10 @@ class Peer:
     def pids(self):
         return [p for process in self.processes for p in children(process.pid)]
 
+    def each(self):
+        """The processes of each proxy of a pair by themselves, in the order in which they were started: the one next to the server first."""
+        return [children(process.pid) for process in self.processes]
+
     def stop(self):
         for process in self.processes:
             process.send_signal(signal.SIGTERM)
@@ -158,58 +162,6 @@ HTTP2 = {
     "haproxy": lambda p, to: p.haproxy("haproxy-http.cfg", to - 1),
     "nginx": lambda p, to: p.nginx("nginx-http.conf", to - 1, HTTP2="http2"),
 }
-
-
-class Certificates:
-    """A throw-away CA with one workload certificate, ECDSA P-256 as a mesh uses."""
-
-    def __init__(self, scratch):
-        self.dir = pathlib.Path(scratch) / "certs"
-        self.dir.mkdir(exist_ok=True)
-        if (self.dir / "both.pem").exists():
-            return
-
-        def openssl(*args):
-            subprocess.run(["openssl", *args], cwd=self.dir, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-        openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/O=bench", "-days", "2")
-        openssl("req", *key, "-keyout", "key.pem", "-out", "w.csr", "-subj", "/CN=w")
-        (self.dir / "ext").write_text("subjectAltName=critical,URI:spiffe://cluster.local/ns/bench/sa/w,DNS:w\n")
-        openssl("x509", "-req", "-in", "w.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "cert.pem", "-days", "2",
-                "-extfile", "ext")
-        (self.dir / "both.pem").write_text((self.dir / "cert.pem").read_text() + (self.dir / "key.pem").read_text())
-
-
-def _haproxy_pair(p, to):
-    c = Certificates(p.scratch).dir
-    p.haproxy("haproxy-mtls.cfg", to, BIND_TLS=f"ssl crt {c}/both.pem ca-file {c}/ca.pem verify required", DIAL_TLS="")
-    p.haproxy("haproxy-mtls.cfg", p.port, BIND_TLS="", DIAL_TLS=f"ssl crt {c}/both.pem ca-file {c}/ca.pem verify required sni str(w) verifyhost w")
-
-
-def _nginx_pair(p, to):
-    c = Certificates(p.scratch).dir
-    p.nginx("nginx-mtls.conf", to, BIND_TLS="ssl",
-            TLS=f"ssl_certificate {c}/cert.pem; ssl_certificate_key {c}/key.pem; ssl_client_certificate {c}/ca.pem; ssl_verify_client on; ssl_session_cache shared:s:10m;")
-    p.nginx("nginx-mtls.conf", p.port, BIND_TLS="",
-            TLS=f"proxy_ssl on; proxy_ssl_certificate {c}/cert.pem; proxy_ssl_certificate_key {c}/key.pem; proxy_ssl_trusted_certificate {c}/ca.pem; "
-                "proxy_ssl_verify on; proxy_ssl_name w; proxy_ssl_session_reuse on;")
-
-
-def _envoy_pair(p, to):
-    c = Certificates(p.scratch).dir
-    common = (f'common_tls_context: {{tls_certificates: [{{certificate_chain: {{filename: "{c}/cert.pem"}}, private_key: {{filename: "{c}/key.pem"}}}}], '
-              f'validation_context: {{trusted_ca: {{filename: "{c}/ca.pem"}}}}}}')
-    down = ('      transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, '
-            f'require_client_certificate: true, {common}}}}}')
-    up = ('    transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, '
-          f'sni: w, {common}}}}}')
-    p.envoy("envoy-tcp.yaml", to, TLS_DOWN=down, TLS_UP="")
-    p.envoy("envoy-tcp.yaml", p.port, TLS_DOWN="", TLS_UP=up)
-
-
-# hark joins when its mutual TLS lands; until then its cell says so.
-MTLS = {"direct": TCP["direct"], "envoy": _envoy_pair, "haproxy": _haproxy_pair, "nginx": _nginx_pair}
 
 
 def start(name, how, scratch, to):

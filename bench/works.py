@@ -83,7 +83,7 @@ class RequestResponse(Work):
     def __init__(self, size, table=peers.TCP, name=None):
         self.size, self.table = size, table
         self.name = name or f"rr-{size if size < 1024 else f'{size // 1024}k'}"
-        self.about = f"requests and answers of {size} bytes over 16 open TCP connections"
+        self.about = f"requests and answers of {size} bytes over 16 open TCP connections" + (" through a pair with mutual TLS" if name else "")
 
     def start(self):
         self.backend = load_server("echo")
@@ -105,9 +105,9 @@ class Bulk(Work):
     units = {"cpu_ms_per_gib": "ms", "busy_ms_per_gib": "ms", "gib_per_s": "GiB/s"}
     main = "cpu_ms_per_gib"
 
-    def __init__(self, streams, table=peers.TCP, name=None):
-        self.streams, self.table = streams, table
-        self.name = name or f"bulk-{streams}"
+    def __init__(self, streams):
+        self.streams = streams
+        self.name = f"bulk-{streams}"
         self.about = f"{streams} one-way stream{'s' if streams > 1 else ''}, as fast as it goes"
 
     def start(self):
@@ -128,9 +128,8 @@ class Connections(Work):
     units = {"cpu_us_per_unit": "us", "busy_us_per_unit": "us", "units_per_s": "1/s"}
     main = "cpu_us_per_unit"
 
-    def __init__(self, table=peers.TCP, name="conn"):
-        self.table, self.name = table, name
-        self.about = "connections, each with one exchange of 64 bytes, 8 at a time"
+    name = "conn"
+    about = "connections, each with one exchange of 64 bytes, 8 at a time"
 
     def start(self):
         self.backend = load_server("echo")
@@ -207,7 +206,7 @@ class IdleMemory(Work):
 
 def all_works():
     from mesh import MESH_WORKS  # needs root and `hark up`
+    from mtls import mtls_works
 
     return [RequestResponse(64), RequestResponse(1024), Bulk(1), Bulk(8), Connections(), Http(1), Http(2),
-            RequestResponse(64, peers.MTLS, "mtls-rr-64"), RequestResponse(1024, peers.MTLS, "mtls-rr-1k"), Bulk(1, peers.MTLS, "mtls-bulk-1"),
-            Connections(peers.MTLS, "mtls-conn"), IdleMemory(), *[work() for work in MESH_WORKS]]
+            IdleMemory(), *mtls_works(), *[work() for work in MESH_WORKS]]

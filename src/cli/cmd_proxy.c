@@ -7,7 +7,7 @@
 static const char *api, *pod, *ns, *listen_on, *to, *level, *access_log;
 static const char *tls, *ca_addr, *ca_host, *ca_root, *token, *cert_dir;
 static unsigned workers, uid, admin_port;
-static bool detect;
+static bool detect, no_resumption;
 
 static const struct arg_row rows[] = {
 	{0, "api", "BASE", "who serves the configuration (unix:/run/hark/api.sock)", ARG_TEXT,
@@ -31,6 +31,8 @@ static const struct arg_row rows[] = {
 	{0, "detect", NULL, "with --to: listen to both ends for the first word", ARG_FLAG, &detect},
 	{0, "tls", "SIDE", "with --to: mesh TLS towards the \"server\", or from the \"client\"",
 	 ARG_TEXT, &tls},
+	{0, "no-resumption", NULL, "with --tls: a full handshake for each connection", ARG_FLAG,
+	 &no_resumption},
 	{0, "access-log", "FILE", "with --to: a line per connection (none)", ARG_TEXT, &access_log},
 	{0, "admin-port", "PORT", "with --to: admin endpoints on loopback (none)", ARG_NUMBER,
 	 &admin_port},
@@ -52,8 +54,11 @@ static int fixed(struct proxy_config *cfg)
 		return args_bad(&cmd_proxy, "--tls: expected client or server, got \"%s\"", tls);
 	if (tls && !own_cert_wanted(&cfg->cert))
 		return args_bad(&cmd_proxy, "--tls needs a certificate: --cert-dir or --ca");
+	if (no_resumption && !tls)
+		return args_bad(&cmd_proxy, "--no-resumption is about --tls");
 	cfg->tls_server = tls && strcmp(tls, "client") == 0; /* it speaks TLS to us */
 	cfg->tls_client = tls && !cfg->tls_server;
+	cfg->no_resumption = no_resumption;
 	cfg->detect = detect;
 	cfg->access_log = access_log;
 	cfg->admin_port = (uint16_t)admin_port;

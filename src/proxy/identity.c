@@ -26,7 +26,8 @@ static void to_workers(struct proxy *p)
 {
 	struct err err = {0};
 	const struct mesh_config *mesh = view_mesh(p->view);
-	struct mesh_tls_options o = {p->identity, p->ticket_keys, mesh};
+	struct tls_ticket_keys *keys = p->cfg->no_resumption ? NULL : p->ticket_keys;
+	struct mesh_tls_options o = {p->identity, keys, mesh};
 	struct mesh_tls *tls = mesh_tls_new(&o, &err);
 	if (!tls) {
 		log_error("cert", "certificate not taken by the data plane error=\"%s\"", err.text);

@@ -21,7 +21,7 @@ enum { MESH_TLS_SKEW_S = 120 }; /* tolerated on a peer's notBefore and notAfter 
 
 struct mesh_tls_options {
 	struct tls_identity *identity;       /* a reference is taken */
-	struct tls_ticket_keys *ticket_keys; /* of the process; a reference is taken */
+	struct tls_ticket_keys *ticket_keys; /* of the process, a reference is taken; NULL: none */
 	const struct mesh_config *mesh; /* trust domain, its aliases, minimum version: copied */
 };
 

@@ -225,6 +225,7 @@ static void fill_setup(struct proxy *p)
 	s->fixed_detect = cfg->detect;
 	s->fixed_tls_client = cfg->tls_client;
 	s->fixed_tls_server = cfg->tls_server;
+	s->fixed_no_resumption = cfg->no_resumption;
 	if (cfg->to.port) {
 		if (cfg->detect)
 			s->fixed_live = live_port_get(p->live, LIVE_OUTBOUND, "", cfg->to.port);

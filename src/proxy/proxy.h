@@ -21,6 +21,7 @@ struct proxy_config {
 	bool detect;            /* with TO: race for the first word */
 	bool tls_client;        /* with TO: mesh TLS towards it */
 	bool tls_server;        /* with TO: mesh TLS ends here, and nothing else is taken */
+	bool no_resumption;     /* with TLS_CLIENT or TLS_SERVER: neither gives nor keeps tickets */
 	const char *access_log; /* with TO: a file; NULL: none (else the mesh says it) */
 	unsigned workers;       /* 0: one per core that this process may use */
 	unsigned uid;           /* to become; 0: stay who we are */

@@ -178,7 +178,8 @@ enum secure_result secure_server(struct conn *c)
 	}
 	bool verified = !plan->rule || !plan->rule->insecure_skip_verify ||
 			plan->transport == TRANSPORT_MESH_TLS;
-	c->tickets = ticket_take(&w->tickets, &c->record.upstream);
+	if (!w->setup->fixed_no_resumption)
+		c->tickets = ticket_take(&w->tickets, &c->record.upstream);
 	struct tls_start start = {
 		.fd = c->server.fd,
 		.worker = w->tools.tls,

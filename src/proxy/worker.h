@@ -40,6 +40,7 @@ struct worker_setup {
 	bool fixed_detect;  /* LISTEN_FIXED: race for the first word instead of dialling at once */
 	bool fixed_inbound; /* and that as an inbound connection whose source may speak TLS */
 	bool fixed_tls_server, fixed_tls_client; /* LISTEN_FIXED: mesh TLS ends, or begins here */
+	bool fixed_no_resumption;                /* each of those with a full handshake */
 	struct live_port *fixed_live;            /* where that race learns; NULL: nowhere */
 	struct metrics *metrics;
 	struct tls_sources *tls_sources;

@@ -87,6 +87,7 @@ struct tls {
 	int out_errno; /* of a send after the handshake: nothing leaves any more, reads go on */
 	uint8_t hello_seen;
 	uint8_t hello[TLS_HELLO_PREFIX];
+	bool more;         /* the record that is being sealed is followed by another one at once */
 	bool done;         /* the handshake is over */
 	bool failed;       /* for good */
 	bool heard;        /* bytes of the peer's application came: it had accepted us */

@@ -203,11 +203,14 @@ static bool rekey(struct tls *t, size_t len)
 	return SSL_key_update(t->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1;
 }
 
-/* One record. True and t->out: sealed, but not all of it has left. */
-static bool seal(struct tls *t, struct slice bytes)
+/* One record; MORE: another one follows at once. True and t->out: sealed, but not all of it has
+ * left. */
+static bool seal(struct tls *t, struct slice bytes, bool more)
 {
 	size_t taken = 0;
+	t->more = more;
 	bool ok = rekey(t, bytes.len) && SSL_write_ex(t->ssl, bytes.at, bytes.len, &taken) == 1;
+	t->more = false;
 	MUST(!ok || taken == bytes.len); /* partial writes are not enabled */
 	return ok;
 }
@@ -236,7 +239,7 @@ enum tls_result tls_write(struct tls *t, struct slice bytes, size_t *n, struct e
 	t->out_plain = 0;
 	while (*n < bytes.len) {
 		struct slice one = slice_sub(bytes, *n, TLS_RECORD_MAX);
-		if (!seal(t, one))
+		if (!seal(t, one, *n + one.len < bytes.len))
 			return fail(t, "TLS write", err);
 		if (t->out_errno)
 			return nobody_listens(t, err);

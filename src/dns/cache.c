@@ -191,7 +191,8 @@ size_t dns_cache_get(struct dns_cache *c, const struct dns_query *q, uint64_t no
 	TAILQ_REMOVE(&c->used, e, link);
 	TAILQ_INSERT_TAIL(&c->used, e, link);
 	struct slice message = {&e->bytes[e->key_len], e->len};
-	make_own(q, (uint32_t)((now_ns - e->stored_ns) / NS_PER_S), message, out);
+	uint64_t age_ns = now_ns > e->stored_ns ? now_ns - e->stored_ns : 0;
+	make_own(q, (uint32_t)(age_ns / NS_PER_S), message, out);
 	return e->len;
 }
 

@@ -174,3 +174,18 @@ bool view_is_identity(const struct view *v, const struct workload *w, struct sli
 /* "db", "db.shop", "db.shop.svc", "db.shop.svc.cluster.local", Pod host names; from the own
  * namespace. All addresses, up to MAX. */
 size_t view_resolve(const struct view *v, struct slice host, struct ip *out, size_t max);
+
+enum { VIEW_NAME_IPS = 4096 }; /* more addresses than this no answer can hold */
+/* What the DNS proxy answers for a name: */
+struct view_name {
+	bool is_alias;     /* of what stands before the search domain */
+	const char *alias; /* an ExternalName points there; NULL: nothing does */
+	size_t n;          /* addresses of the family that was asked for; maybe none */
+};
+/*
+ * NAME as a program asks for it: lower case, no dot at the end; all forms that Istio's DNS proxy has, those of
+ * Services short as seen from the own namespace, and each with SEARCH (the first search domain, "" for none)
+ * behind it. Allocates nothing. False: not a name of the mesh, somebody else knows.
+ */
+bool view_name(const struct view *v, struct slice name, struct slice search, enum ip_family family,
+	       struct ip *out, size_t max, struct view_name *found);

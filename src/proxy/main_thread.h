@@ -3,6 +3,7 @@
  * list.c (connections of all workers).
  */
 #pragma once
+#include "proxy/dns_proxy.h"
 #include "proxy/follow.h"
 #include "proxy/proxy.h"
 #include "proxy/worker.h"
@@ -20,6 +21,7 @@ struct proxy {
 	struct tls_sources *tls_sources;
 	struct worker_setup setup;
 	struct worker *workers[MAX_WORKERS];
+	struct dns_proxy *dns; /* NULL: off */
 	struct rest_server *admin, *metrics_server, *health;
 	uint64_t started_wall_ns;
 	bool serving; /* the workers have a view */
@@ -46,5 +48,7 @@ void proxy_serve(struct proxy *p); /* the newest view to the workers, once all t
 bool admin_start(struct proxy *p, struct err *err) MUST_CHECK;
 void admin_stop(struct proxy *p);
 
+/* GET /dns: the names that the DNS proxy answers, or its answer for one. */
+void list_names(void *ctx, const struct rest_request *req, struct rest_reply *reply);
 /* GET /connections: asks every worker by message, answers when all have. */
 void list_connections(void *ctx, const struct rest_request *req, struct rest_reply *reply);

@@ -95,7 +95,14 @@ static void a_hit_is_the_askers_own(void **state)
 	assert_true(dns_walk_start(&w, (struct slice){out, len}));
 	assert_int_equal(w.id, 0xabcd);
 	assert_true(dns_walk_question(&w, &asked));
-	assert_memory_equal(asked.name.at, "\x03" "wWw" "\x07" "eXample" "\x03" "com", 17);
+	assert_memory_equal(asked.name.at,
+			    "\x03"
+			    "wWw"
+			    "\x07"
+			    "eXample"
+			    "\x03"
+			    "com",
+			    17);
 	assert_true(dns_walk_record(&w, &rr));
 	assert_int_equal(rr.ttl, 35);
 	/* one that takes less than it is gets nothing */
@@ -150,10 +157,14 @@ static void a_servers_cookie_is_kept_for_nobody(void **state)
 	struct dns_record rr;
 	char out[DNS_UDP_MAX];
 	test_query(&m, 1, 0, "www.example.com", DNS_A);
-	test_opt(&m, 1232, 0, 0, SLICE("\0\x0a\0\x08" "12345678"));
+	test_opt(&m, 1232, 0, 0,
+		 SLICE("\0\x0a\0\x08"
+		       "12345678"));
 	assert_int_equal(dns_query_read(test_bytes(&m), &q), DNS_QUESTION);
 	make(&m, 0);
-	test_opt(&m, 1232, 0, 0, SLICE("\0\x0a\0\x08" "abcdefgh"));
+	test_opt(&m, 1232, 0, 0,
+		 SLICE("\0\x0a\0\x08"
+		       "abcdefgh"));
 	dns_cache_put(c, &q, test_bytes(&m), T0);
 	size_t len = dns_cache_get(c, &q, T0, 512, out);
 	assert_true(dns_walk_start(&w, (struct slice){out, len}) && dns_walk_question(&w, &asked));

@@ -46,9 +46,15 @@ static struct seen look(const char *out, size_t len)
 static void addresses_of_the_name(void **state)
 {
 	(void)state;
-	static const char want[] = "\x12\x34\x85\x80\x00\x01\x00\x01\x00\x00\x00\x00"
-				   "\x02" "dB" "\x04" "shop" "\x00" "\x00\x01\x00\x01"
-				   "\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x1e\x00\x04\xc6\x12\x00\x07";
+	static const char want[] =
+		"\x12\x34\x85\x80\x00\x01\x00\x01\x00\x00\x00\x00"
+		"\x02"
+		"dB"
+		"\x04"
+		"shop"
+		"\x00"
+		"\x00\x01\x00\x01"
+		"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x1e\x00\x04\xc6\x12\x00\x07";
 	struct test_message m;
 	struct dns_query q;
 	struct ip ip = ip_v4(0xc6120007);
@@ -68,7 +74,12 @@ static void an_alias_comes_first(void **state)
 	struct ip ip;
 	char out[DNS_UDP_MAX];
 	assert_true(ip_parse(SLICE("fd00::7"), &ip));
-	struct dns_addresses found = {.ips = &ip, .n = 1, .ttl = 30, .alias_of = SLICE("\x02" "db" "\0")};
+	struct dns_addresses found = {.ips = &ip,
+				      .n = 1,
+				      .ttl = 30,
+				      .alias_of = SLICE("\x02"
+							"db"
+							"\0")};
 	test_query(&m, 1, 0, "db.shop", DNS_AAAA);
 	test_opt(&m, 1232, 0, 0x8000, SLICE(""));
 	read_query(&m, &q);
@@ -141,7 +152,8 @@ static void codes(void **state)
 	test_query(&m, 1, DNS_FLAG_RD | DNS_FLAG_CD, "db.shop", DNS_SRV);
 	read_query(&m, &q);
 	struct seen s = look(out, dns_reply_rcode(&q, DNS_SERVFAIL, out));
-	assert_int_equal(s.flags, DNS_FLAG_QR | DNS_FLAG_RD | DNS_FLAG_RA | DNS_FLAG_CD | DNS_SERVFAIL);
+	assert_int_equal(s.flags,
+			 DNS_FLAG_QR | DNS_FLAG_RD | DNS_FLAG_RA | DNS_FLAG_CD | DNS_SERVFAIL);
 	test_opt(&m, 1232, 1, 0, SLICE("")); /* EDNS version 1 */
 	assert_int_equal(dns_query_read(test_bytes(&m), &q), DNS_REJECT);
 	size_t len = dns_reply_rcode(&q, q.rcode, out);
@@ -171,9 +183,12 @@ static void cuts_an_answer_of_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(addresses_of_the_name),    cmocka_unit_test(an_alias_comes_first),
-		cmocka_unit_test(what_does_not_fit_is_cut), cmocka_unit_test(the_longest_names),
-		cmocka_unit_test(codes),                    cmocka_unit_test(cuts_an_answer_of_others),
+		cmocka_unit_test(addresses_of_the_name),
+		cmocka_unit_test(an_alias_comes_first),
+		cmocka_unit_test(what_does_not_fit_is_cut),
+		cmocka_unit_test(the_longest_names),
+		cmocka_unit_test(codes),
+		cmocka_unit_test(cuts_an_answer_of_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

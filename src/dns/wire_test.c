@@ -74,10 +74,8 @@ static const struct {
 	const char *rule;
 	struct slice owner;
 } bad_owners[] = {
-	{"a pointer to itself", SLICE("\xc0\x19")},
-	{"a pointer forwards", SLICE("\xc0\xf0")},
-	{"a pointer into the header", SLICE("\xc0\x02")},
-	{"a label of 64", SLICE("\x40")},
+	{"a pointer to itself", SLICE("\xc0\x19")},       {"a pointer forwards", SLICE("\xc0\xf0")},
+	{"a pointer into the header", SLICE("\xc0\x02")}, {"a label of 64", SLICE("\x40")},
 	{"of an unknown form", SLICE("\x80\x01")},
 };
 
@@ -105,7 +103,12 @@ static void names(void **state)
 	(void)state;
 	char out[DNS_NAME_WIRE], long_name[300];
 	assert_int_equal(dns_name_of_text(SLICE("db.shop"), out), 9);
-	assert_memory_equal(out, "\x02" "db" "\x04" "shop", 9);
+	assert_memory_equal(out,
+			    "\x02"
+			    "db"
+			    "\x04"
+			    "shop",
+			    9);
 	assert_int_equal(dns_name_of_text(SLICE("a..b"), out), 0);
 	memset(long_name, 'a', sizeof(long_name));
 	assert_int_equal(dns_name_of_text((struct slice){long_name, 64}, out), 0);
@@ -113,9 +116,15 @@ static void names(void **state)
 		long_name[i] = '.';
 	assert_int_equal(dns_name_of_text((struct slice){long_name, 253}, out), 255);
 	assert_int_equal(dns_name_of_text((struct slice){long_name, 255}, out), 0);
-	assert_true(dns_name_eq(SLICE("\x02" "dB"), SLICE("\x02" "Db")));
+	assert_true(dns_name_eq(SLICE("\x02"
+				      "dB"),
+				SLICE("\x02"
+				      "Db")));
 	/* a zero byte within a label ends nothing */
-	assert_false(dns_name_eq(SLICE("\x03" "a\0b"), SLICE("\x03" "a\0c")));
+	assert_false(dns_name_eq(SLICE("\x03"
+				       "a\0b"),
+				 SLICE("\x03"
+				       "a\0c")));
 }
 
 static const struct {
@@ -163,9 +172,12 @@ static void a_refusal_needs_no_question(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(walks_a_message),      cmocka_unit_test(a_cut_message_is_bad),
-		cmocka_unit_test(owners_that_cannot_be), cmocka_unit_test(names),
-		cmocka_unit_test(tells_answers),        cmocka_unit_test(a_refusal_needs_no_question),
+		cmocka_unit_test(walks_a_message),
+		cmocka_unit_test(a_cut_message_is_bad),
+		cmocka_unit_test(owners_that_cannot_be),
+		cmocka_unit_test(names),
+		cmocka_unit_test(tells_answers),
+		cmocka_unit_test(a_refusal_needs_no_question),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,8 @@ static const char *step_field(const struct plan *p, const struct step *s)
 	if (s->code == STEP_DECLARED || s->code == STEP_UNDECLARED) {
 		switch (p->inbound ? p->inbound->why : p->port ? p->port->why : WHY_UNDECLARED) {
 		case WHY_PROTOCOL_UDP:
+		case WHY_ENTRY:
+		case WHY_ENTRY_UNKNOWN:
 			return "spec.ports[].protocol";
 		case WHY_APP_PROTOCOL:
 		case WHY_APP_PROTOCOL_UNKNOWN:

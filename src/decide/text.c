@@ -61,8 +61,14 @@ static void declaration(const struct plan *p, const struct step *s, struct buf *
 	case WHY_WELL_KNOWN_PORT:
 		(void)buf_printf(out, "the well-known port %u", port->port->port);
 		break;
+	case WHY_ENTRY:
+		(void)buf_puts(out, "its protocol ");
+		quoted(app_protocol ? app_protocol : "", out);
+		break;
+	case WHY_ENTRY_UNKNOWN:
 	case WHY_APP_PROTOCOL_UNKNOWN:
-		(void)buf_puts(out, "its appProtocol ");
+		(void)buf_puts(out, p->port->why == WHY_ENTRY_UNKNOWN ? "its protocol "
+								      : "its appProtocol ");
 		quoted(app_protocol ? app_protocol : "", out);
 		(void)buf_puts(out, " is no protocol that is known");
 		return;

@@ -21,6 +21,10 @@ static const char *why_name(enum protocol_why why)
 		return "name";
 	case WHY_WELL_KNOWN_PORT:
 		return "well-known-port";
+	case WHY_ENTRY:
+		return "protocol";
+	case WHY_ENTRY_UNKNOWN:
+		return "unknown-protocol";
 	case WHY_UNDECLARED:
 		break;
 	}

@@ -22,10 +22,21 @@ static const struct api_resource resources[] = {
 	{"PeerAuthentication", "/apis/security.istio.io/v1/peerauthentications", NULL},
 	{"DestinationRule", "/apis/networking.istio.io/v1/destinationrules", NULL},
 	{"AuthorizationPolicy", "/apis/security.istio.io/v1/authorizationpolicies", NULL},
+	{"ServiceEntry", "/apis/networking.istio.io/v1/serviceentries", NULL},
+	{"WorkloadEntry", "/apis/networking.istio.io/v1/workloadentries", NULL},
+	{"Sidecar", "/apis/networking.istio.io/v1/sidecars", NULL},
 };
-static const enum kind kinds[] = {
-	KIND_NAMESPACE, KIND_CONFIG_MAP,          KIND_SERVICE,          KIND_ENDPOINT_SLICE,
-	KIND_POD,       KIND_PEER_AUTHENTICATION, KIND_DESTINATION_RULE, KIND_AUTHORIZATION_POLICY};
+static const enum kind kinds[] = {KIND_NAMESPACE,
+				  KIND_CONFIG_MAP,
+				  KIND_SERVICE,
+				  KIND_ENDPOINT_SLICE,
+				  KIND_POD,
+				  KIND_PEER_AUTHENTICATION,
+				  KIND_DESTINATION_RULE,
+				  KIND_AUTHORIZATION_POLICY,
+				  KIND_SERVICE_ENTRY,
+				  KIND_WORKLOAD_ENTRY,
+				  KIND_SIDECAR};
 _Static_assert(N_ELEMS(kinds) == N_ELEMS(resources), "a kind for each resource");
 
 struct follow {

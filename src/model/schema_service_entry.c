@@ -78,10 +78,11 @@ static void check_port(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct entry_port *p = out;
 	if (d->strict && p->protocol[0] && protocol_parse(slice_of(p->protocol)) == PROTO_AUTO)
-		decode_problem(d, n, "protocol",
-			       "\"%.40s\" is no protocol that is known: leave it out, and both ends "
-			       "are listened to",
-			       p->protocol);
+		decode_problem(
+			d, n, "protocol",
+			"\"%.40s\" is no protocol that is known: leave it out, and both ends "
+			"are listened to",
+			p->protocol);
 }
 static const struct schema port_schema = SCHEMA(struct entry_port, port_fields, NULL, check_port);
 
@@ -200,7 +201,7 @@ static void default_spec(void *out)
 }
 
 static const char *const location_words[] = {"MESH_EXTERNAL", "MESH_INTERNAL", NULL};
-static const char *const resolution_words[] = {"NONE",         "STATIC", "DNS", "DNS_ROUND_ROBIN",
+static const char *const resolution_words[] = {"NONE",        "STATIC", "DNS", "DNS_ROUND_ROBIN",
 					       "DYNAMIC_DNS", NULL};
 
 static const struct field spec_fields[] = {
@@ -215,7 +216,8 @@ static const struct field spec_fields[] = {
 	FIELD_STRINGS(struct service_entry, "exportTo", export_to),
 	FIELD_STRINGS(struct service_entry, "subjectAltNames", subject_alt_names),
 };
-static const struct schema spec_schema = SCHEMA(struct service_entry, spec_fields, NULL, check_spec);
+static const struct schema spec_schema =
+	SCHEMA(struct service_entry, spec_fields, NULL, check_spec);
 
 /* Those with a host: Istio's older ones, which stand for the whole entry, belong to nobody here. */
 static void read_vips(struct decoder *d, struct tree *n, void *out)
@@ -245,13 +247,11 @@ static const struct field status_fields[] = {
 	FIELD_KNOWN("validationMessages"),
 	FIELD_KNOWN("observedGeneration"),
 };
-static const struct schema status_schema =
-	SCHEMA(struct service_entry, status_fields, NULL, NULL);
+static const struct schema status_schema = SCHEMA(struct service_entry, status_fields, NULL, NULL);
 
 static const struct field fields[] = {
 	TOP_ROWS,
 	FIELD_INLINE("spec", &spec_schema, .flags = FIELD_REQUIRED),
 	FIELD_INLINE("status", &status_schema),
 };
-const struct schema service_entry_schema =
-	SCHEMA(struct service_entry, fields, default_spec, NULL);
+const struct schema service_entry_schema = SCHEMA(struct service_entry, fields, default_spec, NULL);

@@ -42,8 +42,8 @@ static void read_ports(struct decoder *d, struct tree *n, void *out)
 			decode_expected(d, c, "a port 1..65535");
 			continue;
 		}
-		ports[e->n_ports++] = (struct workload_port){arena_dup(d->arena, c->key),
-							     (uint16_t)c->integer};
+		ports[e->n_ports++] =
+			(struct workload_port){arena_dup(d->arena, c->key), (uint16_t)c->integer};
 	}
 	e->ports = ports;
 }

@@ -219,6 +219,8 @@ const char *view_identity(const struct view *v, const struct workload *w, char *
 			  size_t out_len);
 /* URI is W's identity, under the mesh's trust domain or one of its aliases. */
 bool view_is_identity(const struct view *v, const struct workload *w, struct slice uri);
+/* The same for a service account of namespace NS. */
+bool view_is_account(const struct view *v, const char *ns, const char *account, struct slice uri);
 
 /* "db", "db.shop", "db.shop.svc", "db.shop.svc.cluster.local", Pod host names; from the own
  * namespace. All addresses, up to MAX. */

@@ -275,8 +275,8 @@ static void add_ports(struct making *m)
 		const struct service_entry *e = entry->objects[i]->service_entry;
 		for (size_t k = 0; k < e->n_ports; k++) {
 			const struct entry_port *p = &e->ports[k];
-			bool is_new = protocol_class(protocol_parse(slice_of(p->protocol))) !=
-				      CLASS_NONE;
+			bool is_new =
+				protocol_class(protocol_parse(slice_of(p->protocol))) != CLASS_NONE;
 			for (size_t j = 0; j < s->n_ports; j++)
 				is_new = is_new && ports[j].port->port != p->number;
 			if (is_new)
@@ -382,13 +382,13 @@ static const char *const *names_of_server(struct making *m)
 	const struct view_entry *entry = m->entry;
 	size_t n = 0, at = 0;
 	for (size_t i = 0; i < entry->n_objects; i++)
-		for (const char *const *s = entry->objects[i]->service_entry->subject_alt_names;
-		     *s; s++)
+		for (const char *const *s = entry->objects[i]->service_entry->subject_alt_names; *s;
+		     s++)
 			n++;
 	const char **all = arena_array(m->arena, n + 1, sizeof(*all));
 	for (size_t i = 0; i < entry->n_objects; i++)
-		for (const char *const *s = entry->objects[i]->service_entry->subject_alt_names;
-		     *s; s++)
+		for (const char *const *s = entry->objects[i]->service_entry->subject_alt_names; *s;
+		     s++)
 			all[at++] = *s;
 	return all;
 }
@@ -404,8 +404,7 @@ static void end(struct part *p)
 	live_host_put(part->service.entry->live);
 }
 
-static size_t count_names(const struct object *const *objects, size_t n,
-			  const struct hosts *hosts)
+static size_t count_names(const struct object *const *objects, size_t n, const struct hosts *hosts)
 {
 	size_t names = 1; /* the host itself */
 	for (size_t i = 0; i < n; i++)

@@ -112,7 +112,8 @@ static void note_workload(struct hosts *h, const struct object *o)
 	size_t at = 0;
 	if (!o || h->n_selecting == 0)
 		return;
-	bool both = o->kind == KIND_WORKLOAD_ENTRY && o->meta.labels.n && o->workload_entry->labels.n;
+	bool both =
+		o->kind == KIND_WORKLOAD_ENTRY && o->meta.labels.n && o->workload_entry->labels.n;
 	(void)object_set_find(h->entries, o->meta.ns, "", &at); /* where the namespace begins */
 	for (; at < h->entries->n; at++) {
 		const struct object *entry = h->entries->at[at];

@@ -159,6 +159,18 @@ void follow_free(struct follow *f)
 	free(f);
 }
 
+void follow_set_addresses(struct follow *f, const char *name, const struct ip *ips, size_t n)
+{
+	view_builder_set_addresses(f->builder, name, ips, n);
+	changed(f);
+}
+
+void follow_forget_addresses(struct follow *f, const char *name)
+{
+	view_builder_forget_addresses(f->builder, name);
+	changed(f);
+}
+
 bool follow_connected(const struct follow *f)
 {
 	return api_watch_connected(f->watch);

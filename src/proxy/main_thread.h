@@ -4,6 +4,7 @@
  */
 #pragma once
 #include "proxy/follow.h"
+#include "proxy/names.h"
 #include "proxy/proxy.h"
 #include "proxy/worker.h"
 #include "rest/server.h"
@@ -14,6 +15,7 @@ struct proxy {
 	const struct proxy_config *cfg;
 	struct loop *loop;
 	struct follow *follow; /* NULL with one fixed destination */
+	struct names *names;   /* as above */
 	struct live *live;
 	struct view *view; /* the newest; NULL: none yet */
 	struct metrics *metrics;

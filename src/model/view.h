@@ -64,7 +64,7 @@ struct view_rule {
 };
 
 /* A name that has to be resolved for a ServiceEntry. */
-struct view_name {
+struct entry_name {
 	const char *host;
 	bool known; /* there is an answer, be it that it has no address */
 };
@@ -81,9 +81,9 @@ struct view_entry {
 	const struct cidr *ranges;
 	size_t n_ranges;
 	const char *const *subject_alt_names; /* NULL-terminated */
-	const struct view_name *names;        /* behind the ports */
+	const struct entry_name *names;       /* behind the ports */
 	size_t n_names;
-	const struct view_name *own;   /* the host itself, for `other`; NULL: needs no resolving */
+	const struct entry_name *own;  /* the host itself, for `other`; NULL: needs no resolving */
 	const struct view_port *other; /* what stands behind given addresses on ports that nobody
 					  declares: the endpoints' port is 0; NULL: nothing */
 	struct live_host *live;        /* NULL: no names */

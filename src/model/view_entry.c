@@ -19,7 +19,7 @@ struct making {
 	struct arena *arena;
 	const char *host;
 	struct view_entry *entry;
-	struct view_name *names; /* of the entry */
+	struct entry_name *names; /* of the entry */
 	size_t size_names;
 	struct view_endpoint *found; /* of the port at hand, as they come */
 	size_t n_found, size_found;
@@ -77,14 +77,14 @@ static bool reachable(const struct making *m, const struct ip *ip)
 }
 
 /* NAME is one that the host needs; it is listed once. */
-static struct view_name *name_of(struct making *m, const char *name, bool known)
+static struct entry_name *name_of(struct making *m, const char *name, bool known)
 {
 	for (size_t i = 0; i < m->entry->n_names; i++)
 		if (strcmp(m->names[i].host, name) == 0)
 			return &m->names[i];
 	MUST(m->entry->n_names < m->size_names);
-	struct view_name *n = &m->names[m->entry->n_names++];
-	*n = (struct view_name){arena_dup(m->arena, slice_of(name)), known};
+	struct entry_name *n = &m->names[m->entry->n_names++];
+	*n = (struct entry_name){arena_dup(m->arena, slice_of(name)), known};
 	return n;
 }
 
@@ -309,8 +309,8 @@ static void add_other(struct making *m)
 				    .why = WHY_UNDECLARED,
 				    .detection = m->frame->mesh->detection,
 				    .detection_from = ""};
-	struct view_name *own = arena_alloc(m->arena, sizeof(*own));
-	*own = (struct view_name){m->host, add_resolved(m, m->host, 0, false, NULL)};
+	struct entry_name *own = arena_alloc(m->arena, sizeof(*own));
+	*own = (struct entry_name){m->host, add_resolved(m, m->host, 0, false, NULL)};
 	entry->own = own;
 	take_endpoints(m, other);
 	if (m->frame->live)
@@ -459,7 +459,7 @@ struct service_part *entry_part_new(const struct view_frame *frame, struct hosts
 		add_given(&m);
 	add_ports(&m);
 	add_other(&m);
-	struct view_name *names = arena_array(m.arena, m.entry->n_names, sizeof(*names));
+	struct entry_name *names = arena_array(m.arena, m.entry->n_names, sizeof(*names));
 	for (size_t i = 0; i < m.entry->n_names; i++)
 		names[i] = m.names[i];
 	m.entry->names = names;

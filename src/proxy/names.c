@@ -165,8 +165,7 @@ static bool is_needed(const struct name *x)
 {
 	uint64_t now = clock_ns();
 	for (size_t i = 0; i < x->n_users; i++) {
-		uint64_t asked =
-			atomic_load_explicit(&x->users[i]->asked_ns, memory_order_relaxed);
+		uint64_t asked = atomic_load_explicit(&x->users[i]->asked_ns, memory_order_relaxed);
 		if (now - asked < NAMES_IDLE_S * NS_PER_S)
 			return true;
 	}

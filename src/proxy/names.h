@@ -20,7 +20,8 @@ enum {
 	NAMES_TTL_MIN_S = 1,
 	NAMES_IDLE_S = 60, /* how long a name that nobody needs stays fresh */
 	NAMES_AGAIN_S = 5, /* how soon one that has no address is asked for again */
-	NAMES_MAX = 16384, /* answers of forgotten names that are kept for when the resolver fails */
+	NAMES_MAX =
+		16384, /* answers of forgotten names that are kept for when the resolver fails */
 };
 
 struct names_events {

@@ -73,7 +73,7 @@ static void declaration(const struct plan *p, const struct step *s, struct buf *
 		(void)buf_puts(out, " is no protocol that is known");
 		return;
 	case WHY_UNDECLARED:
-		if (port->port->name[0]) {
+		if (port->port->name[0] && !port->service->entry) { /* there names say nothing */
 			(void)buf_puts(out, "its name ");
 			quoted(port->port->name, out);
 			(void)buf_puts(out, " declares no protocol");

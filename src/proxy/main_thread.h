@@ -23,6 +23,7 @@ struct proxy {
 	struct worker_setup setup;
 	struct worker *workers[MAX_WORKERS];
 	struct rest_server *admin, *metrics_server, *health;
+	TAILQ_HEAD(, explaining) explaining; /* admin.c: questions that wait for names */
 	uint64_t started_wall_ns;
 	bool serving; /* the workers have a view */
 
@@ -47,6 +48,7 @@ void proxy_serve(struct proxy *p); /* the newest view to the workers, once all t
 
 bool admin_start(struct proxy *p, struct err *err) MUST_CHECK;
 void admin_stop(struct proxy *p);
+void admin_view_came(struct proxy *p); /* p->view is a newer one */
 
 /* GET /connections: asks every worker by message, answers when all have. */
 void list_connections(void *ctx, const struct rest_request *req, struct rest_reply *reply);

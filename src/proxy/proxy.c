@@ -77,6 +77,7 @@ static void on_view(void *ctx, struct view *view)
 	p->view = view_get(view);
 	if (p->names)
 		names_set_view(p->names, view);
+	admin_view_came(p);
 	identity_view_came(p);
 	proxy_serve(p);
 }

@@ -15,6 +15,7 @@
 #define ANNOTATION_DETECTION "hark.mesh/detection"
 #define ANNOTATION_DETECTION_TIMEOUT "hark.mesh/protocol-detection-timeout"
 #define ANNOTATION_SIDECAR_STATUS "sidecar.istio.io/status"
+#define ANNOTATION_PROXY_CONFIG "proxy.istio.io/config"
 #define ANNOTATION_DRY_RUN "istio.io/dry-run"
 #define ANNOTATION_EXCLUDE_OUT_PORTS "traffic.sidecar.istio.io/excludeOutboundPorts"
 #define ANNOTATION_EXCLUDE_OUT_RANGES "traffic.sidecar.istio.io/excludeOutboundIPRanges"

@@ -223,6 +223,10 @@ struct pod_spec {
 	const char *service_account; /* default "default" */
 	const char *hostname, *subdomain;
 	const char *restart_policy; /* "Always" by default, "OnFailure", "Never" */
+	const char *dns_policy;  /* default "ClusterFirst"; "None": only what dns_config says */
+	const char *const *dns_servers, *const *dns_searches; /* dnsConfig; NULL-terminated, or NULL */
+	const struct pair *dns_options;                       /* dnsConfig.options */
+	size_t n_dns_options;
 	bool host_network;
 	unsigned termination_grace_s;     /* default 30 */
 	struct security_context security; /* already in the containers */
@@ -462,6 +466,8 @@ struct mesh_config {
 	uint32_t dns_refresh_ms;              /* dnsRefreshRate, default 60 s */
 	bool enable_auto_mtls;
 	bool mesh_tls13; /* meshMTLS.minProtocolVersion: TLSV1_3 */
+	/* defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE; by default as hark up has it: on */
+	bool dns_capture;
 	/* hark: */
 	enum detection detection;    /* detection: both-ends (default) | client-first */
 	enum load_balancer lb;       /* loadBalancer: least-connections (default) | round-robin */

@@ -180,14 +180,17 @@ const struct view_port *view_port_by_headless(const struct view *v, const struct
 	return found ? found->port : NULL;
 }
 
-static const struct service_part *service_by_name(const struct view *v, struct slice ns,
-						  struct slice name)
+const struct service_part *view_find_service(const struct view *v, struct slice ns,
+					     struct slice name)
 {
 	char key[512];
-	int len = snprintf(key, sizeof(key), "%.*s/%.*s", SLICE_FMT(ns), SLICE_FMT(name));
-	if (len < 0 || (size_t)len >= sizeof(key))
+	size_t len = ns.len + 1 + name.len;
+	if (ns.len == 0 || name.len == 0 || len > sizeof(key))
 		return NULL;
-	for (struct shared_walk w = shared_map_find(&v->services, key, (size_t)len);
+	memcpy(key, ns.at, ns.len);
+	key[ns.len] = '/';
+	memcpy(&key[ns.len + 1], name.at, name.len);
+	for (struct shared_walk w = shared_map_find(&v->services, key, len);
 	     shared_map_next(&w);) {
 		const struct service_part *part = w.value;
 		const struct meta *meta = &part->service.object->meta;
@@ -200,7 +203,7 @@ static const struct service_part *service_by_name(const struct view *v, struct s
 const struct view_service *view_service_by_name(const struct view *v, const char *ns,
 						const char *name)
 {
-	const struct service_part *part = service_by_name(v, slice_of(ns), slice_of(name));
+	const struct service_part *part = view_find_service(v, slice_of(ns), slice_of(name));
 	return part ? &part->service : NULL;
 }
 
@@ -371,7 +374,7 @@ static void resolve(const struct view *v, struct slice name, unsigned hops, stru
 		name.len--;
 	cluster_name_read(name, SLICE("cluster.local"), &n);
 	const struct service_part *s = n.kind == CLUSTER_NAME_SERVICE || n.kind == CLUSTER_NAME_HOST
-					       ? service_by_name(v, n.ns, n.service)
+					       ? view_find_service(v, n.ns, n.service)
 					       : NULL;
 	if (s && n.kind == CLUSTER_NAME_SERVICE)
 		add_service(v, s, hops, f);

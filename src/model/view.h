@@ -233,3 +233,18 @@ bool entry_wants_vip(const struct object *entry, const char *host);
  * *N 0: none of that family. */
 bool view_host_ips(const struct view *v, struct slice host, enum ip_family f, struct ip *out,
 		   size_t max, size_t *n);
+
+enum { VIEW_NAME_IPS = 4096 }; /* more addresses than this no answer can hold */
+/* What the DNS proxy answers for a name: */
+struct view_name {
+	bool is_alias;     /* of what stands before the search domain */
+	const char *alias; /* an ExternalName points there; NULL: nothing does */
+	size_t n;          /* addresses of the family that was asked for; maybe none */
+};
+/*
+ * NAME as a program asks for it: lower case, no dot at the end; all forms that Istio's DNS proxy has, those of
+ * Services short as seen from the own namespace, and each with SEARCH (the first search domain, "" for none)
+ * behind it. Allocates nothing. False: not a name of the mesh, somebody else knows.
+ */
+bool view_name(const struct view *v, struct slice name, struct slice search, enum ip_family family,
+	       struct ip *out, size_t max, struct view_name *found);

@@ -3,6 +3,7 @@
  * that a change costs what it touches, and old views that connections still hold cost little.
  *
  *   view.c           answers
+ *   view_name.c      names, as the DNS proxy answers them
  *   view_build.c     the builder: what has changed, and what has to be made anew for that
  *   view_service.c   a Service, its ports and endpoints: one struct service_part
  *   view_entry.c     the same of a host of ServiceEntries
@@ -112,6 +113,9 @@ struct detection_words {
 /* Lays what ANNOTATIONS of O say for PORT over what is there. */
 void detection_lay(struct detection_words *words, struct arena *a, const struct object *o,
 		   uint16_t port);
+/* NS/NAME. NULL: none such. */
+const struct service_part *view_find_service(const struct view *v, struct slice ns,
+					     struct slice name);
 /* The one that was made first wins: a resource added later takes nothing away. */
 bool service_older(const struct view_service *a, const struct view_service *b);
 

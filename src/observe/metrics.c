@@ -244,3 +244,19 @@ void observe_count(struct worker_metrics *wm, enum observe_counter counter, uint
 	if (n)
 		counter_add(&wm->numbers.of.counters[counter], n);
 }
+
+void observe_dns(struct worker_metrics *wm, bool tcp, enum dns_source source, unsigned rcode)
+{
+	unsigned column = rcode < N_DNS_RCODES - 1 ? rcode : N_DNS_RCODES - 1;
+	counter_add(&wm->numbers.of.dns[tcp][source][column], 1);
+}
+
+void observe_dns_upstream(struct worker_metrics *wm, uint64_t ns)
+{
+	observe_time(&wm->numbers.of.dns_upstream, ns);
+}
+
+void observe_dns_cache(struct worker_metrics *wm, uint64_t n)
+{
+	atomic_store_explicit(&wm->numbers.of.dns_cached, n, memory_order_relaxed);
+}

@@ -262,6 +262,7 @@ static const struct {
 	{"GET", "/connections", list_connections, ON_ADMIN},
 	{"GET", "/learned", get_learned, ON_ADMIN},
 	{"GET", "/explain", get_explain, ON_ADMIN},
+	{"GET", "/dns", list_names, ON_ADMIN},
 	{"GET", "/certs", identity_get_certs, ON_ADMIN},
 	{"POST", "/certs/rotate", identity_post_rotate, ON_ADMIN},
 	{"GET", "/ready", get_ready, ON_ADMIN},

@@ -23,6 +23,9 @@
 #define ANNOTATION_INCLUDE_IN_PORTS "traffic.sidecar.istio.io/includeInboundPorts"
 #define ANNOTATION_EXCLUDE_IN_PORTS "traffic.sidecar.istio.io/excludeInboundPorts"
 #define ANNOTATION_INTERCEPTION "sidecar.istio.io/interceptionMode"
+#define ANNOTATION_EXPORT_TO "networking.istio.io/exportTo"
+#define LABEL_NO_VIP                                                                               \
+	"networking.istio.io/enable-autoallocate-ip" /* "false": no virtual IP is given */
 #define LABEL_TLS_MODE "security.istio.io/tlsMode"
 #define LABEL_SERVICE_NAME "kubernetes.io/service-name"
 

@@ -29,6 +29,9 @@ struct object {
 		const struct peer_authentication *peer_authentication;
 		const struct destination_rule *destination_rule;
 		const struct authorization_policy *authorization_policy;
+		const struct service_entry *service_entry;
+		const struct workload_entry *workload_entry;
+		const struct sidecar *sidecar;
 	};
 	struct slice
 		json; /* canonical JSON text, metadata included, no newline; empty in a lean one */

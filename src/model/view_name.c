@@ -103,9 +103,15 @@ static bool shortened(struct asking *a, struct slice name)
 	}
 }
 
+/* A host of ServiceEntries; those that have no address but their own are somebody else's to know. */
+static bool of_entry(struct asking *a, struct slice name)
+{
+	return view_host_ips(a->v, name, a->family, a->out, a->max, &a->found->n);
+}
+
 static bool exact(struct asking *a, struct slice name)
 {
-	return whole(a, name) || shortened(a, name);
+	return whole(a, name) || shortened(a, name) || of_entry(a, name);
 }
 
 bool view_name(const struct view *v, struct slice name, struct slice search, enum ip_family family,

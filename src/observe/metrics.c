@@ -95,7 +95,9 @@ static void add_service(struct labels *l, const struct conn_record *r, const str
 	char text[LABEL_MAX_BYTES + 1];
 	if (p->port) {
 		labels_add(l, p->port->service->host);
-		labels_add(l, first_label(p->port->service->host, text, sizeof(text)));
+		labels_add(l, p->port->service->entry /* its host is its name, as in Istio */
+				      ? p->port->service->host
+				      : first_label(p->port->service->host, text, sizeof(text)));
 		labels_add(l, p->port->service->object->meta.ns);
 		return;
 	}

@@ -36,6 +36,14 @@ static void service(struct json_out *j, const struct view *v, const struct view_
 	json_close(j);
 }
 
+static void entry(struct json_out *j, const struct view *v, const struct view_service *s)
+{
+	json_open_object(j, NULL);
+	json_cstr(j, "host", s->host);
+	addresses(j, v, slice_of(s->host));
+	json_close(j);
+}
+
 static void settings(struct json_out *j, const struct resolv_conf *conf)
 {
 	char text[ADDR_TEXT];
@@ -56,6 +64,11 @@ static void all_names(struct json_out *j, const struct view *v, const struct res
 	json_open_array(j, "names");
 	for (size_t i = 0; i < n; i++)
 		service(j, v, all[i]);
+	free(all);
+	all = view_entries(v, &n);
+	for (size_t i = 0; i < n; i++)
+		if (all[i]->entry->n_ips)
+			entry(j, v, all[i]);
 	json_close(j);
 	json_close(j);
 	free(all);

@@ -83,8 +83,25 @@ static void on_view(void *ctx, struct view *view)
 	p->view = view_get(view);
 	if (p->dns)
 		dns_proxy_set_view(p->dns, view);
+	if (p->names)
+		names_set_view(p->names, view);
+	admin_view_came(p);
 	identity_view_came(p);
 	proxy_serve(p);
+}
+
+static void on_addresses(void *ctx, const char *name, const struct ip *ips, size_t n)
+{
+	struct proxy *p = ctx;
+	if (p->follow)
+		follow_set_addresses(p->follow, name, ips, n);
+}
+
+static void on_forget(void *ctx, const char *name)
+{
+	struct proxy *p = ctx;
+	if (p->follow)
+		follow_forget_addresses(p->follow, name);
 }
 
 /* Without an API all is default, but for the access log: that one has to be asked for. */
@@ -287,10 +304,13 @@ static bool make_dns(struct proxy *p, struct err *err)
 static bool start(struct proxy *p, struct err *err)
 {
 	static const struct follow_events events = {on_view};
+	static const struct names_events names_events = {on_addresses, on_forget};
 	const struct proxy_config *cfg = p->cfg;
 	if (!(p->loop = loop_new(err)) || !watch_signals(p, err))
 		return false;
 	p->live = live_new();
+	if (!cfg->to.port)
+		p->setup.names = p->names = names_new(p->loop, &names_events, p);
 	fill_setup(p);
 	if (!admin_start(p, err) || !make_dns(p, err) || !drop_privileges(cfg->uid, err) ||
 	    !start_workers(p, err) || (p->dns && !dns_proxy_start(p->dns, err)) ||
@@ -305,6 +325,7 @@ static bool start(struct proxy *p, struct err *err)
 static void stop(struct proxy *p)
 {
 	follow_free(p->follow);
+	p->follow = NULL;
 	for (unsigned i = 0; i < p->setup.n_workers; i++)
 		if (p->workers[i])
 			worker_stop(p->workers[i]);
@@ -319,6 +340,7 @@ static void stop(struct proxy *p)
 		worker_free(p->workers[i]);
 	dns_proxy_free(p->dns);
 	identity_stop(p);
+	names_free(p->names); /* the workers are gone, and what they asked has run */
 	loop_free(p->loop);
 	if (p->signals.fd >= 0)
 		(void)close(p->signals.fd); /* nothing to lose */

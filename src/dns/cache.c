@@ -114,7 +114,8 @@ static uint32_t lifetime(struct slice answer, size_t *opt)
 	if (w.r.bad)
 		return 0;
 	/* Without an SOA nobody said for how long: RFC 2308 5. */
-	return rcode == DNS_NOERROR && (found || asked.type == DNS_ANY) ? ttl : least(ttl, negative);
+	return rcode == DNS_NOERROR && (found || asked.type == DNS_ANY) ? ttl
+									: least(ttl, negative);
 }
 
 static struct entry *find(struct dns_cache *c, const struct dns_query *q)

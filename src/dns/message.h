@@ -61,16 +61,16 @@ struct dns_query {
 	uint16_t id;
 	bool recursion_desired, checking_disabled;
 	bool edns;
-	bool dnssec_ok;       /* DO, RFC 3225 */
-	bool only_for_it;     /* EDNS options that make the answer one for this client: subnet, ... */
-	uint16_t udp_size;    /* 0 without EDNS */
-	uint16_t flags;       /* of the header, as they came */
+	bool dnssec_ok;    /* DO, RFC 3225 */
+	bool only_for_it;  /* EDNS options that make the answer one for this client: subnet, ... */
+	uint16_t udp_size; /* 0 without EDNS */
+	uint16_t flags;    /* of the header, as they came */
 	uint8_t opcode;
 	enum dns_rcode rcode; /* NOERROR for a QUESTION */
 	bool bad_version;     /* EDNS version above 0: BADVERS, RFC 6891 6.1.3 */
 	uint16_t type;        /* enum dns_type, or any other */
 	uint16_t class;
-	size_t wire_len;      /* the question's name as it came: 0x20 case is given back */
+	size_t wire_len; /* the question's name as it came: 0x20 case is given back */
 	uint8_t wire[255];
 	char name[DNS_NAME_TEXT]; /* lower case, no last dot; "" is the root */
 };

@@ -46,8 +46,8 @@ static void put_record(struct writer *w, unsigned type, uint32_t ttl, size_t rda
 static void put_head(struct writer *w, const struct dns_query *q, unsigned flags)
 {
 	put_u16(w, q->id);
-	put_u16(w, DNS_FLAG_QR | (q->flags & (DNS_FLAGS_OPCODE | DNS_FLAG_RD | DNS_FLAG_CD)) |
-			   flags);
+	put_u16(w,
+		DNS_FLAG_QR | (q->flags & (DNS_FLAGS_OPCODE | DNS_FLAG_RD | DNS_FLAG_CD)) | flags);
 	put_u16(w, q->wire_len != 0);
 	put_u16(w, 0); /* answers: fix_answers() */
 	put_u16(w, 0);

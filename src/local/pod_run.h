@@ -37,7 +37,7 @@ struct pod_run {
 	enum pod_run_state state;
 	bool injected;
 	bool dns_capture; /* its DNS goes to its sidecar, as it was decided with its network */
-	bool remake; /* pods.c: to be made again under this name once it is gone */
+	bool remake;      /* pods.c: to be made again under this name once it is gone */
 	struct ip ip[N_IP_FAMILIES];
 	bool has_ip[N_IP_FAMILIES];
 	struct pod_net *net;

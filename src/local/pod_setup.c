@@ -289,7 +289,8 @@ static const char *options_line(const struct pod_run *run, struct arena *arena)
 	const char *line = strcmp(spec->dns_policy, "None") != 0 ? " ndots:5" : "";
 	for (size_t i = 0; i < spec->n_dns_options; i++) {
 		const struct pair *o = &spec->dns_options[i];
-		line = arena_printf(arena, "%s %s%s%s", line, o->key, *o->value ? ":" : "", o->value);
+		line = arena_printf(arena, "%s %s%s%s", line, o->key, *o->value ? ":" : "",
+				    o->value);
 	}
 	return *line ? arena_printf(arena, "options%s\n", line) : "";
 }
@@ -302,7 +303,8 @@ static const char *resolv_conf(const struct pod_run *run, struct arena *arena)
 	char ip[ADDR_TEXT];
 	for (size_t i = 0; i < n; i++)
 		text = arena_printf(arena, "%snameserver %s\n", text, ip_text(&servers[i], ip));
-	return arena_printf(arena, "%s%s%s", text, search_line(run, arena), options_line(run, arena));
+	return arena_printf(arena, "%s%s%s", text, search_line(run, arena),
+			    options_line(run, arena));
 }
 
 bool pod_setup_mesh(const struct pod_run *run, struct arena *arena, struct mesh_config *out,

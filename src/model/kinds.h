@@ -223,9 +223,10 @@ struct pod_spec {
 	const char *service_account; /* default "default" */
 	const char *hostname, *subdomain;
 	const char *restart_policy; /* "Always" by default, "OnFailure", "Never" */
-	const char *dns_policy;  /* default "ClusterFirst"; "None": only what dns_config says */
-	const char *const *dns_servers, *const *dns_searches; /* dnsConfig; NULL-terminated, or NULL */
-	const struct pair *dns_options;                       /* dnsConfig.options */
+	const char *dns_policy;     /* default "ClusterFirst"; "None": only what dns_config says */
+	const char *const *dns_servers,
+		*const *dns_searches;   /* dnsConfig; NULL-terminated, or NULL */
+	const struct pair *dns_options; /* dnsConfig.options */
 	size_t n_dns_options;
 	bool host_network;
 	unsigned termination_grace_s;     /* default 30 */

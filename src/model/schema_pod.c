@@ -192,7 +192,8 @@ static void check_dns_config(struct decoder *d, const struct tree *n, void *out)
 			decode_problem(d, n, "searches", "expected domain names");
 	for (i = 0; i < spec->n_dns_options; i++)
 		if (!is_word(slice_of(spec->dns_options[i].key)) ||
-		    (spec->dns_options[i].value[0] && !is_word(slice_of(spec->dns_options[i].value))))
+		    (spec->dns_options[i].value[0] &&
+		     !is_word(slice_of(spec->dns_options[i].value))))
 			decode_problem(d, n, "options", "expected words");
 }
 
@@ -212,10 +213,11 @@ static void check_dns(struct decoder *d, const struct tree *n, const struct pod_
 	for (size_t i = 0; i < N_ELEMS(known); i++)
 		is_known |= strcmp(spec->dns_policy, known[i]) == 0;
 	if (!is_known)
-		decode_problem(d, n, "dnsPolicy",
-			       "expected ClusterFirst, ClusterFirstWithHostNet, Default or None, got "
-			       "\"%.40s\"",
-			       spec->dns_policy);
+		decode_problem(
+			d, n, "dnsPolicy",
+			"expected ClusterFirst, ClusterFirstWithHostNet, Default or None, got "
+			"\"%.40s\"",
+			spec->dns_policy);
 	if (strcmp(spec->dns_policy, "None") == 0 && (!spec->dns_servers || !spec->dns_servers[0]))
 		decode_problem(d, n, "dnsConfig", "dnsPolicy None needs nameservers there");
 }

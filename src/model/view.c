@@ -190,8 +190,7 @@ const struct service_part *view_find_service(const struct view *v, struct slice 
 	memcpy(key, ns.at, ns.len);
 	key[ns.len] = '/';
 	memcpy(&key[ns.len + 1], name.at, name.len);
-	for (struct shared_walk w = shared_map_find(&v->services, key, len);
-	     shared_map_next(&w);) {
+	for (struct shared_walk w = shared_map_find(&v->services, key, len); shared_map_next(&w);) {
 		const struct service_part *part = w.value;
 		const struct meta *meta = &part->service.object->meta;
 		if (slice_is(ns, meta->ns) && slice_is(name, meta->name))

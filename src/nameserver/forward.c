@@ -23,7 +23,8 @@ enum {
 struct asking;
 
 /* One message to one server. */
-struct try {
+struct
+try {
 	struct io io;
 	struct asking *asking;
 	uint16_t id;
@@ -267,7 +268,8 @@ static void on_next(struct timer *timer)
 {
 	struct asking *a = CONTAINER_OF(timer, struct asking, next);
 	if (a->n_tries)
-		count_failure(&a->tries[a->n_tries - 1]); /* silent for that long, or counted already */
+		count_failure(
+			&a->tries[a->n_tries - 1]); /* silent for that long, or counted already */
 	if (a->n_tries == FORWARD_TRIES) {
 		answer(a, SLICE(""));
 		return;

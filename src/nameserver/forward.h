@@ -20,7 +20,8 @@
 
 enum {
 	FORWARD_TRY_MS = 1500,
-	FORWARD_TRIES = 3,       /* then a last wait of as long: 4.5 s, before a client's usual 5 s are over */
+	FORWARD_TRIES =
+		3, /* then a last wait of as long: 4.5 s, before a client's usual 5 s are over */
 	FORWARD_ASKING_MAX = 1024, /* questions that wait */
 	FORWARD_SOCKETS_MAX = 1536,
 };

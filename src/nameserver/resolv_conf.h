@@ -14,7 +14,7 @@ enum { RESOLV_SERVERS = 3 /* MAXNS of resolv.conf(5) */, RESOLV_SEARCH_LEN = 256
 struct resolv_conf {
 	struct ip servers[RESOLV_SERVERS];
 	unsigned n_servers;
-	bool said; /* it names servers; else the one is 127.0.0.1 */
+	bool said;                      /* it names servers; else the one is 127.0.0.1 */
 	char search[RESOLV_SEARCH_LEN]; /* lower case, no dot at the end */
 };
 

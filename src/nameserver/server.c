@@ -48,8 +48,8 @@ static unsigned answer_batch(struct dns_socket *s, struct batch *b, unsigned n)
 		struct slice message = {b->queries[i], b->in[i].msg_len};
 		if (b->in[i].msg_hdr.msg_flags & MSG_TRUNC)
 			continue;
-		size_t len = server->events->on_query(server->ctx, &from, message, b->answers[n_out],
-						      DNS_UDP_MAX);
+		size_t len = server->events->on_query(server->ctx, &from, message,
+						      b->answers[n_out], DNS_UDP_MAX);
 		if (len == 0 || len == DNS_LATER)
 			continue;
 		b->out_at[n_out] = (struct iovec){b->answers[n_out], len};
@@ -99,8 +99,8 @@ void dns_server_reply(struct dns_server *s, const struct dns_client *to, struct 
 	}
 	socklen_t len = addr_to_sockaddr(&to->peer, &sa);
 	/* lost as any datagram may be: the client asks again */
-	(void)sendto(to->socket->io.fd, answer.at, answer.len, MSG_DONTWAIT,
-		     (struct sockaddr *)&sa, len);
+	(void)sendto(to->socket->io.fd, answer.at, answer.len, MSG_DONTWAIT, (struct sockaddr *)&sa,
+		     len);
 }
 
 static bool add_socket(struct dns_server *server, int fd, bool tcp, struct err *err)

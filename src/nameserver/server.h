@@ -20,7 +20,7 @@
 #include "net/addr.h"
 
 struct dns_socket;
-struct dns_client { /* who asked; copied freely */
+struct dns_client {                /* who asked; copied freely */
 	struct dns_socket *socket; /* UDP: where the question came in; NULL: TCP */
 	struct addr peer;          /* UDP */
 	uint64_t conn;             /* TCP: which connection */
@@ -33,8 +33,8 @@ struct dns_server_events {
 	 * One message; it lives until this returns. Returns the length of the answer in OUT, at most MAX;
 	 * 0: it deserves none; DNS_LATER: dns_server_reply() will come, after this has returned.
 	 */
-	size_t (*on_query)(void *ctx, const struct dns_client *from, struct slice message, char *out,
-			   size_t max);
+	size_t (*on_query)(void *ctx, const struct dns_client *from, struct slice message,
+			   char *out, size_t max);
 };
 
 struct dns_server;

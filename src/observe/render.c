@@ -154,8 +154,8 @@ static void histogram_lines(struct buf *out, const char *name, const char *label
 	uint64_t n = 0;
 	for (unsigned i = 0; i < N_TIME_BOUNDS; i++) {
 		n += counter_get(&h->buckets[i]);
-		(void)buf_printf(out, "%s_bucket{%sle=\"%g\"} %llu\n", name, labels,
-				 time_bounds[i], (unsigned long long)n);
+		(void)buf_printf(out, "%s_bucket{%sle=\"%g\"} %llu\n", name, labels, time_bounds[i],
+				 (unsigned long long)n);
 	}
 	n += counter_get(&h->buckets[N_TIME_BOUNDS]);
 	(void)buf_printf(out, "%s_bucket{%sle=\"+Inf\"} %llu\n", name, labels,
@@ -179,8 +179,8 @@ static void render_dns(const struct numbers *all, struct buf *out)
 {
 	static const char name[] = "hark_dns_queries_total";
 	static const char *const transports[] = {"udp", "tcp"};
-	static const char *const rcodes[N_DNS_RCODES] = {"NOERROR",  "FORMERR", "SERVFAIL", "NXDOMAIN",
-							 "NOTIMP", "REFUSED", "other"};
+	static const char *const rcodes[N_DNS_RCODES] = {
+		"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other"};
 	static const char *const sources[N_DNS_SOURCES] = {
 #define X(id, word) [DNS_SOURCE_##id] = word,
 		DNS_SOURCES(X)

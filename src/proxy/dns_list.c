@@ -92,7 +92,10 @@ static void one_name(struct json_out *j, const struct view *v, struct slice name
 	}
 	json_close(j);
 	json_cstr(j, "alias_of", known ? found.alias : NULL);
-	json_cstr(j, "answered_by", known && !found.alias ? "mesh" : known ? "alias" : "nameservers");
+	json_cstr(j, "answered_by",
+		  known && !found.alias ? "mesh"
+		  : known               ? "alias"
+					: "nameservers");
 	json_close(j);
 	free(ips);
 }

@@ -233,7 +233,8 @@ const struct resolv_conf *dns_proxy_conf(const struct dns_proxy *d)
 /* On loopback of FAMILY, where there is a nameserver that is captured, or where nobody said. */
 static bool listen_on(struct dns_proxy *d, bool v4, struct err *err)
 {
-	struct addr on = {.ip = v4 ? ip_v4(0x7f000001) : (struct ip){{[15] = 1}}, .port = d->cfg.port};
+	struct addr on = {.ip = v4 ? ip_v4(0x7f000001) : (struct ip){{[15] = 1}},
+			  .port = d->cfg.port};
 	bool wanted = !d->conf.said;
 	for (unsigned i = 0; i < d->conf.n_servers; i++)
 		wanted |= ip_is_v4(&d->conf.servers[i]) == v4;

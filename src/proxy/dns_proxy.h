@@ -19,9 +19,9 @@
 enum { DNS_PROXY_TTL_S = 30 };
 
 struct dns_proxy_config {
-	const char *resolv_conf;  /* read once, by dns_proxy_new() */
-	uint16_t port;            /* to listen at, on loopback of each family that has nameservers */
-	uint16_t nameserver_port; /* 53 */
+	const char *resolv_conf; /* read once, by dns_proxy_new() */
+	uint16_t port;           /* to listen at, on loopback of each family that has nameservers */
+	uint16_t nameserver_port;       /* 53 */
 	struct worker_metrics *metrics; /* the thread's own; outlives it */
 };
 
@@ -29,7 +29,7 @@ struct dns_proxy;
 struct dns_proxy *dns_proxy_new(const struct dns_proxy_config *cfg, struct err *err) MUST_CHECK;
 bool dns_proxy_start(struct dns_proxy *d, struct err *err) MUST_CHECK;
 void dns_proxy_set_view(struct dns_proxy *d, struct view *view); /* any thread; takes a reference */
-bool dns_proxy_ready(const struct dns_proxy *d); /* any thread: it has a view */
+bool dns_proxy_ready(const struct dns_proxy *d);                 /* any thread: it has a view */
 const struct resolv_conf *dns_proxy_conf(const struct dns_proxy *d); /* does not change */
 void dns_proxy_stop(struct dns_proxy *d);
 void dns_proxy_free(struct dns_proxy *d); /* stopped; NULL is fine */

@@ -10,9 +10,11 @@
 #include "base/mem.h"
 #include "model/manifest.h"
 
-#define HEAD(kind) "apiVersion: networking.istio.io/v1\nkind: " kind "\nmetadata: {name: a}\nspec:\n" /* 1 to 4 */
+#define HEAD(kind)                                                                                 \
+	"apiVersion: networking.istio.io/v1\nkind: " kind                                          \
+	"\nmetadata: {name: a}\nspec:\n" /* 1 to 4 */
 #define SE HEAD("ServiceEntry")
-#define HOST SE "  hosts: [db.example.com]\n" /* 5 */
+#define HOST SE "  hosts: [db.example.com]\n"         /* 5 */
 #define PORT HOST "  ports: [{number: 1, name: a}]\n" /* 6 */
 
 /* clang-format off */
@@ -105,11 +107,12 @@ static void status(void **state)
 {
 	struct object *o = NULL;
 	(void)state;
-	const struct service_entry *s = decoded(
-		&o, false,
-		"{\"metadata\":{\"name\":\"a\"},\"spec\":{\"hosts\":[\"A.B\"]},\"status\":{\"addresses\":["
-		"{\"value\":\"240.240.0.1\",\"host\":\"a.b\"},{\"value\":\"1.1.1.1\"},{\"value\":\"x\",\"host\":"
-		"\"a.b\"}]}}");
+	const struct service_entry *s = decoded(&o, false,
+						"{\"metadata\":{\"name\":\"a\"},\"spec\":{"
+						"\"hosts\":[\"A.B\"]},\"status\":{\"addresses\":["
+						"{\"value\":\"240.240.0.1\",\"host\":\"a.b\"},{"
+						"\"value\":\"1.1.1.1\"},{\"value\":\"x\",\"host\":"
+						"\"a.b\"}]}}");
 	assert_string_equal(s->hosts[0], "a.b");
 	assert_int_equal(s->n_vips, 1); /* of those with a host and an address */
 	assert_string_equal(s->vips[0].host, "a.b");
@@ -122,11 +125,13 @@ static void lenient(void **state)
 {
 	struct object *o = NULL;
 	(void)state;
-	const struct service_entry *s = decoded(
-		&o, false,
-		"{\"metadata\":{\"name\":\"a\"},\"spec\":{\"hosts\":[\"a.b\"],\"resolution\":\"DYNAMIC_DNS\","
-		"\"new\":1,\"ports\":[{\"number\":1,\"name\":\"a\",\"protocol\":\"QUIC\"}],\"endpoints\":[{"
-		"\"address\":\"unix:///x\"}]}}");
+	const struct service_entry *s =
+		decoded(&o, false,
+			"{\"metadata\":{\"name\":\"a\"},\"spec\":{\"hosts\":[\"a.b\"],"
+			"\"resolution\":\"DYNAMIC_DNS\","
+			"\"new\":1,\"ports\":[{\"number\":1,\"name\":\"a\",\"protocol\":\"QUIC\"}],"
+			"\"endpoints\":[{"
+			"\"address\":\"unix:///x\"}]}}");
 	assert_int_equal(s->resolution, RESOLUTION_DYNAMIC_DNS);
 	assert_string_equal(s->endpoints[0].address, "");
 	object_put(o);

@@ -13,11 +13,11 @@
 #include "model/view_fixture.h"
 
 #define META(name, ns, second)                                                                     \
-	"metadata: {name: " name ", namespace: " ns ", creationTimestamp: '2026-01-01T00:00:" second \
-	"Z'}\n"
+	"metadata: {name: " name ", namespace: " ns                                                \
+	", creationTimestamp: '2026-01-01T00:00:" second "Z'}\n"
 #define SE(name, ns, second)                                                                       \
-	"---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n" META(name, ns, second)     \
-		"spec:\n"
+	"---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n" META(name, ns,             \
+									     second) "spec:\n"
 
 static struct addr at(const char *text)
 {
@@ -49,7 +49,8 @@ static const char *endpoints(const struct view *v, const char *host, uint16_t nu
 	assert_non_null(s);
 	text[0] = '\0';
 	for (size_t i = 0; i < s->n_ports; i++)
-		for (size_t k = 0; s->ports[i].port->port == number && k < s->ports[i].n_endpoints; k++)
+		for (size_t k = 0; s->ports[i].port->port == number && k < s->ports[i].n_endpoints;
+		     k++)
 			(void)snprintf(&text[strlen(text)], sizeof(text) - strlen(text), "%s%s",
 				       text[0] ? " " : "",
 				       addr_text(&s->ports[i].endpoints[k].at, one));
@@ -61,10 +62,14 @@ static void addresses(void **state)
 	(void)state;
 	struct view *v = test_view(
 		"shop", "web-1",
-		SE("a", "shop", "01") "  hosts: [a.example.com]\n  addresses: [10.1.0.1, 10.2.0.0/16, 'fd00::/64']\n"
-				      "  ports: [{number: 80, name: a}]\n"
-		SE("b", "shop", "02") "  hosts: [b.example.com]\n  addresses: [10.1.0.1, 10.2.3.0/24]\n"
-				      "  ports: [{number: 80, name: a}, {number: 81, name: b}]\n");
+		SE("a", "shop",
+		   "01") "  hosts: [a.example.com]\n  addresses: [10.1.0.1, 10.2.0.0/16, "
+			 "'fd00::/64']\n"
+			 "  ports: [{number: 80, name: a}]\n" SE(
+				 "b", "shop",
+				 "02") "  hosts: [b.example.com]\n  addresses: [10.1.0.1, "
+				       "10.2.3.0/24]\n"
+				       "  ports: [{number: 80, name: a}, {number: 81, name: b}]\n");
 	assert_string_equal(vip_host(v, "10.1.0.1:80"), "a.example.com"); /* the oldest */
 	assert_string_equal(vip_host(v, "10.1.0.1:81"), "b.example.com"); /* ports are divided */
 	assert_null(vip_host(v, "10.1.0.1:82"));
@@ -84,9 +89,10 @@ static void no_address(void **state)
 	(void)state;
 	struct ip ips[4];
 	size_t n = 9;
-	struct view *v = test_view("shop", "web-1",
-				   SE("a", "shop", "01") "  hosts: [a.example.com, '*.example.org']\n"
-							 "  ports: [{number: 80, name: a, protocol: TCP}]\n");
+	struct view *v = test_view(
+		"shop", "web-1",
+		SE("a", "shop", "01") "  hosts: [a.example.com, '*.example.org']\n"
+				      "  ports: [{number: 80, name: a, protocol: TCP}]\n");
 	assert_null(vip_host(v, "10.1.0.1:80"));
 	assert_null(vip_host(v, "0.0.0.0:80"));
 	assert_null(range_host(v, "10.1.0.1:80"));
@@ -100,10 +106,12 @@ static void kubernetes_first(void **state)
 	(void)state;
 	struct view *v = test_view(
 		"shop", "web-1",
-		SE("a", "shop", "01") "  hosts: [db.shop.svc.cluster.local]\n  addresses: [10.9.0.1]\n"
-				      "  ports: [{number: 80, name: a}]\n"
-		"---\napiVersion: v1\nkind: Service\n" META("db", "shop", "02")
-		"spec: {clusterIP: 10.9.0.2, ports: [{port: 80}]}\n");
+		SE("a", "shop",
+		   "01") "  hosts: [db.shop.svc.cluster.local]\n  addresses: [10.9.0.1]\n"
+			 "  ports: [{number: 80, name: a}]\n"
+			 "---\napiVersion: v1\nkind: Service\n" META(
+				 "db", "shop",
+				 "02") "spec: {clusterIP: 10.9.0.2, ports: [{port: 80}]}\n");
 	assert_null(vip_host(v, "10.9.0.1:80"));
 	assert_string_equal(vip_host(v, "10.9.0.2:80"), "db.shop.svc.cluster.local");
 	assert_null(view_entry_by_host(v, SLICE("db.shop.svc.cluster.local")));
@@ -117,13 +125,15 @@ static void given_addresses(void **state)
 	size_t n = 0;
 	struct view *v = test_view(
 		"shop", "web-1",
-		SE("a", "shop", "01") "  hosts: [a.example.com]\n  resolution: DNS\n"
-				      "  ports: [{number: 80, name: a}]\n"
-				      "status:\n  addresses:\n  - {value: 240.240.0.1, host: a.example.com}\n"
-				      "  - {value: '2001:2::1', host: a.example.com}\n"
-				      "  - {value: 240.240.0.9, host: gone.example.com}\n"
-		SE("w", "shop", "02") "  hosts: ['*.example.com', '*.b.example.com']\n  addresses: [10.9.0.3]\n"
-				      "  ports: [{number: 80, name: a}]\n");
+		SE("a", "shop",
+		   "01") "  hosts: [a.example.com]\n  resolution: DNS\n"
+			 "  ports: [{number: 80, name: a}]\n"
+			 "status:\n  addresses:\n  - {value: 240.240.0.1, host: a.example.com}\n"
+			 "  - {value: '2001:2::1', host: a.example.com}\n"
+			 "  - {value: 240.240.0.9, host: gone.example.com}\n" SE(
+				 "w", "shop", "02") "  hosts: ['*.example.com', "
+						    "'*.b.example.com']\n  addresses: [10.9.0.3]\n"
+						    "  ports: [{number: 80, name: a}]\n");
 	assert_string_equal(vip_host(v, "240.240.0.1:80"), "a.example.com");
 	assert_string_equal(vip_host(v, "[2001:2::1]:80"), "a.example.com");
 	assert_null(vip_host(v, "240.240.0.9:80"));
@@ -150,29 +160,48 @@ static void endpoints_of_all_kinds(void **state)
 	(void)state;
 	struct view *v = test_view(
 		"shop", "web-1",
-		SE("a", "shop", "01") "  hosts: [a.example.com]\n  resolution: STATIC\n"
-				      "  ports: [{number: 80, name: a, targetPort: 81}, {number: 90, name: b}]\n"
-				      "  endpoints: [{address: 10.1.1.1}, {address: 'fd00::1'}, {address: 10.1.1.2, ports: {a: 82}}]\n"
+		SE("a", "shop",
+		   "01") "  hosts: [a.example.com]\n  resolution: STATIC\n"
+			 "  ports: [{number: 80, name: a, targetPort: 81}, {number: 90, name: b}]\n"
+			 "  endpoints: [{address: 10.1.1.1}, {address: 'fd00::1'}, {address: "
+			 "10.1.1.2, ports: {a: 82}}]\n"
 		/* another one with the host: together */
-		SE("b", "shop", "02") "  hosts: [a.example.com]\n  resolution: STATIC\n"
-				      "  ports: [{number: 80, name: x}]\n  endpoints: [{address: 10.1.1.3}]\n"
-		SE("c", "shop", "03") "  hosts: [c.example.com]\n  resolution: STATIC\n  location: MESH_INTERNAL\n"
-				      "  ports: [{number: 80, name: a, targetPort: 81}]\n"
-				      "  workloadSelector: {labels: {tier: db, from: here}}\n"
-		"---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n"
-		"metadata: {name: vm, namespace: shop, labels: {tier: db}}\n"
-		"spec: {address: 10.1.2.1, ports: {a: 85}, labels: {from: here, tier: other}, serviceAccount: sql}\n"
-		"---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n"
-		"metadata: {name: no, namespace: shop, labels: {tier: db}}\nspec: {address: 10.1.2.2}\n"
-		"---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n"
-		"metadata: {name: far, namespace: far, labels: {tier: db, from: here}}\nspec: {address: 10.1.2.3}\n"
-		"---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop, labels: {tier: db, from: here}}\n"
-		"spec: {containers: [{name: c}]}\nstatus: {phase: Running, podIP: 10.1.2.4, conditions: [{type: Ready, status: 'True'}]}\n"
-		"---\napiVersion: v1\nkind: Pod\nmetadata: {name: q, namespace: shop, labels: {tier: db, from: here}}\n"
-		"spec: {containers: [{name: c}]}\nstatus: {phase: Running, podIP: 10.1.2.5, conditions: [{type: Ready, status: 'False'}]}\n");
+		SE("b", "shop",
+		   "02") "  hosts: [a.example.com]\n  resolution: STATIC\n"
+			 "  ports: [{number: 80, name: x}]\n  endpoints: [{address: "
+			 "10.1.1.3}]\n" SE(
+				 "c", "shop",
+				 "03") "  hosts: [c.example.com]\n  resolution: STATIC\n  "
+				       "location: MESH_INTERNAL\n"
+				       "  ports: [{number: 80, name: a, targetPort: 81}]\n"
+				       "  workloadSelector: {labels: {tier: db, from: here}}\n"
+				       "---\napiVersion: networking.istio.io/v1\nkind: "
+				       "WorkloadEntry\n"
+				       "metadata: {name: vm, namespace: shop, labels: {tier: db}}\n"
+				       "spec: {address: 10.1.2.1, ports: {a: 85}, labels: {from: "
+				       "here, tier: other}, serviceAccount: sql}\n"
+				       "---\napiVersion: networking.istio.io/v1\nkind: "
+				       "WorkloadEntry\n"
+				       "metadata: {name: no, namespace: shop, labels: {tier: "
+				       "db}}\nspec: {address: 10.1.2.2}\n"
+				       "---\napiVersion: networking.istio.io/v1\nkind: "
+				       "WorkloadEntry\n"
+				       "metadata: {name: far, namespace: far, labels: {tier: db, "
+				       "from: here}}\nspec: {address: 10.1.2.3}\n"
+				       "---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, "
+				       "namespace: shop, labels: {tier: db, from: here}}\n"
+				       "spec: {containers: [{name: c}]}\nstatus: {phase: Running, "
+				       "podIP: 10.1.2.4, conditions: [{type: Ready, status: "
+				       "'True'}]}\n"
+				       "---\napiVersion: v1\nkind: Pod\nmetadata: {name: q, "
+				       "namespace: shop, labels: {tier: db, from: here}}\n"
+				       "spec: {containers: [{name: c}]}\nstatus: {phase: Running, "
+				       "podIP: 10.1.2.5, conditions: [{type: Ready, status: "
+				       "'False'}]}\n");
 	assert_string_equal(endpoints(v, "a.example.com", 80),
 			    "10.1.1.1:81 10.1.1.2:82 10.1.1.3:80 [fd00::1]:81");
-	assert_string_equal(endpoints(v, "a.example.com", 90), "10.1.1.1:90 10.1.1.2:90 [fd00::1]:90");
+	assert_string_equal(endpoints(v, "a.example.com", 90),
+			    "10.1.1.1:90 10.1.1.2:90 [fd00::1]:90");
 	assert_string_equal(endpoints(v, "c.example.com", 80), "10.1.2.4:81 10.1.2.1:85");
 	const struct view_port *p = view_entry_by_host(v, SLICE("c.example.com"))->ports;
 	assert_null(p->endpoints[0].peer); /* a Pod says for itself who it is */
@@ -200,7 +229,8 @@ static void declared(void **state)
 		char text[512];
 		(void)snprintf(text, sizeof(text),
 			       SE("a", "shop", "01") "  hosts: [a.example.com]\n"
-						     "  ports: [{number: 3306, name: http-x%s}, {number: 53, name: u, protocol: UDP}]\n",
+						     "  ports: [{number: 3306, name: http-x%s}, "
+						     "{number: 53, name: u, protocol: UDP}]\n",
 			       protocols[i].word);
 		struct view *v = test_view("shop", "web-1", text);
 		const struct view_service *s = view_entry_by_host(v, SLICE("a.example.com"));
@@ -244,7 +274,9 @@ static void resolves(struct naming *n, const char *name, const char *a, const ch
 }
 
 #define ENTRY(name, rest)                                                                          \
-	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"shop\"},\"spec\":{\"ports\":[{\"number\":80,\"name\":\"a\"}]," rest "}}"
+	"{\"metadata\":{\"name\":\"" name                                                          \
+	"\",\"namespace\":\"shop\"},\"spec\":{\"ports\":[{\"number\":80,\"name\":\"a\"}]," rest    \
+	"}}"
 
 static const struct view_port *port(const struct naming *n, const char *host)
 {
@@ -257,8 +289,10 @@ static void names(void **state)
 	struct naming n = {view_builder_new("shop", "web-1"), NULL};
 	put(&n, KIND_SERVICE_ENTRY, ENTRY("a", "\"hosts\":[\"a.b\"],\"resolution\":\"DNS\""));
 	put(&n, KIND_SERVICE_ENTRY,
-	    ENTRY("c", "\"hosts\":[\"c.d\"],\"resolution\":\"DNS\",\"endpoints\":[{\"address\":\"a.b\"},{\"address\":\"x.y\"},{\"address\":\"10.0.0.9\"}]"));
-	put(&n, KIND_SERVICE_ENTRY, ENTRY("r", "\"hosts\":[\"r.s\"],\"resolution\":\"DNS_ROUND_ROBIN\""));
+	    ENTRY("c", "\"hosts\":[\"c.d\"],\"resolution\":\"DNS\",\"endpoints\":[{\"address\":\"a."
+		       "b\"},{\"address\":\"x.y\"},{\"address\":\"10.0.0.9\"}]"));
+	put(&n, KIND_SERVICE_ENTRY,
+	    ENTRY("r", "\"hosts\":[\"r.s\"],\"resolution\":\"DNS_ROUND_ROBIN\""));
 	next(&n);
 	assert_true(view_port_waits(port(&n, "a.b")));
 	assert_string_equal(port(&n, "a.b")->service->entry->names[0].host, "a.b");
@@ -297,7 +331,8 @@ static void families(void **state)
 	(void)state;
 	struct naming n = {view_builder_new("shop", "web-1"), NULL};
 	put(&n, KIND_POD,
-	    "{\"metadata\":{\"name\":\"web-1\",\"namespace\":\"shop\"},\"spec\":{\"containers\":[{\"name\":\"c\"}]},\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.1\"}}");
+	    "{\"metadata\":{\"name\":\"web-1\",\"namespace\":\"shop\"},\"spec\":{\"containers\":[{"
+	    "\"name\":\"c\"}]},\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.1\"}}");
 	put(&n, KIND_SERVICE_ENTRY, ENTRY("a", "\"hosts\":[\"a.b\"],\"resolution\":\"DNS\""));
 	next(&n);
 	resolves(&n, "a.b", "fd00::1", "10.0.0.2");
@@ -309,39 +344,122 @@ static void families(void **state)
 /* Scope */
 
 #define HOSTS                                                                                      \
-	SE("all", "far", "01") "  hosts: [all.example.com]\n  ports: [{number: 80, name: a}]\n"          \
-	SE("own", "far", "01") "  hosts: [own.example.com]\n  exportTo: [.]\n  ports: [{number: 80, name: a}]\n" \
-	SE("us", "far", "01") "  hosts: [us.example.com]\n  exportTo: [shop]\n  ports: [{number: 80, name: a}]\n" \
-	SE("no", "shop", "01") "  hosts: [no.example.com]\n  exportTo: ['~']\n  ports: [{number: 80, name: a}]\n" \
-	SE("here", "shop", "01") "  hosts: [here.example.com]\n  exportTo: [.]\n  ports: [{number: 80, name: a}]\n" \
-	"---\napiVersion: v1\nkind: Service\nmetadata: {name: svc, namespace: far, annotations: {networking.istio.io/exportTo: 'x, shop'}}\n" \
-	"spec: {clusterIP: 10.9.0.2, ports: [{port: 80}]}\n"                                            \
-	"---\napiVersion: v1\nkind: Service\nmetadata: {name: hid, namespace: far, annotations: {networking.istio.io/exportTo: .}}\n" \
-	"spec: {clusterIP: 10.9.0.3, ports: [{port: 80}]}\n"
+	SE("all", "far", "01")                                                                     \
+	"  hosts: [all.example.com]\n  ports: [{number: 80, name: a}]\n" SE(                       \
+		"own", "far",                                                                      \
+		"01") "  hosts: [own.example.com]\n  exportTo: [.]\n  ports: [{number: 80, name: " \
+		      "a}]\n" SE("us", "far", "01") "  hosts: [us.example.com]\n  exportTo: "      \
+						    "[shop]\n  ports: [{number: 80, name: "        \
+						    "a}]\n" SE("no", "shop",                       \
+							       "01") "  hosts: "                   \
+								     "[no.example.com]\n  "        \
+								     "exportTo: ['~']\n  ports: "  \
+								     "[{number: 80, name: "        \
+								     "a}]\n" SE("here", "shop",    \
+										"01") "  hosts: "  \
+										      "[here."     \
+										      "example."   \
+										      "com]\n  "   \
+										      "exportTo: " \
+										      "[.]\n  "    \
+										      "ports: "    \
+										      "[{number: " \
+										      "80, name: " \
+										      "a}]\n"      \
+										      "---"        \
+										      "\napiVersi" \
+										      "on: "       \
+										      "v1\nkind: " \
+										      "Service\nm" \
+										      "etadata: "  \
+										      "{name: "    \
+										      "svc, "      \
+										      "namespace:" \
+										      " far, "     \
+										      "annotation" \
+										      "s: "        \
+										      "{networkin" \
+										      "g.istio."   \
+										      "io/"        \
+										      "exportTo: " \
+										      "'x, "       \
+										      "shop'}}\n"  \
+										      "spec: "     \
+										      "{clusterIP" \
+										      ": "         \
+										      "10.9.0.2, " \
+										      "ports: "    \
+										      "[{port: "   \
+										      "80}]}\n"    \
+										      "---"        \
+										      "\napiVersi" \
+										      "on: "       \
+										      "v1\nkind: " \
+										      "Service\nm" \
+										      "etadata: "  \
+										      "{name: "    \
+										      "hid, "      \
+										      "namespace:" \
+										      " far, "     \
+										      "annotation" \
+										      "s: "        \
+										      "{networkin" \
+										      "g.istio."   \
+										      "io/"        \
+										      "exportTo: " \
+										      ".}}\n"      \
+										      "spec: "     \
+										      "{clusterIP" \
+										      ": "         \
+										      "10.9.0.3, " \
+										      "ports: "    \
+										      "[{port: "   \
+										      "80}]}\n"
 #define SIDECAR(name, ns, spec)                                                                    \
-	"---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: " name ", namespace: " ns "}\nspec: " spec "\n"
+	"---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: " name           \
+	", namespace: " ns "}\nspec: " spec "\n"
 
 static const struct {
 	const char *rule, *more;
 	const char *known; /* of all us here svc */
 } scopes[] = {
 	{"exportTo alone", "", "all us here svc"},
-	{"the mesh's default", "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'defaultServiceExportTo: [.]'}\n",
+	{"the mesh's default",
+	 "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: "
+	 "istio-system}\ndata: {mesh: 'defaultServiceExportTo: [.]'}\n",
 	 "us here svc"},
 	{"the own namespace", SIDECAR("default", "shop", "{egress: [{hosts: ['./*']}]}"), "here"},
-	{"one host of another", SIDECAR("default", "shop", "{egress: [{hosts: ['./*']}, {hosts: ['far/us.example.com']}]}"), "us here"},
-	{"a star", SIDECAR("default", "shop", "{egress: [{hosts: ['*/*.example.com']}]}"), "all us here"},
-	{"less one", SIDECAR("default", "shop", "{egress: [{hosts: ['*/*', '~far/us.example.com']}]}"), "all here svc"},
-	{"less one wherever it is", SIDECAR("default", "shop", "{egress: [{hosts: ['*/*', '~/here.example.com']}]}"), "all us svc"},
+	{"one host of another",
+	 SIDECAR("default", "shop",
+		 "{egress: [{hosts: ['./*']}, {hosts: ['far/us.example.com']}]}"),
+	 "us here"},
+	{"a star", SIDECAR("default", "shop", "{egress: [{hosts: ['*/*.example.com']}]}"),
+	 "all us here"},
+	{"less one",
+	 SIDECAR("default", "shop", "{egress: [{hosts: ['*/*', '~far/us.example.com']}]}"),
+	 "all here svc"},
+	{"less one wherever it is",
+	 SIDECAR("default", "shop", "{egress: [{hosts: ['*/*', '~/here.example.com']}]}"),
+	 "all us svc"},
 	{"nothing", SIDECAR("default", "shop", "{egress: [{hosts: ['~/*']}]}"), ""},
 	{"no egress is everything", SIDECAR("default", "shop", "{}"), "all us here svc"},
-	{"of the root namespace", SIDECAR("default", "istio-system", "{egress: [{hosts: ['./*']}]}"), "here"},
-	{"the namespace before the root", SIDECAR("default", "istio-system", "{egress: [{hosts: ['./*']}]}")
-	 SIDECAR("default", "shop", "{egress: [{hosts: ['*/*']}]}"), "all us here svc"},
-	{"the workload before the namespace", SIDECAR("default", "shop", "{egress: [{hosts: ['*/*']}]}")
-	 SIDECAR("web", "shop", "{workloadSelector: {labels: {app: web}}, egress: [{hosts: ['./*']}]}"), "here"},
-	{"another workload's", SIDECAR("web", "shop", "{workloadSelector: {labels: {app: db}}, egress: [{hosts: ['./*']}]}"), "all us here svc"},
-	{"another namespace's", SIDECAR("default", "far", "{egress: [{hosts: ['./*']}]}"), "all us here svc"},
+	{"of the root namespace",
+	 SIDECAR("default", "istio-system", "{egress: [{hosts: ['./*']}]}"), "here"},
+	{"the namespace before the root",
+	 SIDECAR("default", "istio-system", "{egress: [{hosts: ['./*']}]}")
+		 SIDECAR("default", "shop", "{egress: [{hosts: ['*/*']}]}"),
+	 "all us here svc"},
+	{"the workload before the namespace",
+	 SIDECAR("default", "shop", "{egress: [{hosts: ['*/*']}]}")
+		 SIDECAR("web", "shop",
+			 "{workloadSelector: {labels: {app: web}}, egress: [{hosts: ['./*']}]}"),
+	 "here"},
+	{"another workload's",
+	 SIDECAR("web", "shop",
+		 "{workloadSelector: {labels: {app: db}}, egress: [{hosts: ['./*']}]}"),
+	 "all us here svc"},
+	{"another namespace's", SIDECAR("default", "far", "{egress: [{hosts: ['./*']}]}"),
+	 "all us here svc"},
 };
 
 static void scope(void **state)
@@ -351,7 +469,9 @@ static void scope(void **state)
 	for (size_t i = 0; i < N_ELEMS(scopes); i++) {
 		char text[8192], known[256] = "";
 		(void)snprintf(text, sizeof(text),
-			       "---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1, namespace: shop, labels: {app: web}}\nspec: {containers: [{name: c}]}\n" HOSTS "%s",
+			       "---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1, namespace: "
+			       "shop, labels: {app: web}}\nspec: {containers: [{name: c}]}\n" HOSTS
+			       "%s",
 			       scopes[i].more);
 		struct view *v = test_view("shop", "web-1", text);
 		print_message("%s\n", scopes[i].rule);
@@ -359,13 +479,14 @@ static void scope(void **state)
 			char host[64];
 			(void)snprintf(host, sizeof(host), "%s.example.com", hosts[k]);
 			if (view_entry_by_host(v, slice_of(host)))
-				(void)snprintf(&known[strlen(known)], sizeof(known) - strlen(known), "%s%s",
-					       known[0] ? " " : "", hosts[k]);
+				(void)snprintf(&known[strlen(known)], sizeof(known) - strlen(known),
+					       "%s%s", known[0] ? " " : "", hosts[k]);
 		}
 		bool svc = vip_host(v, "10.9.0.2:80") != NULL;
 		assert_int_equal(svc, view_service_by_name(v, "far", "svc") != NULL);
 		if (svc)
-			(void)snprintf(&known[strlen(known)], sizeof(known) - strlen(known), " svc");
+			(void)snprintf(&known[strlen(known)], sizeof(known) - strlen(known),
+				       " svc");
 		assert_string_equal(known, scopes[i].known);
 		assert_null(vip_host(v, "10.9.0.3:80"));
 		view_put(v);
@@ -377,8 +498,10 @@ static void namespaces(void **state)
 {
 	(void)state;
 	static const char text[] =
-		SE("a", "old", "01") "  hosts: [a.b]\n  addresses: [10.0.0.1]\n  ports: [{number: 80, name: a}]\n"
-		SE("a", "shop", "02") "  hosts: [a.b]\n  addresses: [10.0.0.2]\n  ports: [{number: 80, name: a}]\n";
+		SE("a", "old",
+		   "01") "  hosts: [a.b]\n  addresses: [10.0.0.1]\n  ports: [{number: 80, name: "
+			 "a}]\n" SE("a", "shop", "02") "  hosts: [a.b]\n  addresses: [10.0.0.2]\n  "
+						       "ports: [{number: 80, name: a}]\n";
 	struct view *v = test_view("shop", "web-1", text);
 	assert_string_equal(vip_host(v, "10.0.0.2:80"), "a.b");
 	assert_null(vip_host(v, "10.0.0.1:80"));
@@ -393,8 +516,10 @@ static void outbound_policy(void **state)
 {
 	(void)state;
 	const struct object *by = NULL;
-	struct view *v = test_view("shop", "web-1", SIDECAR("default", "shop", "{outboundTrafficPolicy: {}}"));
-	assert_int_equal(view_outbound_policy(v, &by), OUTBOUND_REGISTRY_ONLY); /* protobuf's zero */
+	struct view *v = test_view("shop", "web-1",
+				   SIDECAR("default", "shop", "{outboundTrafficPolicy: {}}"));
+	assert_int_equal(view_outbound_policy(v, &by),
+			 OUTBOUND_REGISTRY_ONLY); /* protobuf's zero */
 	assert_string_equal(by->meta.name, "default");
 	view_put(v);
 	v = test_view("shop", "web-1", SIDECAR("default", "shop", "{egress: [{hosts: ['*/*']}]}"));

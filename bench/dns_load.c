@@ -30,7 +30,8 @@ struct load {
 	uint64_t units, errors, lost, asked_ns[WINDOW_MAX];
 	bool waiting[WINDOW_MAX];
 	unsigned n_waiting;
-	uint16_t round; /* in the ID's upper bits, so that a late answer is not taken for a new one's */
+	uint16_t
+		round; /* in the ID's upper bits, so that a late answer is not taken for a new one's */
 	uint32_t latency[BUCKETS];
 	struct mmsghdr in[WINDOW_MAX], out[WINDOW_MAX];
 	struct iovec in_at[WINDOW_MAX], out_at[WINDOW_MAX];
@@ -82,8 +83,8 @@ static void ask(struct load *l)
 		if (l->waiting[i])
 			continue;
 		unsigned id = i | (unsigned)(l->round % 1024) * WINDOW_MAX;
-		l->out_at[n] = (struct iovec){l->questions[i],
-					      write_question(l->questions[i], id, draw(l) % l->names)};
+		l->out_at[n] = (struct iovec){
+			l->questions[i], write_question(l->questions[i], id, draw(l) % l->names)};
 		l->out[n].msg_hdr = (struct msghdr){.msg_iov = &l->out_at[n], .msg_iovlen = 1};
 		l->waiting[i] = true;
 		l->asked_ns[i] = now;

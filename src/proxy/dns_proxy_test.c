@@ -49,9 +49,9 @@ struct world {
 	struct dns_proxy *proxy;
 	struct view *view;
 	char conf[64];
-	struct addr at;         /* of the proxy */
-	int udp, tcp;           /* the nameserver's */
-	int app;                /* the application's socket, connected to the proxy */
+	struct addr at;                /* of the proxy */
+	int udp, tcp;                  /* the nameserver's */
+	int app;                       /* the application's socket, connected to the proxy */
 	struct sockaddr_storage asker; /* who asked the nameserver last */
 	socklen_t asker_len;
 };
@@ -102,7 +102,8 @@ static void start(struct world *w, bool with_view)
 	*w = (struct world){.metrics = metrics_new(1)};
 	strcpy(w->conf, "/tmp/hark-resolv-XXXXXX");
 	int fd = mkstemp(w->conf);
-	static const char text[] = "nameserver 127.0.0.1\nsearch shop.svc.cluster.local cluster.local\n";
+	static const char text[] =
+		"nameserver 127.0.0.1\nsearch shop.svc.cluster.local cluster.local\n";
 	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
 	close(fd);
 	open_nameserver(w, &cfg.nameserver_port);
@@ -160,7 +161,8 @@ static void asked(struct world *w, struct test_message *m)
 {
 	readable(w->udp);
 	w->asker_len = sizeof(w->asker);
-	ssize_t n = recvfrom(w->udp, m->at, sizeof(m->at), 0, (struct sockaddr *)&w->asker, &w->asker_len);
+	ssize_t n = recvfrom(w->udp, m->at, sizeof(m->at), 0, (struct sockaddr *)&w->asker,
+			     &w->asker_len);
 	assert_true(n > 0);
 	m->len = (size_t)n;
 }
@@ -284,7 +286,8 @@ static void relays_byte_for_byte(void **state)
 static void an_externalname_that_leads_out_is_for_others(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"outer.shop.svc.cluster.local", "loop.shop.svc.cluster.local"};
+	static const char *const names[] = {"outer.shop.svc.cluster.local",
+					    "loop.shop.svc.cluster.local"};
 	struct world w;
 	struct test_message m, reply;
 	start(&w, true);
@@ -381,7 +384,8 @@ static void answers_are_kept(void **state)
 	hear(w.app, &m);
 	assert_int_equal(id_of(&m), 8);
 	assert_memory_equal(&m.at[DNS_HEADER_LEN], "\x03WWW", 4);
-	assert_int_equal(counter_get(&w.metrics->workers[0].numbers.of.dns[0][DNS_SOURCE_CACHE][0]), 1);
+	assert_int_equal(counter_get(&w.metrics->workers[0].numbers.of.dns[0][DNS_SOURCE_CACHE][0]),
+			 1);
 	finish(&w);
 }
 
@@ -461,8 +465,10 @@ static const struct {
 	{"shorter than a header", SLICE("\0\7\1\0\0"), -1},
 	{"an answer", SLICE("\0\7\x81\0\0\1\0\0\0\0\0\0\2db\0\0\1\0\1"), -1},
 	{"no question", SLICE("\0\7\1\0\0\0\0\0\0\0\0\0"), DNS_FORMERR},
-	{"a name that points to itself", SLICE("\0\7\1\0\0\1\0\0\0\0\0\0\xc0\x0c\0\1\0\1"), DNS_FORMERR},
-	{"a record that is not there", SLICE("\0\7\1\0\0\1\0\0\0\0\0\1\2db\0\0\1\0\1"), DNS_FORMERR},
+	{"a name that points to itself", SLICE("\0\7\1\0\0\1\0\0\0\0\0\0\xc0\x0c\0\1\0\1"),
+	 DNS_FORMERR},
+	{"a record that is not there", SLICE("\0\7\1\0\0\1\0\0\0\0\0\1\2db\0\0\1\0\1"),
+	 DNS_FORMERR},
 	{"an update", SLICE("\0\7\x28\0\0\1\0\0\0\0\0\0\2db\0\0\1\0\1"), DNS_NOTIMP},
 	{"a zone transfer", SLICE("\0\7\1\0\0\1\0\0\0\0\0\0\2db\0\0\xfc\0\1"), DNS_REFUSED},
 };
@@ -554,7 +560,9 @@ static void tcp_goes_over_tcp(void **state)
 	int server = tcp_asked(&w, &m);
 	answer_it(&m, &reply);
 	for (int i = 0; i < 200; i++) /* more than UDP carries */
-		test_record(&reply, DNS_ADDITIONAL, DNS_TXT, 60, SLICE("\x14" "a text of 20 bytes.."));
+		test_record(&reply, DNS_ADDITIONAL, DNS_TXT, 60,
+			    SLICE("\x14"
+				  "a text of 20 bytes.."));
 	tcp_say(server, &reply);
 	assert_int_equal(shutdown(app, SHUT_WR), 0); /* it waits for its answer all the same */
 	tcp_hear(app, &m);
@@ -638,7 +646,9 @@ static void an_answer_that_is_too_long(void **state)
 	asked(&w, &m);
 	answer_it(&m, &reply);
 	for (int i = 0; i < 100; i++)
-		test_record(&reply, DNS_ADDITIONAL, DNS_TXT, 60, SLICE("\x14" "a text of 20 bytes.."));
+		test_record(&reply, DNS_ADDITIONAL, DNS_TXT, 60,
+			    SLICE("\x14"
+				  "a text of 20 bytes.."));
 	tell_asker(&w, w.udp, &reply);
 	hear(w.app, &m);
 	assert_true(m.len <= 512);

@@ -15,20 +15,31 @@
 
 #define SELF                                                                                       \
 	"---\napiVersion: v1\nkind: Pod\n"                                                         \
-	"metadata: {name: me, namespace: shop, labels: {security.istio.io/tlsMode: istio}, annotations: {sidecar.istio.io/status: '{}'}}\n" \
+	"metadata: {name: me, namespace: shop, labels: {security.istio.io/tlsMode: istio}, "       \
+	"annotations: {sidecar.istio.io/status: '{}'}}\n"                                          \
 	"spec: {containers: [{name: c}]}\nstatus: {phase: Running, podIP: 198.18.0.1}\n"
 #define SE(name)                                                                                   \
-	"---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: " name ", namespace: shop}\nspec:\n"
+	"---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: " name      \
+	", namespace: shop}\nspec:\n"
 #define GIVEN(host) "status: {addresses: [{value: 240.240.0.1, host: " host "}]}\n"
 #define REGISTRY_ONLY                                                                              \
 	"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n" \
 	"data: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}\n"
-#define STATIC SE("db") "  hosts: [db.example.com]\n  resolution: STATIC\n  ports: [{number: 3306, name: a}]\n" \
-			"  endpoints: [{address: 10.1.1.1}]\n" GIVEN("db.example.com")
-#define DNS SE("db") "  hosts: [db.example.com]\n  resolution: DNS\n  ports: [{number: 3306, name: a, protocol: TCP}]\n" \
-		     GIVEN("db.example.com")
-#define NONE SE("any") "  hosts: ['*.example.org']\n  addresses: [10.9.0.0/16, 10.8.0.1]\n  ports: [{number: 443, name: a, protocol: TLS}]\n"
-#define IS "240.240.0.1:3306 is port 3306 of db.example.com, a virtual IP that the mesh has given it; "
+#define STATIC                                                                                     \
+	SE("db")                                                                                   \
+	"  hosts: [db.example.com]\n  resolution: STATIC\n  ports: [{number: 3306, name: a}]\n"    \
+	"  endpoints: [{address: 10.1.1.1}]\n" GIVEN("db.example.com")
+#define DNS                                                                                        \
+	SE("db")                                                                                   \
+	"  hosts: [db.example.com]\n  resolution: DNS\n  ports: [{number: 3306, name: a, "         \
+	"protocol: TCP}]\n" GIVEN("db.example.com")
+#define NONE                                                                                       \
+	SE("any")                                                                                  \
+	"  hosts: ['*.example.org']\n  addresses: [10.9.0.0/16, 10.8.0.1]\n  ports: [{number: "    \
+	"443, name: a, protocol: TLS}]\n"
+#define IS                                                                                         \
+	"240.240.0.1:3306 is port 3306 of db.example.com, a virtual IP that the mesh has given "   \
+	"it; "
 
 static const struct {
 	const char *rule, *yaml, *dst;
@@ -39,33 +50,47 @@ static const struct {
 	{"an endpoint", STATIC, "240.240.0.1:3306", PLAN_DETECT, DEST_SERVICE,
 	 IS "it declares no protocol; both ends are listened to"},
 	{"a name that nobody has asked for", DNS, "240.240.0.1:3306", PLAN_WAIT, DEST_NONE,
-	 IS "its protocol \"TCP\" declares tcp; the names behind db.example.com have to be resolved first"},
+	 IS "its protocol \"TCP\" declares tcp; the names behind db.example.com have to be "
+	    "resolved first"},
 	{"a port that nobody declares", STATIC, "240.240.0.1:22", PLAN_WAIT, DEST_NONE,
-	 "240.240.0.1 is db.example.com by a virtual IP that the mesh has given it, and ServiceEntry shop/db has no port 22; "
+	 "240.240.0.1 is db.example.com by a virtual IP that the mesh has given it, and "
+	 "ServiceEntry shop/db has no port 22; "
 	 "it has 3306; the names behind db.example.com have to be resolved first"},
-	{"the same where only what is declared may pass", REGISTRY_ONLY STATIC, "240.240.0.1:22", PLAN_REFUSE, DEST_NONE,
-	 "240.240.0.1 is db.example.com by a virtual IP that the mesh has given it, and ServiceEntry shop/db has no port 22; "
+	{"the same where only what is declared may pass", REGISTRY_ONLY STATIC, "240.240.0.1:22",
+	 PLAN_REFUSE, DEST_NONE,
+	 "240.240.0.1 is db.example.com by a virtual IP that the mesh has given it, and "
+	 "ServiceEntry shop/db has no port 22; "
 	 "it has 3306; outboundTrafficPolicy REGISTRY_ONLY refuses what no Service covers"},
-	{"what is declared passes there", REGISTRY_ONLY STATIC, "240.240.0.1:3306", PLAN_DETECT, DEST_SERVICE,
-	 IS "it declares no protocol; both ends are listened to"},
+	{"what is declared passes there", REGISTRY_ONLY STATIC, "240.240.0.1:3306", PLAN_DETECT,
+	 DEST_SERVICE, IS "it declares no protocol; both ends are listened to"},
 	{"nobody's address there", REGISTRY_ONLY STATIC, "10.1.1.1:3306", PLAN_REFUSE, DEST_NONE,
-	 "nothing in the mesh has the address 10.1.1.1:3306; outboundTrafficPolicy REGISTRY_ONLY refuses what no Service covers"},
+	 "nothing in the mesh has the address 10.1.1.1:3306; outboundTrafficPolicy REGISTRY_ONLY "
+	 "refuses what no Service covers"},
 	{"as it was dialled", REGISTRY_ONLY NONE, "10.9.3.4:443", PLAN_RELAY, DEST_ENDPOINT,
-	 "10.9.3.4:443 is port 443 of *.example.org, as its ServiceEntry says; its resolution is NONE, so the address that was "
+	 "10.9.3.4:443 is port 443 of *.example.org, as its ServiceEntry says; its resolution is "
+	 "NONE, so the address that was "
 	 "dialled counts; its protocol \"TLS\" declares tls"},
 	{"another port of the range", REGISTRY_ONLY NONE, "10.9.3.4:80", PLAN_REFUSE, DEST_NONE,
-	 "nothing in the mesh has the address 10.9.3.4:80; outboundTrafficPolicy REGISTRY_ONLY refuses what no Service covers"},
+	 "nothing in the mesh has the address 10.9.3.4:80; outboundTrafficPolicy REGISTRY_ONLY "
+	 "refuses what no Service covers"},
 	{"another port of a written address", NONE, "10.8.0.1:80", PLAN_RELAY, DEST_PASSTHROUGH,
-	 "10.8.0.1 is *.example.org, and ServiceEntry shop/any has no port 80; it has 443; outboundTrafficPolicy ALLOW_ANY lets it "
+	 "10.8.0.1 is *.example.org, and ServiceEntry shop/any has no port 80; it has 443; "
+	 "outboundTrafficPolicy ALLOW_ANY lets it "
 	 "pass as it is"},
-	{"no endpoint", SE("db") "  hosts: [db.example.com]\n  resolution: STATIC\n  ports: [{number: 1, name: a}]\n" GIVEN("db.example.com"),
+	{"no endpoint",
+	 SE("db") "  hosts: [db.example.com]\n  resolution: STATIC\n  ports: [{number: 1, name: "
+		  "a}]\n" GIVEN("db.example.com"),
 	 "240.240.0.1:1", PLAN_REFUSE, DEST_NONE,
-	 "240.240.0.1:1 is port 1 of db.example.com, a virtual IP that the mesh has given it; it declares no protocol; "
+	 "240.240.0.1:1 is port 1 of db.example.com, a virtual IP that the mesh has given it; it "
+	 "declares no protocol; "
 	 "ServiceEntry shop/db has no endpoint for port 1 of db.example.com"},
-	{"by a Sidecar", STATIC "---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: s, namespace: shop}\n"
-				"spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}\n",
+	{"by a Sidecar",
+	 STATIC "---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: s, "
+		"namespace: shop}\n"
+		"spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}\n",
 	 "10.3.3.3:1", PLAN_REFUSE, DEST_NONE,
-	 "nothing in the mesh has the address 10.3.3.3:1; outboundTrafficPolicy REGISTRY_ONLY of Sidecar shop/s refuses what no "
+	 "nothing in the mesh has the address 10.3.3.3:1; outboundTrafficPolicy REGISTRY_ONLY of "
+	 "Sidecar shop/s refuses what no "
 	 "Service covers"},
 	{"the sidecar's own port", NONE, "10.8.0.1:15001", PLAN_REFUSE, DEST_NONE,
 	 "port 15001 is the sidecar's own and would lead back to it"},
@@ -97,36 +122,48 @@ static void where_it_goes(void **state)
 }
 
 #define INTERNAL(endpoint)                                                                         \
-	SE("db") "  hosts: [db.example.com]\n  resolution: STATIC\n  location: MESH_INTERNAL\n  addresses: [10.5.0.1]\n" \
-		 "  ports: [{number: 3306, name: a}]\n  subjectAltNames: ['spiffe://cluster.local/ns/x/sa/y']\n"          \
-		 "  endpoints: [" endpoint "]\n"
+	SE("db")                                                                                   \
+	"  hosts: [db.example.com]\n  resolution: STATIC\n  location: MESH_INTERNAL\n  "           \
+	"addresses: [10.5.0.1]\n"                                                                  \
+	"  ports: [{number: 3306, name: a}]\n  subjectAltNames: "                                  \
+	"['spiffe://cluster.local/ns/x/sa/y']\n"                                                   \
+	"  endpoints: [" endpoint "]\n"
 #define OUTSIDE                                                                                    \
-	SE("db") "  hosts: [db.example.com]\n  resolution: STATIC\n  addresses: [10.5.0.1]\n"          \
-		 "  ports: [{number: 3306, name: a}]\n  subjectAltNames: [db.example.com]\n"             \
-		 "  endpoints: [{address: 10.1.1.1, serviceAccount: sql}]\n"
+	SE("db")                                                                                   \
+	"  hosts: [db.example.com]\n  resolution: STATIC\n  addresses: [10.5.0.1]\n"               \
+	"  ports: [{number: 3306, name: a}]\n  subjectAltNames: [db.example.com]\n"                \
+	"  endpoints: [{address: 10.1.1.1, serviceAccount: sql}]\n"
 #define RULE(mode)                                                                                 \
-	"---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r, namespace: shop}\n" \
+	"---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r, "     \
+	"namespace: shop}\n"                                                                       \
 	"spec: {host: db.example.com, trafficPolicy: {tls: {mode: " mode "}}}\n"
 
 static const struct {
 	const char *rule, *yaml;
 	enum transport transport;
 	enum step_code step;
-	const char *sni;               /* NULL: none */
+	const char *sni;                /* NULL: none */
 	const char *accepted, *refused; /* names of a certificate; NULL: any is accepted */
 } transports[] = {
 	{"outside", OUTSIDE, TRANSPORT_PLAIN, STEP_TLS_EXTERNAL, NULL, NULL, NULL},
-	{"outside, as a rule says", OUTSIDE RULE("SIMPLE"), TRANSPORT_TLS, STEP_TLS_BY_RULE, "db.example.com", "db.example.com",
-	 "other.example.com"},
-	{"inside, said to speak it", INTERNAL("{address: 10.1.1.1, serviceAccount: sql}"), TRANSPORT_MESH_TLS, STEP_TLS_ENTRY,
-	 "outbound_.3306_._.db.example.com", "spiffe://cluster.local/ns/shop/sa/sql", "spiffe://cluster.local/ns/shop/sa/other"},
-	{"inside, by the entry's names", INTERNAL("{address: 10.1.1.1, labels: {security.istio.io/tlsMode: istio}}"), TRANSPORT_MESH_TLS,
-	 STEP_TLS_ENTRY, "outbound_.3306_._.db.example.com", "spiffe://cluster.local/ns/x/sa/y", "spiffe://cluster.local/ns/shop/sa/sql"},
-	{"inside, said not to", INTERNAL("{address: 10.1.1.1, serviceAccount: sql, labels: {security.istio.io/tlsMode: disabled}}"),
+	{"outside, as a rule says", OUTSIDE RULE("SIMPLE"), TRANSPORT_TLS, STEP_TLS_BY_RULE,
+	 "db.example.com", "db.example.com", "other.example.com"},
+	{"inside, said to speak it", INTERNAL("{address: 10.1.1.1, serviceAccount: sql}"),
+	 TRANSPORT_MESH_TLS, STEP_TLS_ENTRY, "outbound_.3306_._.db.example.com",
+	 "spiffe://cluster.local/ns/shop/sa/sql", "spiffe://cluster.local/ns/shop/sa/other"},
+	{"inside, by the entry's names",
+	 INTERNAL("{address: 10.1.1.1, labels: {security.istio.io/tlsMode: istio}}"),
+	 TRANSPORT_MESH_TLS, STEP_TLS_ENTRY, "outbound_.3306_._.db.example.com",
+	 "spiffe://cluster.local/ns/x/sa/y", "spiffe://cluster.local/ns/shop/sa/sql"},
+	{"inside, said not to",
+	 INTERNAL("{address: 10.1.1.1, serviceAccount: sql, labels: {security.istio.io/tlsMode: "
+		  "disabled}}"),
 	 TRANSPORT_PLAIN, STEP_TLS_NO_SIDECAR, NULL, NULL, NULL},
-	{"inside, of which nothing is said", INTERNAL("{address: 10.1.1.1}"), TRANSPORT_PLAIN, STEP_TLS_NO_SIDECAR, NULL, NULL, NULL},
-	{"a Pod says for itself", INTERNAL("{address: 198.18.0.1}"), TRANSPORT_MESH_TLS, STEP_TLS_AUTO,
-	 "outbound_.3306_._.db.example.com", "spiffe://cluster.local/ns/shop/sa/default", "spiffe://cluster.local/ns/shop/sa/other"},
+	{"inside, of which nothing is said", INTERNAL("{address: 10.1.1.1}"), TRANSPORT_PLAIN,
+	 STEP_TLS_NO_SIDECAR, NULL, NULL, NULL},
+	{"a Pod says for itself", INTERNAL("{address: 198.18.0.1}"), TRANSPORT_MESH_TLS,
+	 STEP_TLS_AUTO, "outbound_.3306_._.db.example.com",
+	 "spiffe://cluster.local/ns/shop/sa/default", "spiffe://cluster.local/ns/shop/sa/other"},
 };
 
 static void how_it_is_spoken_to(void **state)
@@ -162,8 +199,10 @@ static void how_it_is_spoken_to(void **state)
 /* The explanation names all of it. */
 static void explained(void **state)
 {
-	static const char *const words[] = {"240.240.0.1:3306", "db.example.com", "ServiceEntry shop/db", "status.addresses",
-					    "the one ready endpoint", "plaintext to 10.1.1.1:3306", "MESH_EXTERNAL"};
+	static const char *const words[] = {"240.240.0.1:3306",       "db.example.com",
+					    "ServiceEntry shop/db",   "status.addresses",
+					    "the one ready endpoint", "plaintext to 10.1.1.1:3306",
+					    "MESH_EXTERNAL"};
 	(void)state;
 	struct world w;
 	struct plan p;

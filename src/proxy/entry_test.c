@@ -23,8 +23,10 @@ static void start(const char *protocol, const char *istio)
 {
 	testbed_start(&tb, &(struct testbed_setup){.outbound = true, .istio = istio});
 	testbed_apply(&tb, KIND_SERVICE_ENTRY,
-		      "{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\"},\"spec\":{\"hosts\":[\"db.example.com\"],"
-		      "\"addresses\":[\"127.0.0.1\"],\"resolution\":\"DNS\",\"ports\":[{\"name\":\"a\",\"number\":%u,"
+		      "{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\"},\"spec\":{\"hosts\":["
+		      "\"db.example.com\"],"
+		      "\"addresses\":[\"127.0.0.1\"],\"resolution\":\"DNS\",\"ports\":[{\"name\":"
+		      "\"a\",\"number\":%u,"
 		      "\"targetPort\":%u%s}]}}",
 		      tb.through.port, tb.setup.fixed_to.port, protocol);
 }
@@ -44,7 +46,8 @@ static void resolved(const char *a, const char *b)
 static void waits(const char *protocol)
 {
 	start(protocol, NULL);
-	struct peers early = {.client = testbed_connect(&tb)}, silent = {.client = testbed_connect(&tb)};
+	struct peers early = {.client = testbed_connect(&tb)},
+		     silent = {.client = testbed_connect(&tb)};
 	say(early.client, "hello");
 	testbed_wait_conns(&tb, 2);
 	testbed_serve(&tb); /* a view that does not know either */
@@ -155,8 +158,10 @@ static void other_port(void **state)
 	(void)state;
 	testbed_start(&tb, &(struct testbed_setup){.outbound = true});
 	testbed_apply(&tb, KIND_SERVICE_ENTRY,
-		      "{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\"},\"spec\":{\"hosts\":[\"db.example.com\"],"
-		      "\"resolution\":\"DNS\",\"ports\":[{\"name\":\"a\",\"number\":1}]},\"status\":{\"addresses\":[{"
+		      "{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\"},\"spec\":{\"hosts\":["
+		      "\"db.example.com\"],"
+		      "\"resolution\":\"DNS\",\"ports\":[{\"name\":\"a\",\"number\":1}]},"
+		      "\"status\":{\"addresses\":[{"
 		      "\"host\":\"db.example.com\",\"value\":\"127.0.0.1\"}]}}");
 	struct addr at = {.ip = ip_v4(0x7f000002), .port = tb.through.port};
 	struct err err = {0};
@@ -207,7 +212,8 @@ static struct view *view_with(struct live *live, const char *host)
 	struct err err = {0};
 	char json[512];
 	(void)snprintf(json, sizeof(json),
-		       "{\"metadata\":{\"name\":\"a\",\"namespace\":\"shop\"},\"spec\":{\"hosts\":[\"%s\"],\"resolution\":"
+		       "{\"metadata\":{\"name\":\"a\",\"namespace\":\"shop\"},\"spec\":{\"hosts\":["
+		       "\"%s\"],\"resolution\":"
 		       "\"DNS\",\"ports\":[{\"name\":\"a\",\"number\":1}]}}",
 		       host);
 	assert_true(view_builder_set_json(b, KIND_SERVICE_ENTRY, slice_of(json), &err));

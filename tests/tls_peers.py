@@ -46,7 +46,6 @@ def visit(host, row):
     port, and what is to be offered."""
     out = {"made": False, "answer": "", "error": None}
     with socket.create_connection((host, row["port"]), timeout=TIMEOUT) as sock:
-        out["local"] = sock.getsockname()[1]
         try:
             with context_of(row).wrap_socket(sock, server_hostname=row.get("sni")) as tls:
                 out.update(made=True, alpn=tls.selected_alpn_protocol(), version=tls.version(), cipher=tls.cipher()[0],

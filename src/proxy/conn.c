@@ -353,6 +353,7 @@ static void free_conn(struct deferred *d)
 	struct conn *c = CONTAINER_OF(d, struct conn, free);
 	TAILQ_REMOVE(&c->worker->conns[CONN_CLOSED], c, link);
 	view_put((struct view *)c->record.view);
+	free(c->record.tls_problem);
 	free(c);
 }
 

@@ -6,6 +6,13 @@
 
 enum { SNI_MAX = 512 };
 
+/* Why there is no TLS to speak with, in words. */
+static void note_problem(struct conn *c, const char *text)
+{
+	free(c->record.tls_problem);
+	c->record.tls_problem = text ? mem_strdup(text) : NULL;
+}
+
 /* What a session is told of afterwards. The names borrow from the session. */
 static void note_facts(struct conn *c, const struct tls *tls)
 {
@@ -152,7 +159,7 @@ static struct tls_context *context_of(struct conn *c, struct err *err)
 	case TRANSPORT_MESH_TLS:
 		if (w->tls)
 			return mesh_tls_client(w->tls);
-		(void)err_set(err, ERR_NOT_NOW, "there is no certificate yet");
+		(void)err_set(err, ERR_NOT_NOW, "there is no certificate of the mesh yet");
 		return NULL;
 	case TRANSPORT_TLS:
 	case TRANSPORT_MUTUAL_TLS:
@@ -164,6 +171,16 @@ static struct tls_context *context_of(struct conn *c, struct err *err)
 	return NULL;
 }
 
+bool secure_server_can(struct conn *c)
+{
+	struct err err = {0};
+	if (context_of(c, &err))
+		return true;
+	note_problem(c, err.text);
+	c->failure = END_NO_CERTIFICATE;
+	return false;
+}
+
 enum secure_result secure_server(struct conn *c)
 {
 	struct worker *w = c->worker;
@@ -171,9 +188,8 @@ enum secure_result secure_server(struct conn *c)
 	char sni[SNI_MAX];
 	const struct tls_plan *plan = &c->plan.tls;
 	struct tls_context *ctx = context_of(c, &err);
-	if (!ctx) {
-		log_warn("proxy", "TLS towards %s: %s",
-			 c->plan.port ? c->plan.port->service->host : "the destination", err.text);
+	if (!ctx) { /* files have gone since secure_server_can() */
+		note_problem(c, err.text);
 		return server_failed(c, END_NO_CERTIFICATE);
 	}
 	bool verified = !plan->rule || !plan->rule->insecure_skip_verify ||
@@ -217,6 +233,12 @@ enum secure_result secure_server_event(struct conn *c)
 	}
 	note_failure(c, c->server_tls);
 	return server_failed(c, END_UPSTREAM_TLS);
+}
+
+void secure_server_made(struct conn *c)
+{
+	note_problem(c, NULL);
+	c->record.tls_why = TLS_WHY_NONE;
 }
 
 void secure_server_drop(struct conn *c)

@@ -128,5 +128,8 @@ void tls_tickets_drop(struct tls_tickets *t);
 /* why.c */
 /* OpenSSL's last complaint as WHY (unless something set it before) and text. Empties its queue. */
 bool tls_blame(struct tls *t, const char *what, struct err *err);
+/* Before a call whose complaints count. ERR_clear_error() writes all 16 places of the queue, each
+ * time; mostly it is empty. */
+void tls_forget_errors(void);
 /* For calls that have no session: "WHAT: OpenSSL's reason". */
 bool tls_ossl_err(struct err *err, enum err_kind kind, const char *what);

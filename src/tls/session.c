@@ -39,7 +39,7 @@ static bool start_client(struct tls *t, struct err *err)
 
 struct tls *tls_new(struct tls_context *ctx, const struct tls_start *start, struct err *err)
 {
-	ERR_clear_error();
+	tls_forget_errors();
 	MUST(!start->accept_peer || ctx->verify_peer);
 	struct tls *t = mem_new(sizeof(*t));
 	t->ctx = tls_context_get(ctx);
@@ -118,7 +118,7 @@ enum tls_result tls_handshake(struct tls *t, struct err *err)
 		return failed_before(t, "TLS handshake", err);
 	if (t->done)
 		return TLS_OK;
-	ERR_clear_error();
+	tls_forget_errors();
 	tls_in_begin(t, TLS_RECORD_MAX);
 	int ok = SSL_do_handshake(t->ssl);
 	int what = ok == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ok);
@@ -158,7 +158,7 @@ enum tls_result tls_read(struct tls *t, char *room, size_t len, size_t *n, struc
 	MUST(t->done && len > 0);
 	if (t->failed)
 		return failed_before(t, "TLS read", err);
-	ERR_clear_error();
+	tls_forget_errors();
 	bool blocked;
 	if (!tls_flush(t, &blocked))
 		return fail(t, "TLS write", err);
@@ -222,7 +222,7 @@ enum tls_result tls_write(struct tls *t, struct slice bytes, size_t *n, struct e
 	MUST(t->done && bytes.len > 0);
 	if (t->failed)
 		return failed_before(t, "TLS write", err);
-	ERR_clear_error();
+	tls_forget_errors();
 	t->io_errno = 0;
 	bool blocked;
 	if (!tls_flush(t, &blocked))
@@ -252,7 +252,7 @@ enum tls_result tls_close_write(struct tls *t, struct err *err)
 		return failed_before(t, "TLS close", err);
 	if (t->write_closed)
 		return TLS_OK;
-	ERR_clear_error();
+	tls_forget_errors();
 	t->io_errno = 0;
 	if (!t->notified && SSL_shutdown(t->ssl) < 0)
 		return fail(t, "TLS close", err);

@@ -111,8 +111,10 @@ bool tls_in_time(const struct tls_context *c, const X509 *cert);
 struct tls_peer *tls_peer_new(X509 *cert);
 /* Asks accept_peer about CERT, and keeps what it says as the session's peer. */
 bool tls_accept(struct tls *t, X509 *cert);
-/* The same for whom a ticket vouches; CERT may be NULL. */
+/* The same for whom the ticket vouches that resumed T; CERT may be NULL. */
 bool tls_accept_resumed(struct tls *t, X509 *cert);
+/* The answer alone, for a ticket that may yet go unused. */
+bool tls_would_accept(const struct tls *t, X509 *cert);
 
 /* alpn.c */
 void tls_alpn_setup(struct tls_context *c);

@@ -131,12 +131,8 @@ static SSL_TICKET_RETURN ticket_opened(SSL *ssl, SSL_SESSION *session, const uns
 	default:
 		return SSL_TICKET_RETURN_IGNORE_RENEW;
 	}
-	if (t->ctx->verify_peer) {
-		bool welcome = tls_accept_resumed(t, SSL_SESSION_get0_peer(session));
-		t->why = TLS_WHY_NONE; /* the long way finds it again */
-		if (!welcome)
-			return SSL_TICKET_RETURN_IGNORE_RENEW;
-	}
+	if (t->ctx->verify_peer && !tls_would_accept(t, SSL_SESSION_get0_peer(session)))
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
 	/* Clients of TLS 1.3 use a ticket once (RFC 8446 C.4): each resumption brings the next. */
 	bool renew = status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION;
 	return renew ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;

@@ -97,27 +97,49 @@ struct tls_peer *tls_peer_new(X509 *cert)
 
 /* ---- the verdict ------------------------------------------------------------------------------ */
 
+static enum tls_why verdict(const struct tls *t, const struct tls_peer *peer)
+{
+	return t->start.accept_peer ? t->start.accept_peer(t->start.accept_ctx, peer)
+				    : TLS_WHY_NONE;
+}
+
+static bool accepted(struct tls *t, enum tls_why why)
+{
+	if (why != TLS_WHY_NONE)
+		t->why = why;
+	return why == TLS_WHY_NONE;
+}
+
 bool tls_accept(struct tls *t, X509 *cert)
 {
 	free(t->peer);
 	t->peer = tls_peer_new(cert);
-	if (!t->start.accept_peer)
-		return true;
-	enum tls_why why = t->start.accept_peer(t->start.accept_ctx, t->peer);
-	if (why == TLS_WHY_NONE)
-		return true;
-	t->why = why;
-	return false;
+	return accepted(t, verdict(t, t->peer));
+}
+
+static enum tls_why verdict_resumed(const struct tls *t, X509 *cert, struct tls_peer **peer)
+{
+	*peer = NULL;
+	if (!cert) /* else as in the handshake that the ticket is from */
+		return t->ctx->peer_optional ? TLS_WHY_NONE : TLS_WHY_NO_CERT;
+	if (!tls_in_time(t->ctx, cert))
+		return TLS_WHY_EXPIRED;
+	*peer = tls_peer_new(cert);
+	return verdict(t, *peer);
 }
 
 bool tls_accept_resumed(struct tls *t, X509 *cert)
 {
-	if (cert && tls_in_time(t->ctx, cert))
-		return tls_accept(t, cert);
-	if (!cert && t->ctx->peer_optional)
-		return true; /* as in the handshake that the ticket is from */
-	t->why = cert ? TLS_WHY_EXPIRED : TLS_WHY_NO_CERT;
-	return false;
+	free(t->peer);
+	return accepted(t, verdict_resumed(t, cert, &t->peer));
+}
+
+bool tls_would_accept(const struct tls *t, X509 *cert)
+{
+	struct tls_peer *peer;
+	enum tls_why why = verdict_resumed(t, cert, &peer);
+	free(peer);
+	return why == TLS_WHY_NONE;
 }
 
 /* Called by OpenSSL for each certificate and each fault: a date is forgiven within the skew. */

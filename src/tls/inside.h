@@ -104,11 +104,13 @@ void tls_in_begin(struct tls *t, size_t limit); /* a call begins: what waited co
 void tls_in_end(struct tls *t);                 /* a call ends: what was not read waits */
 bool tls_flush(struct tls *t, bool *blocked);   /* the rest that waits; false: the socket failed */
 
-/* verify.c: chains, names, dates */
+/* peer.c: what a certificate says of its owner */
+struct tls_peer *tls_peer_new(X509 *cert);
+
+/* verify.c: chains, dates, who is let in */
 void tls_verify_setup(struct tls_context *c);
 /* The times of CERT hold, give or take the context's skew. */
 bool tls_in_time(const struct tls_context *c, const X509 *cert);
-struct tls_peer *tls_peer_new(X509 *cert);
 /* Asks accept_peer about CERT, and keeps what it says as the session's peer. */
 bool tls_accept(struct tls *t, X509 *cert);
 /* The same for whom the ticket vouches that resumed T; CERT may be NULL. */

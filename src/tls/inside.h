@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "tls/tls.h"
 
 enum {
@@ -107,16 +108,24 @@ bool tls_flush(struct tls *t, bool *blocked);   /* the rest that waits; false: t
 /* peer.c: what a certificate says of its owner */
 struct tls_peer *tls_peer_new(X509 *cert);
 
+/* lean.c: sessions that have a peer's names instead of its certificate */
+void tls_peer_pack(const struct tls_peer *p, struct buf *out);
+struct tls_peer *tls_peer_unpack(struct slice packed); /* NULL: not as packed by us */
+/* SESSION has PEER's certificate, and nobody else holds it. False: it is broken, for want of memory. */
+bool tls_session_lean(SSL_SESSION *session, const struct tls_peer *peer) MUST_CHECK;
+/* Whom SESSION is with, NULL: nobody was verified. To be freed. */
+struct tls_peer *tls_peer_of_session(SSL_SESSION *session);
+
 /* verify.c: chains, dates, who is let in */
 void tls_verify_setup(struct tls_context *c);
 /* The times of CERT hold, give or take the context's skew. */
 bool tls_in_time(const struct tls_context *c, const X509 *cert);
 /* Asks accept_peer about CERT, and keeps what it says as the session's peer. */
 bool tls_accept(struct tls *t, X509 *cert);
-/* The same for whom the ticket vouches that resumed T; CERT may be NULL. */
-bool tls_accept_resumed(struct tls *t, X509 *cert);
-/* The answer alone, for a ticket that may yet go unused. */
-bool tls_would_accept(const struct tls *t, X509 *cert);
+/* The same for whom the ticket vouches that resumed T. */
+bool tls_accept_resumed(struct tls *t);
+/* The answer alone, for the SESSION of a ticket that may yet go unused. */
+bool tls_would_accept(const struct tls *t, SSL_SESSION *session);
 
 /* alpn.c */
 void tls_alpn_setup(struct tls_context *c);

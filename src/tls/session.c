@@ -94,16 +94,11 @@ static enum tls_result failed_before(const struct tls *t, const char *what, stru
 
 /* ---- handshake -------------------------------------------------------------------------------- */
 
-/* A resumed session brings its peer along; OpenSSL verifies nothing then. */
-static bool accept_resumed(struct tls *t)
-{
-	return tls_accept_resumed(t, SSL_get0_peer_certificate(t->ssl));
-}
-
 static enum tls_result handshake_over(struct tls *t, struct err *err)
 {
 	t->done = true;
-	if (!t->ctx->verify_peer || !SSL_session_reused(t->ssl) || accept_resumed(t)) {
+	/* A resumed session brings its peer along; OpenSSL verifies nothing then. */
+	if (!t->ctx->verify_peer || !SSL_session_reused(t->ssl) || tls_accept_resumed(t)) {
 		tls_tickets_renewed(t);
 		return TLS_OK;
 	}

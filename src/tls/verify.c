@@ -47,27 +47,29 @@ bool tls_accept(struct tls *t, X509 *cert)
 	return accepted(t, verdict(t, t->peer));
 }
 
-static enum tls_why verdict_resumed(const struct tls *t, X509 *cert, struct tls_peer **peer)
+static bool peer_in_time(const struct tls_context *c, const struct tls_peer *peer)
 {
-	*peer = NULL;
-	if (!cert) /* else as in the handshake that the ticket is from */
-		return t->ctx->peer_optional ? TLS_WHY_NONE : TLS_WHY_NO_CERT;
-	if (!tls_in_time(t->ctx, cert))
-		return TLS_WHY_EXPIRED;
-	*peer = tls_peer_new(cert);
-	return verdict(t, *peer);
+	return peer->not_after_s > (int64_t)time(NULL) - (int64_t)c->clock_skew_s;
 }
 
-bool tls_accept_resumed(struct tls *t, X509 *cert)
+static enum tls_why verdict_resumed(const struct tls *t, const struct tls_peer *peer)
+{
+	if (!peer) /* else as in the handshake that the ticket is from */
+		return t->ctx->peer_optional ? TLS_WHY_NONE : TLS_WHY_NO_CERT;
+	return peer_in_time(t->ctx, peer) ? verdict(t, peer) : TLS_WHY_EXPIRED;
+}
+
+bool tls_accept_resumed(struct tls *t)
 {
 	free(t->peer);
-	return accepted(t, verdict_resumed(t, cert, &t->peer));
+	t->peer = tls_peer_of_session(SSL_get_session(t->ssl));
+	return accepted(t, verdict_resumed(t, t->peer));
 }
 
-bool tls_would_accept(const struct tls *t, X509 *cert)
+bool tls_would_accept(const struct tls *t, SSL_SESSION *session)
 {
-	struct tls_peer *peer;
-	enum tls_why why = verdict_resumed(t, cert, &peer);
+	struct tls_peer *peer = tls_peer_of_session(session);
+	enum tls_why why = verdict_resumed(t, peer);
 	free(peer);
 	return why == TLS_WHY_NONE;
 }
@@ -120,6 +122,8 @@ static int verify_chain(X509_STORE_CTX *store, void *arg)
 		t->why = why_of(X509_STORE_CTX_get_error(store));
 		return 0;
 	}
+	/* The session would keep the chain for as long as it lives; nobody asks for it. */
+	X509_STORE_CTX_set0_verified_chain(store, NULL);
 	if (tls_accept(t, X509_STORE_CTX_get0_cert(store)))
 		return 1;
 	X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "tls/tls.h"
 
 enum {
@@ -105,15 +106,27 @@ void tls_in_begin(struct tls *t, size_t limit); /* a call begins: what waited co
 void tls_in_end(struct tls *t);                 /* a call ends: what was not read waits */
 bool tls_flush(struct tls *t);                  /* false: something still waits */
 
-/* verify.c: chains, names, dates */
+/* peer.c: what a certificate says of its owner */
+struct tls_peer *tls_peer_new(X509 *cert);
+
+/* lean.c: sessions that have a peer's names instead of its certificate */
+void tls_peer_pack(const struct tls_peer *p, struct buf *out);
+struct tls_peer *tls_peer_unpack(struct slice packed); /* NULL: not as packed by us */
+/* SESSION has PEER's certificate, and nobody else holds it. False: it is broken, for want of memory. */
+bool tls_session_lean(SSL_SESSION *session, const struct tls_peer *peer) MUST_CHECK;
+/* Whom SESSION is with, NULL: nobody was verified. To be freed. */
+struct tls_peer *tls_peer_of_session(SSL_SESSION *session);
+
+/* verify.c: chains, dates, who is let in */
 void tls_verify_setup(struct tls_context *c);
 /* The times of CERT hold, give or take the context's skew. */
 bool tls_in_time(const struct tls_context *c, const X509 *cert);
-struct tls_peer *tls_peer_new(X509 *cert);
 /* Asks accept_peer about CERT, and keeps what it says as the session's peer. */
 bool tls_accept(struct tls *t, X509 *cert);
-/* The same for whom a ticket vouches; CERT may be NULL. */
-bool tls_accept_resumed(struct tls *t, X509 *cert);
+/* The same for whom the ticket vouches that resumed T. */
+bool tls_accept_resumed(struct tls *t);
+/* The answer alone, for the SESSION of a ticket that may yet go unused. */
+bool tls_would_accept(const struct tls *t, SSL_SESSION *session);
 
 /* alpn.c */
 void tls_alpn_setup(struct tls_context *c);
@@ -129,5 +142,8 @@ void tls_tickets_drop(struct tls_tickets *t);
 /* why.c */
 /* OpenSSL's last complaint as WHY (unless something set it before) and text. Empties its queue. */
 bool tls_blame(struct tls *t, const char *what, struct err *err);
+/* Before a call whose complaints count. ERR_clear_error() writes all 16 places of the queue, each
+ * time; mostly it is empty. */
+void tls_forget_errors(void);
 /* For calls that have no session: "WHAT: OpenSSL's reason". */
 bool tls_ossl_err(struct err *err, enum err_kind kind, const char *what);

@@ -40,7 +40,7 @@ static bool start_client(struct tls *t, struct err *err)
 
 struct tls *tls_new(struct tls_context *ctx, const struct tls_start *start, struct err *err)
 {
-	ERR_clear_error();
+	tls_forget_errors();
 	MUST(!start->accept_peer || ctx->verify_peer);
 	struct tls *t = mem_new(sizeof(*t));
 	t->ctx = tls_context_get(ctx);
@@ -95,16 +95,11 @@ static enum tls_result failed_before(const struct tls *t, const char *what, stru
 
 /* ---- handshake -------------------------------------------------------------------------------- */
 
-/* A resumed session brings its peer along; OpenSSL verifies nothing then. */
-static bool accept_resumed(struct tls *t)
-{
-	return tls_accept_resumed(t, SSL_get0_peer_certificate(t->ssl));
-}
-
 static enum tls_result handshake_over(struct tls *t, struct err *err)
 {
 	t->done = true;
-	if (!t->ctx->verify_peer || !SSL_session_reused(t->ssl) || accept_resumed(t)) {
+	/* A resumed session brings its peer along; OpenSSL verifies nothing then. */
+	if (!t->ctx->verify_peer || !SSL_session_reused(t->ssl) || tls_accept_resumed(t)) {
 		tls_tickets_renewed(t);
 		return TLS_OK;
 	}
@@ -119,7 +114,7 @@ enum tls_result tls_handshake(struct tls *t, struct err *err)
 		return failed_before(t, "TLS handshake", err);
 	if (t->done)
 		return TLS_OK;
-	ERR_clear_error();
+	tls_forget_errors();
 	tls_in_begin(t, TLS_RECORD_MAX);
 	int ok = SSL_do_handshake(t->ssl);
 	int what = ok == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ok);
@@ -146,7 +141,7 @@ static enum tls_result read_ended(struct tls *t, int what, struct err *err)
 	case SSL_ERROR_WANT_WRITE: /* the BIO takes what OpenSSL writes while it reads */
 		return TLS_WANT_READ;
 	case SSL_ERROR_ZERO_RETURN:
-		ERR_clear_error();
+		tls_forget_errors();
 		return t->eof ? TLS_CUT : TLS_END;
 	default:
 		return fail(t, "TLS read", err);
@@ -159,7 +154,7 @@ enum tls_result tls_read(struct tls *t, char *room, size_t len, size_t *n, struc
 	MUST(t->done && len > 0);
 	if (t->failed)
 		return failed_before(t, "TLS read", err);
-	ERR_clear_error();
+	tls_forget_errors();
 	(void)tls_flush(t); /* what still waits is asked for by writes */
 	tls_in_begin(t, len);
 	int what = SSL_ERROR_NONE;
@@ -228,7 +223,7 @@ enum tls_result tls_write(struct tls *t, struct slice bytes, size_t *n, struct e
 	MUST(t->done && bytes.len > 0);
 	if (t->failed)
 		return failed_before(t, "TLS write", err);
-	ERR_clear_error();
+	tls_forget_errors();
 	t->io_errno = 0;
 	if (!tls_flush(t))
 		return TLS_WANT_WRITE;
@@ -259,7 +254,7 @@ enum tls_result tls_close_write(struct tls *t, struct err *err)
 		return failed_before(t, "TLS close", err);
 	if (t->write_closed)
 		return TLS_OK;
-	ERR_clear_error();
+	tls_forget_errors();
 	t->io_errno = 0;
 	if (!t->notified && SSL_shutdown(t->ssl) < 0)
 		return fail(t, "TLS close", err);

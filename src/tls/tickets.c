@@ -112,6 +112,17 @@ static int ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPH
 	return seal || age == 0 ? 1 : 2;
 }
 
+/* A ticket is about to be made of SSL's session. 0: the handshake fails. */
+static int ticket_wanted(SSL *ssl, void *arg)
+{
+	(void)arg;
+	const struct tls *t = SSL_get_app_data(ssl);
+	SSL_SESSION *session = SSL_get_session(ssl);
+	if (!t->peer || !SSL_SESSION_get0_peer(session))
+		return 1; /* there is none, or it was resumed and is lean already */
+	return tls_session_lean(session, t->peer);
+}
+
 /*
  * A ticket that opened: whoever it vouches for must still be welcome, or the handshake takes the
  * long way, where the refusal gets its proper alert.
@@ -131,12 +142,8 @@ static SSL_TICKET_RETURN ticket_opened(SSL *ssl, SSL_SESSION *session, const uns
 	default:
 		return SSL_TICKET_RETURN_IGNORE_RENEW;
 	}
-	if (t->ctx->verify_peer) {
-		bool welcome = tls_accept_resumed(t, SSL_SESSION_get0_peer(session));
-		t->why = TLS_WHY_NONE; /* the long way finds it again */
-		if (!welcome)
-			return SSL_TICKET_RETURN_IGNORE_RENEW;
-	}
+	if (t->ctx->verify_peer && !tls_would_accept(t, session))
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
 	/* Clients of TLS 1.3 use a ticket once (RFC 8446 C.4): each resumption brings the next. */
 	bool renew = status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION;
 	return renew ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
@@ -237,6 +244,6 @@ bool tls_tickets_setup(struct tls_context *c, const struct tls_identity *id, str
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(c->ssl, ticket_key);
 	bool ok = SSL_CTX_set_session_id_context(c->ssl, scope, sizeof(scope)) == 1 &&
 		  SSL_CTX_set_num_tickets(c->ssl, 1) == 1 &&
-		  SSL_CTX_set_session_ticket_cb(c->ssl, NULL, ticket_opened, NULL) == 1;
+		  SSL_CTX_set_session_ticket_cb(c->ssl, ticket_wanted, ticket_opened, NULL) == 1;
 	return ok || tls_ossl_err(err, ERR_SYS, "session tickets");
 }

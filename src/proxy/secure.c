@@ -194,13 +194,14 @@ enum secure_result secure_server(struct conn *c)
 	}
 	bool verified = !plan->rule || !plan->rule->insecure_skip_verify ||
 			plan->transport == TRANSPORT_MESH_TLS;
+	const char *name = tls_plan_sni(plan, c->plan.port, "", sni, sizeof(sni));
 	if (!w->setup->fixed_no_resumption)
-		c->tickets = ticket_take(&w->tickets, &c->record.upstream);
+		c->tickets = ticket_take(&w->tickets, &c->record.upstream, name);
 	struct tls_start start = {
 		.fd = c->server.fd,
 		.worker = w->tools.tls,
 		.alpn = tls_plan_alpn(plan, TLS_APP_TCP),
-		.sni = tls_plan_sni(plan, c->plan.port, "", sni, sizeof(sni)),
+		.sni = name,
 		.tickets = c->tickets ? c->tickets->tickets : NULL,
 		.accept_peer = verified ? server_accepts : NULL,
 		.accept_ctx = c,

@@ -63,8 +63,9 @@ enum SMALL_ENUM plan_destination {
 	X(SOURCE_PLAIN, "source-plain", "metadata.labels") /* no ClientHello can be coming */      \
 	X(SOURCE_MESH, "source-mesh", "metadata.labels")   /* one is coming */                     \
 	X(SOURCE_BY_RULE, "source-plain-by-rule",                                                  \
-	  "spec.trafficPolicy.tls")                                   /* by DestinationRule */     \
-	X(SOURCE_AUTO_OFF, "source-plain-by-default", "enableAutoMtls")  /* and so it is plaintext */ \
+	  "spec.trafficPolicy.tls") /* by DestinationRule */                                       \
+	X(SOURCE_AUTO_OFF, "source-plain-by-default",                                              \
+	  "enableAutoMtls")                                           /* and so it is plaintext */ \
 	X(SOURCE_BYPASSES, "source-bypasses", "metadata.annotations") /* who knows */              \
 	X(SOURCE_SPOKE_TLS, "source-spoke-tls", "") /* a wrong guess was made before */            \
 	X(SOURCE_UNKNOWN, "source-unknown", "")     /* weighed by the round trip */                \

@@ -114,6 +114,8 @@ struct tls_peer *tls_peer_new(X509 *cert);
 bool tls_accept(struct tls *t, X509 *cert);
 /* The same for whom a ticket vouches; CERT may be NULL. */
 bool tls_accept_resumed(struct tls *t, X509 *cert);
+/* The answer alone, for the SESSION of a ticket that may yet go unused. */
+bool tls_would_accept(struct tls *t, SSL_SESSION *session);
 
 /* alpn.c */
 void tls_alpn_setup(struct tls_context *c);

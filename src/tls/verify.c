@@ -120,6 +120,15 @@ bool tls_accept_resumed(struct tls *t, X509 *cert)
 	return false;
 }
 
+bool tls_would_accept(struct tls *t, SSL_SESSION *session)
+{
+	bool welcome = tls_accept_resumed(t, SSL_SESSION_get0_peer(session));
+	t->why = TLS_WHY_NONE; /* nothing has failed yet */
+	free(t->peer);
+	t->peer = NULL;
+	return welcome;
+}
+
 /* Called by OpenSSL for each certificate and each fault: a date is forgiven within the skew. */
 static int forgive_skew(int ok, X509_STORE_CTX *store)
 {

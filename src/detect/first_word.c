@@ -269,7 +269,8 @@ static struct fw_answer on_client_end(struct first_word *fw, struct slice bytes,
 	bool began = bytes.len > 0 || fw->client == FW_CLIENT_BEGAN;
 	if ((!began || hello) && fw->cfg.tls_possible && fw->cfg.source == FW_SOURCE_MESH)
 		/* Its ClientHello was waited for: what the app would say is not for the wire. */
-		return decided(fw, FW_CLOSE, began ? FW_REASON_CLIENT_CUT : FW_REASON_CLIENT_CLOSED);
+		return decided(fw, FW_CLOSE,
+			       began ? FW_REASON_CLIENT_CUT : FW_REASON_CLIENT_CLOSED);
 	return decided(fw, FW_OPAQUE, began ? FW_REASON_CLIENT_CUT : FW_REASON_CLIENT_ENDED);
 }
 

@@ -207,15 +207,18 @@ void tls_tickets_renewed(struct tls *t)
  * A copy is offered: OpenSSL makes an offered session of TLS 1.3 unfit for a second use, and a
  * burst of connections would find no ticket until the first of them has got the next. Being
  * recognised by one's ticket is no loss to somebody who shows a certificate.
+ *
+ * Several servers may stand behind one address, told apart by SNI: a ticket of one of them that this
+ * connection is not meant for would be resumed and then refused, where the long way leads to the right
+ * one.
  */
 void tls_tickets_offer(struct tls *t)
 {
 	struct tls_tickets *tickets = t->start.tickets;
 	if (!tickets || !tickets->newest)
 		return;
-	X509 *cert = SSL_SESSION_get0_peer(tickets->newest);
 	bool good = tickets->context == t->ctx->serial &&
-		    (!t->ctx->verify_peer || (cert && tls_in_time(t->ctx, cert)));
+		    (!t->ctx->verify_peer || tls_would_accept(t, tickets->newest));
 	SSL_SESSION *copy = good ? SSL_SESSION_dup(tickets->newest) : NULL;
 	if (!copy || SSL_set_session(t->ssl, copy) != 1)
 		tls_tickets_drop(tickets);

@@ -335,6 +335,7 @@ void conn_sweep(struct conn *c)
 	c->swept_bytes = bytes;
 	c->quiet_s = quiet ? c->quiet_s + 1 : 0;
 	if (c->plan.idle_timeout_s && c->quiet_s >= c->plan.idle_timeout_s) {
+		carry_end(c);
 		conn_close(c, END_IDLE_TIMEOUT, CLOSE_FIN);
 		return;
 	}

@@ -115,9 +115,11 @@ static void inbound_decided(struct conn *c, const struct fw_answer *a, struct sl
 	case INBOUND_PASS_TLS:
 	case INBOUND_TCP:
 	case INBOUND_HTTP:
-	case INBOUND_LISTEN: /* not of a word that has decided */
 		carry_learn(c, a);
 		conn_dial(c);
+		return;
+	case INBOUND_LISTEN:
+		MUST(!"the answer to a word that has decided");
 		return;
 	case INBOUND_REFUSE:
 		if (a->reason == FW_REASON_CLIENT_ENDED)

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "proxy/worker.h"
 
-enum { SNI_MAX = 512 };
+enum { SNI_MAX = 256 }; /* with its end: a longer one is refused by OpenSSL */
 
 /* Why there is no TLS to speak with, in words. */
 static void note_problem(struct conn *c, const char *text)

@@ -60,8 +60,17 @@ static void client_known(struct conn *c)
 		conn_close(c, end_of_refusal(&c->plan), CLOSE_RESET);
 }
 
+/* An end was announced, perhaps together with bytes, and before the session was there: no event will
+ * tell of it again. */
+static void pass_announced_end(const struct flow *from, struct tls *tls)
+{
+	if (from->to_end)
+		tls_end_announced(tls);
+}
+
 void secure_client_event(struct conn *c)
 {
+	pass_announced_end(&c->up, c->client_tls);
 	switch (tls_handshake(c->client_tls, NULL)) {
 	case TLS_OK:
 		client_known(c);
@@ -217,6 +226,7 @@ enum secure_result secure_server(struct conn *c)
 
 enum secure_result secure_server_event(struct conn *c)
 {
+	pass_announced_end(&c->down, c->server_tls);
 	switch (tls_handshake(c->server_tls, NULL)) {
 	case TLS_OK:
 		note_facts(c, c->server_tls);

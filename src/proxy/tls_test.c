@@ -199,6 +199,27 @@ static void hello_cut_at_every_byte(void **state)
 	testbed_wait_conns(tb.far, 0);
 }
 
+/* The end is there when the handshake begins: no event will tell of it again. */
+static void hello_and_the_end(void **state)
+{
+	(void)state;
+	enum { TIMES = 20 };
+	static const char cut[] = "hark_tls_handshakes_total{side=\"inbound\",result=\"cut\"}";
+	char hello[4096], answer[4096];
+	size_t len = real_hello(hello, sizeof(hello));
+	uint64_t before = metric(tb.far, cut);
+	for (unsigned i = 0; i < TIMES; i++) {
+		int fd = connect_far();
+		assert_int_equal(send(fd, hello, len, MSG_NOSIGNAL), len);
+		end(fd);
+		while (recv(fd, answer, sizeof(answer), 0) > 0)
+			;
+		(void)close(fd);
+	}
+	wait_metric(tb.far, cut, before + TIMES);
+	nobody_is_dialled(&tb);
+}
+
 static void hello_and_then_garbage(void **state)
 {
 	(void)state;
@@ -384,6 +405,7 @@ int main(void)
 		cmocka_unit_test(plaintext_is_reset_at_once),
 		cmocka_unit_test(silent_client_is_reset_after_the_handshake_timeout),
 		cmocka_unit_test(hello_cut_at_every_byte),
+		cmocka_unit_test(hello_and_the_end),
 		cmocka_unit_test(hello_and_then_garbage),
 		cmocka_unit_test(handshakes_that_are_never_finished),
 		cmocka_unit_test(end_without_close_notify_is_no_end),

@@ -18,7 +18,7 @@
 #pragma once
 #include "proxy/conn.h"
 
-enum { HANDSHAKES_MAX = 2048 }; /* unfinished ones of a worker's clients; some 25 KiB each */
+enum { HANDSHAKES_MAX = 2048 }; /* unfinished ones of a worker's clients; some 45 KiB each */
 
 enum secure_result {
 	SECURE_UNDER_WAY,

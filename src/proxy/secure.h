@@ -17,7 +17,9 @@
 #pragma once
 #include "proxy/conn.h"
 
-enum { HANDSHAKES_MAX = 2048 }; /* unfinished ones of a worker's clients; some 25 KiB each */
+/* Unfinished ones of a worker's clients; some 70 KiB each while a hello has come in part, 40 KiB
+ * after that. */
+enum { HANDSHAKES_MAX = 2048 };
 
 enum secure_result {
 	SECURE_UNDER_WAY,

@@ -88,6 +88,7 @@ struct tls {
 	uint8_t hello_seen;
 	uint8_t hello[TLS_HELLO_PREFIX];
 	bool more;         /* the record that is being sealed is followed by another one at once */
+	bool got_ticket;   /* in this call */
 	bool done;         /* the handshake is over */
 	bool failed;       /* for good */
 	bool heard;        /* bytes of the peer's application came: it had accepted us */

@@ -107,6 +107,19 @@ static enum tls_result handshake_over(struct tls *t, struct err *err)
 	return fail(t, "TLS handshake", err);
 }
 
+/*
+ * While a handshake waits for the peer, OpenSSL would keep a buffer for each way, 32 KiB; and after a
+ * message of the protocol among the bytes (a ticket, a new key) one for an answer, until something is
+ * written. Before 3.0.14 it would take away the buffer of a record that has come in part
+ * (CVE-2024-4741).
+ */
+static void drop_buffers(struct tls *t)
+{
+	static const unsigned long sound = 0x300000e0L;
+	if (OpenSSL_version_num() >= sound)
+		(void)SSL_free_buffers(t->ssl); /* refuses what is in use */
+}
+
 enum tls_result tls_handshake(struct tls *t, struct err *err)
 {
 	if (t->failed)
@@ -117,6 +130,8 @@ enum tls_result tls_handshake(struct tls *t, struct err *err)
 	tls_in_begin(t, TLS_RECORD_MAX);
 	int ok = SSL_do_handshake(t->ssl);
 	int what = ok == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ok);
+	if (what == SSL_ERROR_NONE || what == SSL_ERROR_WANT_READ)
+		drop_buffers(t);
 	tls_in_end(t);
 	switch (what) {
 	case SSL_ERROR_NONE:
@@ -165,6 +180,9 @@ enum tls_result tls_read(struct tls *t, char *room, size_t len, size_t *n, struc
 		what = ok == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ok);
 		*n += got;
 	}
+	if (what == SSL_ERROR_WANT_READ && (*n == 0 || t->got_ticket))
+		drop_buffers(t);
+	t->got_ticket = false;
 	tls_in_end(t);
 	if (*n == 0)
 		return read_ended(t, what, err);

@@ -102,10 +102,10 @@ static void known_without_certificate(void **state)
 		.dns = "b.a.svc",
 		.subject = "b"};
 	for (int tls12 = 0; tls12 < 2; tls12++) {
-		struct tls_context *server = pki_context(TLS_SERVER, pki_identity(mesh, &leaf, mesh),
-							 true, keys);
-		struct tls_context *client = pki_context(TLS_CLIENT, pki_identity(mesh, &leaf, mesh),
-							 true, NULL);
+		struct tls_context *server =
+			pki_context(TLS_SERVER, pki_identity(mesh, &leaf, mesh), true, keys);
+		struct tls_context *client =
+			pki_context(TLS_CLIENT, pki_identity(mesh, &leaf, mesh), true, NULL);
 		SSL_CTX_set_max_proto_version(client->ssl, tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
 		struct tls_tickets *tickets = tls_tickets_new();
 		struct pair full, again[3];

@@ -13,6 +13,8 @@ struct tls_worker *tls_worker_new(void)
 
 void tls_worker_free(struct tls_worker *w)
 {
+	if (w)
+		(void)tls_worker_trim(w, true); /* how much, nobody asks */
 	free(w);
 }
 
@@ -69,7 +71,9 @@ void tls_free(struct tls *t)
 	 * be void. What a truncation could do is known by TLS_CUT. */
 	if (t->done && !t->failed)
 		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	tls_lend(t->worker);
 	SSL_free(t->ssl);
+	tls_lend(NULL);
 	tls_context_put(t->ctx);
 	free(t->peer);
 	free(t->offered);
@@ -223,7 +227,9 @@ static bool seal(struct tls *t, struct slice bytes, bool more)
 {
 	size_t taken = 0;
 	t->more = more;
+	tls_lend(t->worker);
 	bool ok = rekey(t, bytes.len) && SSL_write_ex(t->ssl, bytes.at, bytes.len, &taken) == 1;
+	tls_lend(NULL);
 	t->more = false;
 	MUST(!ok || taken == bytes.len); /* partial writes are not enabled */
 	return ok;

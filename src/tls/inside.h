@@ -20,6 +20,7 @@ enum {
 	TLS_MAX_BACKLOG = 64 * 1024, /* sealed bytes that the peer does not take */
 	TLS_HELLO_PREFIX = 9,        /* record header, handshake type, length */
 	TLS_MAX_ALPN = 255,
+	TLS_BLOCKS = 128, /* kept at most: a crowd's handshakes */
 };
 #define TLS_REKEY_BYTES (UINT64_C(1) << 36)
 
@@ -59,6 +60,10 @@ struct tls_tickets {
 };
 
 struct tls_worker {
+	/* Large blocks that OpenSSL does not use now; LEAST: since the last trim. */
+	unsigned n_blocks, least_blocks;
+	void *blocks[TLS_BLOCKS];
+	size_t given_back; /* bytes of blocks that were too many, since the last trim */
 	/* Ciphertext on its way in: bytes [in_at, in_end) of IN belong to the session inside whose
 	 * call we are; between calls there are none. */
 	size_t in_at, in_end;
@@ -89,6 +94,7 @@ struct tls {
 	uint8_t hello_seen;
 	uint8_t hello[TLS_HELLO_PREFIX];
 	bool more;         /* the record that is being sealed is followed by another one at once */
+	bool got_ticket;   /* in this call */
 	bool done;         /* the handshake is over */
 	bool failed;       /* for good */
 	bool heard;        /* bytes of the peer's application came: it had accepted us */
@@ -99,6 +105,9 @@ struct tls {
 	bool notified;     /* close_notify was written */
 	bool write_closed; /* and the socket's write side shut down */
 };
+
+/* blocks.c: from now on W serves this thread's OpenSSL with large blocks; NULL: malloc() */
+void tls_lend(struct tls_worker *w);
 
 /* bio.c: the way to the socket */
 bool tls_bio_attach(struct tls *t);

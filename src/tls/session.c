@@ -14,6 +14,8 @@ struct tls_worker *tls_worker_new(void)
 
 void tls_worker_free(struct tls_worker *w)
 {
+	if (w)
+		(void)tls_worker_trim(w, true); /* how much, nobody asks */
 	free(w);
 }
 
@@ -70,7 +72,9 @@ void tls_free(struct tls *t)
 	 * be void. What a truncation could do is known by TLS_CUT. */
 	if (t->done && !t->failed)
 		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	tls_lend(t->worker);
 	SSL_free(t->ssl);
+	tls_lend(NULL);
 	tls_context_put(t->ctx);
 	free(t->peer);
 	free(t->offered);
@@ -108,6 +112,19 @@ static enum tls_result handshake_over(struct tls *t, struct err *err)
 	return fail(t, "TLS handshake", err);
 }
 
+/*
+ * While a handshake waits for the peer, OpenSSL would keep a buffer for each way, 32 KiB; and after a
+ * message of the protocol among the bytes (a ticket, a new key) one for an answer, until something is
+ * written. Before 3.0.14 it would take away the buffer of a record that has come in part
+ * (CVE-2024-4741).
+ */
+static void drop_buffers(struct tls *t)
+{
+	static const unsigned long sound = 0x300000e0L;
+	if (OpenSSL_version_num() >= sound)
+		(void)SSL_free_buffers(t->ssl); /* refuses what is in use */
+}
+
 enum tls_result tls_handshake(struct tls *t, struct err *err)
 {
 	if (t->failed)
@@ -118,6 +135,8 @@ enum tls_result tls_handshake(struct tls *t, struct err *err)
 	tls_in_begin(t, TLS_RECORD_MAX);
 	int ok = SSL_do_handshake(t->ssl);
 	int what = ok == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ok);
+	if (what == SSL_ERROR_NONE || what == SSL_ERROR_WANT_READ)
+		drop_buffers(t);
 	tls_in_end(t);
 	switch (what) {
 	case SSL_ERROR_NONE:
@@ -164,6 +183,9 @@ enum tls_result tls_read(struct tls *t, char *room, size_t len, size_t *n, struc
 		what = ok == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ok);
 		*n += got;
 	}
+	if (what == SSL_ERROR_WANT_READ && (*n == 0 || t->got_ticket))
+		drop_buffers(t);
+	t->got_ticket = false;
 	tls_in_end(t);
 	if (*n == 0)
 		return read_ended(t, what, err);
@@ -204,7 +226,9 @@ static bool seal(struct tls *t, struct slice bytes, bool more)
 {
 	size_t taken = 0;
 	t->more = more;
+	tls_lend(t->worker);
 	bool ok = rekey(t, bytes.len) && SSL_write_ex(t->ssl, bytes.at, bytes.len, &taken) == 1;
+	tls_lend(NULL);
 	t->more = false;
 	MUST(!ok || taken == bytes.len); /* partial writes are not enabled */
 	return ok;

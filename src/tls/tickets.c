@@ -189,7 +189,9 @@ static bool keep(const struct tls *t, SSL_SESSION *session)
 /* A server gave us a ticket. 1: the reference is ours now. */
 static int ticket_came(SSL *ssl, SSL_SESSION *session)
 {
-	return keep(SSL_get_app_data(ssl), session);
+	struct tls *t = SSL_get_app_data(ssl);
+	t->got_ticket = true;
+	return keep(t, session);
 }
 
 /* OpenSSL tells of every ticket but this one: TLS 1.2, resumed, and renewed with it. */

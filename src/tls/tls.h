@@ -153,6 +153,12 @@ struct tls_facts {
 struct tls_worker;
 struct tls_worker *tls_worker_new(void);
 void tls_worker_free(struct tls_worker *w); /* after its sessions; NULL is fine */
+/* Gives back to malloc() what was not needed since the last call, or ALL that is not needed now: once
+ * a second, where there may be crowds. Answers how many bytes went back since the last call. */
+size_t tls_worker_trim(struct tls_worker *w, bool all);
+/* OpenSSL's large blocks come from the workers. Once, before anything of OpenSSL is used; too late or
+ * never, they come from malloc(). */
+void tls_memory_init(void);
 
 struct tls_start {
 	int fd;                    /* the caller's, connected, outlives the session */

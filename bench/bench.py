@@ -111,10 +111,10 @@ def main():
     parser.add_argument("--count", action="store_true")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
+    in_own_network()
     if args.count:
         import count
-        return count.main()
-    in_own_network()
+        return count.main(args.names)
     if args.smoke:
         args.rounds, args.seconds = 1, 0.5
     else:

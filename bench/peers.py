@@ -181,7 +181,7 @@ def versions():
     def first_line(*argv):
         try:
             out = subprocess.run(argv, capture_output=True, text=True)
-            return (out.stdout or out.stderr).strip().split("\n")[0]
+            return (out.stdout or out.stderr).strip().split("\n")[0].replace(f"{argv[0]}  ", "")  # Envoy begins with its path
         except OSError:
             return "not installed"
 

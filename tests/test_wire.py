@@ -144,16 +144,20 @@ def town(new_mesh, tmp_path_factory):
     return new_mesh(shop.documents(*docs), "--ca-dir", str(ours.folder))
 
 
+def visits(mesh, rows):
+    """One visit per row, each to another port; every answer comes with its line of the access log."""
+    before = len(mesh.access_log("in/app", side="inbound"))
+    answers = mesh.call("out/peer", tls_peers.visits, "app.in", rows)
+    for row, got in zip(rows, answers):
+        def found(port=row["port"]):
+            lines = mesh.access_log("in/app", side="inbound")[before:]
+            return [e for e in lines if e["downstream_local_address"].endswith(f":{port}")]
+        got["line"] = wait_for(found, what="the access log line")[0]
+    return answers
+
+
 def visit(mesh, **row):
-    return mesh.call("out/peer", tls_peers.visit, "app.in", row)
-
-
-def line_of(mesh, got):
-    """The access log line of the connection that a peer made."""
-    def found():
-        lines = mesh.access_log("in/app", side="inbound", downstream_remote_address=got["local"])
-        return [e for e in lines if e["downstream_local_address"].endswith(f":{got['port']}")]
-    return wait_for(found, what="the access log line")[-1]
+    return visits(mesh, [row])[0]
 
 
 def counter(mesh, pod, name, **labels):
@@ -178,11 +182,11 @@ def test_alpn(town, offer, mode):
     """Every cell of the table; and what is selected is never `istio` and never `istio-peer-exchange`."""
     alpn, selected = OFFERS.get(offer, OFFERS["istio-tcp"] if offer == "nobody-istio" else (["http/1.1"], None))
     rows = [{"port": CELLS[mode, kind], "alpn": alpn, "cert": None if "nobody" in offer else "peer"} for kind in CLASSES]
-    visits = dict(zip(CLASSES, town.call("out/peer", tls_peers.visits, "app.in", rows)))
+    answers = dict(zip(CLASSES, visits(town, rows)))
     want = dict(zip(CELLS, ROWS[offer]))
-    assert {kind: outcome(got) for kind, got in visits.items()} == {kind: want[mode, kind] for kind in CLASSES}
-    for kind, got in visits.items():
-        line = line_of(town, got)
+    assert {kind: outcome(got) for kind, got in answers.items()} == {kind: want[mode, kind] for kind in CLASSES}
+    for kind, got in answers.items():
+        line = got["line"]
         if want[mode, kind] == "ended":
             assert (got["alpn"], got["names"]) == (selected, [spiffe("in")])
             assert line["source_principal"] == spiffe("out") and line["connection_security_policy"] == "mutual_tls"
@@ -202,14 +206,14 @@ def test_alpn(town, offer, mode):
 def test_peer_of_one_version(town, mode, version, cert):
     got = visit(town, port=CELLS[mode, "AUTO"], cert=cert, alpn=OFFERS["istio-tcp"][0], version=version)
     assert outcome(got) == "ended" and got["version"] == version.replace("_", ".")
-    assert line_of(town, got)["tls_version"] == got["version"]
+    assert got["line"]["tls_version"] == got["version"]
 
 
 def test_older_versions_are_refused(town):
     for version in ("TLSv1", "TLSv1_1"):
         got = visit(town, port=LAST, cert="peer", version=version, ciphers="ALL:@SECLEVEL=0")
         assert got["error"] == "TLSV1_ALERT_PROTOCOL_VERSION"
-        assert line_of(town, got)["downstream_transport_failure_reason"] == "no TLS version in common with the peer"
+        assert got["line"]["downstream_transport_failure_reason"] == "no TLS version in common with the peer"
 
 
 CIPHERS = {  # with a certificate of ECDSA; those of Istio's list that begin with ECDHE-RSA or AES need another one
@@ -223,12 +227,12 @@ CIPHERS = {  # with a certificate of ECDSA; those of Istio's list that begin wit
 
 
 def test_ciphers_of_tls12(town):
-    rows = [{"port": LAST, "cert": "peer", "version": "TLSv1_2", "ciphers": cipher} for cipher in CIPHERS]
-    for cipher, got in zip(CIPHERS, town.call("out/peer", tls_peers.visits, "app.in", rows)):
-        if CIPHERS[cipher]:
+    for cipher, taken in CIPHERS.items():
+        got = visit(town, port=LAST, cert="peer", version="TLSv1_2", ciphers=cipher)
+        if taken:
             assert got["cipher"] == cipher
         else:
-            assert not got["made"] and line_of(town, got)["downstream_transport_failure_reason"].startswith("no cipher suite")
+            assert not got["made"] and got["line"]["downstream_transport_failure_reason"].startswith("no cipher suite")
 
 
 def test_the_server_chooses_the_cipher(town):
@@ -242,16 +246,16 @@ def test_any_server_name_is_tolerated(town, sni):
     for mode in ("PERMISSIVE", "STRICT"):
         got = visit(town, port=CELLS[mode, "TCP"], cert="peer", alpn=OFFERS["istio-tcp"][0], sni=sni)
         assert outcome(got) == "ended"
-        assert line_of(town, got)["requested_server_name"] == sni
+        assert got["line"]["requested_server_name"] == sni
 
 
 def test_trust_domains(town):
     got = visit(town, port=LAST, cert="alias")
     assert outcome(got) == "ended"
-    assert line_of(town, got)["source_principal"] == spiffe("out", domain="old.example")
+    assert got["line"]["source_principal"] == spiffe("out", domain="old.example")
     before = counter(town, "in/app", "hark_tls_handshakes_total", side="inbound", result="wrong_trust_domain")
     got = visit(town, port=LAST, cert="domain")
-    line = line_of(town, got)
+    line = got["line"]
     assert not got["answer"] and line["end"] == "downstream-tls" and not line["upstream_host"]
     assert line["downstream_transport_failure_reason"] == "the peer's trust domain is not ours"
     assert counter(town, "in/app", "hark_tls_handshakes_total", side="inbound", result="wrong_trust_domain") == before + 1

@@ -34,12 +34,6 @@ def names_of(tls):
     return [value for _, value in tls.getpeercert().get("subjectAltName", ())]
 
 
-def address_of(sock):
-    """The own one, as access logs have it."""
-    ip, port = sock.getsockname()[:2]
-    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
-
-
 def read_all(sock):
     got = b""
     while data := sock.recv(1 << 16):
@@ -50,9 +44,8 @@ def read_all(sock):
 def visit(host, row):
     """One handshake and one request: what was agreed on, whom the server's certificate names, and what came back. ROW:
     port, and what is to be offered."""
-    out = {"made": False, "answer": "", "error": None, "port": row["port"]}
+    out = {"made": False, "answer": "", "error": None}
     with socket.create_connection((host, row["port"]), timeout=TIMEOUT) as sock:
-        out["local"] = address_of(sock)
         try:
             with context_of(row).wrap_socket(sock, server_hostname=row.get("sni")) as tls:
                 out.update(made=True, alpn=tls.selected_alpn_protocol(), version=tls.version(), cipher=tls.cipher()[0],

@@ -8,17 +8,6 @@
 
 #include "base/mem.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ONE_EACH 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ONE_EACH 1
-#endif
-#endif
-#ifndef ONE_EACH
-#define ONE_EACH 0
-#endif
-
 enum { FIRST_CHUNK = 512, MAX_CHUNK = 65536 };
 
 struct chunk {
@@ -53,7 +42,7 @@ struct arena *arena_new(void)
 struct arena *arena_new_sized(size_t first)
 {
 	struct arena *a = arena_new();
-	if (!ONE_EACH)
+	if (!MEM_ONE_EACH)
 		(void)chunk_add(a, first); /* alloc_aligned() finds it */
 	return a;
 }
@@ -74,9 +63,9 @@ static void *alloc_aligned(struct arena *a, size_t len, size_t align)
 	MUST(len < SIZE_MAX / 2);
 	struct chunk *c = a->chunks;
 	size_t pad = c ? (align - c->used % align) % align : 0;
-	if (ONE_EACH || !c || c->size - c->used < pad || c->size - c->used - pad < len) {
-		size_t size = ONE_EACH || len > a->next_size ? len : a->next_size;
-		if (!ONE_EACH && a->next_size < MAX_CHUNK)
+	if (MEM_ONE_EACH || !c || c->size - c->used < pad || c->size - c->used - pad < len) {
+		size_t size = MEM_ONE_EACH || len > a->next_size ? len : a->next_size;
+		if (!MEM_ONE_EACH && a->next_size < MAX_CHUNK)
 			a->next_size *= 2;
 		c = chunk_add(a, size);
 		pad = 0;

@@ -15,19 +15,30 @@ void args_usage(const struct command *cmd, FILE *to)
 	fprintf(to, "usage: hark %s%s%s\n", cmd->name, *cmd->operands ? " " : "", cmd->operands);
 }
 
+/* "-n, --name NAME"; returns its length. */
+static int left_of(const struct arg_row *r, char *out, size_t out_len)
+{
+	return snprintf(out, out_len, "%c%c%s --%s%s%s", r->letter ? '-' : ' ',
+			r->letter ? r->letter : ' ', r->letter ? "," : " ", r->name,
+			r->value ? " " : "", r->value ? r->value : "");
+}
+
 void args_help(const struct command *cmd, FILE *to)
 {
+	enum { NARROW = 26 }; /* so that the usual options stand alike in all commands */
+	char left[64];
+	int width = NARROW;
 	args_usage(cmd, to);
 	fprintf(to, "\n%s\n", cmd->detail ? cmd->detail : cmd->summary);
 	if (cmd->n_rows)
 		fprintf(to, "\noptions:\n");
 	for (size_t i = 0; i < cmd->n_rows; i++) {
-		const struct arg_row *r = &cmd->rows[i];
-		char left[64];
-		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", r->letter ? '-' : ' ',
-			 r->letter ? r->letter : ' ', r->letter ? "," : " ", r->name,
-			 r->value ? " " : "", r->value ? r->value : "");
-		fprintf(to, "  %-26s %s\n", left, r->help);
+		int len = left_of(&cmd->rows[i], left, sizeof(left));
+		width = len > width ? len : width;
+	}
+	for (size_t i = 0; i < cmd->n_rows; i++) {
+		left_of(&cmd->rows[i], left, sizeof(left));
+		fprintf(to, "  %-*s %s\n", width, left, cmd->rows[i].help);
 	}
 }
 

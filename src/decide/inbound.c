@@ -275,7 +275,6 @@ bool decide_inbound_peer(const struct view *v, struct plan *p, struct slice peer
 		return true;
 	if (plan_authorize(p, v, peer, sni, STEP_AUTHZ_ALLOWED, STEP_AUTHZ_DENIED))
 		return true;
-	give_up(p);
-	p->guard.carry = INBOUND_REFUSE;
+	give_up(p); /* guard.carry stays: it was mesh TLS, and the log says whose */
 	return false;
 }

@@ -191,8 +191,8 @@ void decide_first_word(struct plan *plan, const struct fw_answer *answer); /* ad
 enum inbound_do decide_inbound_word(const struct view *v, struct plan *plan,
 				    const struct inbound_word *word);
 /* Inbound, after the handshake of INBOUND_TLS_TCP or _HTTP: PEER is the verified certificate's URI,
- * SNI what the client asked for. False: the plan is PLAN_REFUSE now. The application has not been
- * dialled before that, where there is any policy. */
+ * SNI what the client asked for. False: the plan is PLAN_REFUSE now. Where the client might not have come
+ * in plaintext either, the application has not been dialled before that. */
 bool decide_inbound_peer(const struct view *v, struct plan *plan, struct slice peer,
 			 struct slice sni) MUST_CHECK;
 /* Outbound, for each endpoint tried: how to speak to the one at AT, which is EP (NULL: none of the

@@ -199,10 +199,25 @@ const char *tls_plan_sni(const struct tls_plan *t, const struct view_port *port,
 	return out;
 }
 
+/* A NAME of a certificate is what was WANTed. As in Envoy: "*.example.com" in a certificate stands for
+ * one label, and host names know no case; URIs do. */
+static bool is_wanted(struct slice name, struct slice want)
+{
+	if (slice_eq(name, want))
+		return true;
+	if (slice_find(name, ':') < name.len)
+		return false; /* a URI */
+	size_t label = slice_find(want, '.');
+	if (label > 0 && slice_starts(name, SLICE("*.")))
+		return slice_eq_nocase(slice_sub(name, 1, name.len),
+				       slice_sub(want, label, want.len));
+	return slice_eq_nocase(name, want);
+}
+
 static bool is_one_of(struct slice name, const char *const *list)
 {
 	for (; *list; list++)
-		if (slice_is(name, *list))
+		if (is_wanted(name, slice_of(*list)))
 			return true;
 	return false;
 }

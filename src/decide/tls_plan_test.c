@@ -377,13 +377,49 @@ static void on_the_wire(void **state)
 	world_fini(&w);
 }
 
+/* A certificate's name, and what a rule wants. */
+static void wanted_names(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name, *want;
+		bool accepted;
+	} rows[] = {
+		{"www.example.com", "www.example.com", true},
+		{"WWW.Example.com", "www.example.COM", true},
+		{"www.example.com", "example.com", false},
+		{"*.example.com", "www.example.com", true},
+		{"*.EXAMPLE.com", "www.example.com", true},
+		{"*.example.com", "example.com", false},
+		{"*.example.com", ".example.com", false},
+		{"*.example.com", "a.b.example.com", false},
+		{"*.example.com", "*.example.com", true},
+		{"*.com", "com", false},
+		{"*", "www", false},
+		{"w*.example.com", "www.example.com", false},
+		{"www.example.com", "*.example.com", false}, /* the rule's are exact */
+		{"spiffe://a.b/ns/x/sa/y", "spiffe://a.b/ns/x/sa/y", true},
+		{"spiffe://a.b/ns/x/sa/Y", "spiffe://a.b/ns/x/sa/y", false},
+		{"", "www.example.com", false},
+	};
+	for (size_t i = 0; i < N_ELEMS(rows); i++) {
+		const char *const wants[] = {"somebody.else", rows[i].want, NULL};
+		struct client_tls rule = {.mode = CLIENT_TLS_SIMPLE, .subject_alt_names = wants};
+		struct tls_plan plan = {.transport = TRANSPORT_TLS, .rule = &rule};
+		struct slice name = slice_of(rows[i].name);
+		if (tls_plan_accepts(NULL, &plan, &name, 1) != rows[i].accepted)
+			fail_msg("%s for %s", rows[i].name, rows[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(table),       cmocka_unit_test(table_rules),
-		cmocka_unit_test(alpn),        cmocka_unit_test(words),
-		cmocka_unit_test(transports),  cmocka_unit_test(next_endpoint),
-		cmocka_unit_test(on_the_wire), cmocka_unit_test(outside_of_services),
+		cmocka_unit_test(table),        cmocka_unit_test(table_rules),
+		cmocka_unit_test(alpn),         cmocka_unit_test(words),
+		cmocka_unit_test(transports),   cmocka_unit_test(next_endpoint),
+		cmocka_unit_test(on_the_wire),  cmocka_unit_test(outside_of_services),
+		cmocka_unit_test(wanted_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

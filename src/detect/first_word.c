@@ -258,17 +258,19 @@ static struct fw_answer client_said(struct first_word *fw, enum word word)
 	return decide(fw, a);
 }
 
-/* No more comes from the client; BYTES is all it said, or empty. */
-static struct fw_answer on_client_end(struct first_word *fw, struct slice bytes)
+/* No more comes from the client; BYTES is all it said, or empty; HELLO: it can only have begun a
+ * ClientHello. */
+static struct fw_answer on_client_end(struct first_word *fw, struct slice bytes, bool hello)
 {
 	if (fw->cfg.mode == FW_CLIENT_FIRST) /* Istio closes, and the app never hears of it */
 		return decided(fw, FW_CLOSE, FW_REASON_CLIENT_CLOSED);
 	if (fw->upstream == FW_UPSTREAM_SPOKE)
 		return decide(fw, fw->held); /* no ClientHello comes from here any more */
 	bool began = bytes.len > 0 || fw->client == FW_CLIENT_BEGAN;
-	if (!began && fw->cfg.tls_possible && fw->cfg.source == FW_SOURCE_MESH)
+	if ((!began || hello) && fw->cfg.tls_possible && fw->cfg.source == FW_SOURCE_MESH)
 		/* Its ClientHello was waited for: what the app would say is not for the wire. */
-		return decided(fw, FW_CLOSE, FW_REASON_CLIENT_CLOSED);
+		return decided(fw, FW_CLOSE,
+			       began ? FW_REASON_CLIENT_CUT : FW_REASON_CLIENT_CLOSED);
 	return decided(fw, FW_OPAQUE, began ? FW_REASON_CLIENT_CUT : FW_REASON_CLIENT_ENDED);
 }
 
@@ -282,7 +284,7 @@ static struct fw_answer on_client_bytes(struct first_word *fw, const struct fw_i
 	if (word != WORD_MORE)
 		return client_said(fw, word);
 	if (ended)
-		return on_client_end(fw, in->bytes);
+		return on_client_end(fw, in->bytes, c.may_be_hello);
 	if (in->bytes.len > fw->client_len) { /* it stalls from its last byte, not from its first */
 		fw->client = FW_CLIENT_BEGAN;
 		fw->client_hello = c.may_be_hello;

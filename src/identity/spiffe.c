@@ -158,6 +158,8 @@ enum tls_why spiffe_accept_mesh(void *trust, const struct tls_peer *peer)
 		return TLS_WHY_NO_SAN;
 	if (peer->n_uris > 1 || peer->sans_dropped)
 		return TLS_WHY_MANY_SANS;
+	if (!slice_starts(peer->uris[0], SLICE("spiffe://")))
+		return TLS_WHY_NO_SAN;
 	return spiffe_trusts(trust, peer->uris[0]) ? TLS_WHY_NONE : TLS_WHY_WRONG_DOMAIN;
 }
 

@@ -137,6 +137,8 @@ static void accepting(void **state)
 	assert_int_equal(spiffe_accept_mesh(t, &two), TLS_WHY_MANY_SANS);
 	assert_int_equal(spiffe_accept_mesh(t, &dns), TLS_WHY_NO_SAN);
 	assert_int_equal(spiffe_accept_mesh(t, &foreign), TLS_WHY_WRONG_DOMAIN);
+	struct tls_peer other = {.n_uris = 1, .uris = {SLICE("https://td/ns/a/sa/b")}};
+	assert_int_equal(spiffe_accept_mesh(t, &other), TLS_WHY_NO_SAN);
 	one.sans_dropped = true; /* there were more than could be looked at */
 	assert_int_equal(spiffe_accept_mesh(t, &one), TLS_WHY_MANY_SANS);
 	struct slice wanted[] = {SLICE("spiffe://td/ns/c/sa/d"), SLICE("db.shop")};

@@ -184,7 +184,9 @@ static void json_security(const struct conn_record *r, struct json_out *out)
 {
 	const struct plan *p = r->plan;
 	bool outbound = p->side == LIVE_OUTBOUND, mutual = record_mutual_tls(r);
-	const char *failure = r->tls_why == TLS_WHY_NONE ? NULL : tls_why_text(r->tls_why);
+	const char *failure = r->tls_problem               ? r->tls_problem
+			      : r->tls_why == TLS_WHY_NONE ? NULL
+							   : tls_why_text(r->tls_why);
 	char text[VIEW_IDENTITY_LEN];
 	json_cstr(out, "connection_security_policy", mutual ? "mutual_tls" : "none");
 	json_cstr(out, "upstream_transport",

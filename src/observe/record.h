@@ -85,6 +85,7 @@ struct conn_record {
 	const char *sni;         /* what the client asked for; "" or NULL: nothing */
 	struct slice peer;       /* the peer's SPIFFE id, verified; empty: none */
 	enum tls_why tls_why;    /* TLS_WHY_NONE: nothing is wrong */
+	char *tls_problem; /* there is no TLS to speak with: why; NULL: not so. The connection's */
 	bool tls_resumed;
 	uint8_t attempts; /* endpoints dialled */
 	bool early;       /* the server was dialled before the client spoke */

@@ -250,6 +250,16 @@ void carry_turn(struct conn *c)
 		}
 }
 
+void carry_end(struct conn *c)
+{
+	for (enum side side = SIDE_CLIENT; relaying(c) && side <= SIDE_SERVER; side++) {
+		struct flow *in = conn_flow(c, other_side(side));
+		struct flow_end to = end_at(c, side);
+		if (to.tls && in->state == FLOW_OPEN && !flow_blocked(in))
+			(void)flow_pass_end(in, &to); /* whoever does not take it sees the cut */
+	}
+}
+
 /* What the server said while it was listened to by reading: it goes out before all that follows. */
 static void start_down(struct conn *c)
 {

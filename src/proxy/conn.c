@@ -117,9 +117,11 @@ static void inbound_decided(struct conn *c, const struct fw_answer *a, struct sl
 	case INBOUND_PASS_TLS:
 	case INBOUND_TCP:
 	case INBOUND_HTTP:
-	case INBOUND_LISTEN: /* not of a word that has decided */
 		carry_learn(c, a);
 		conn_dial(c);
+		return;
+	case INBOUND_LISTEN:
+		MUST(!"the answer to a word that has decided");
 		return;
 	case INBOUND_REFUSE:
 		if (a->reason == FW_REASON_CLIENT_ENDED)
@@ -383,6 +385,7 @@ void conn_sweep(struct conn *c)
 	c->swept_bytes = bytes;
 	c->quiet_s = quiet ? c->quiet_s + 1 : 0;
 	if (c->plan.idle_timeout_s && c->quiet_s >= c->plan.idle_timeout_s) {
+		carry_end(c);
 		conn_close(c, END_IDLE_TIMEOUT, CLOSE_FIN);
 		return;
 	}
@@ -401,6 +404,7 @@ static void free_conn(struct deferred *d)
 	struct conn *c = CONTAINER_OF(d, struct conn, free);
 	TAILQ_REMOVE(&c->worker->conns[CONN_CLOSED], c, link);
 	view_put((struct view *)c->record.view);
+	free(c->record.tls_problem);
 	free(c);
 }
 

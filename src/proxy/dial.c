@@ -66,6 +66,11 @@ static void choose_transport(struct conn *c, const struct addr *to)
 		decide_transport(c->record.view, &c->plan, to, c->endpoint, NULL);
 }
 
+static bool wants_tls(const struct conn *c)
+{
+	return c->plan.side == LIVE_OUTBOUND && c->plan.tls.transport != TRANSPORT_PLAIN;
+}
+
 /* The next address to try; false: none is left. */
 static bool next_address(struct conn *c, struct addr *to, const struct workload **workload)
 {
@@ -112,11 +117,15 @@ enum dial_result dial_next(struct conn *c)
 	struct conn_record *rec = &c->record;
 	struct addr to;
 	while (next_address(c, &to, &rec->upstream_workload)) {
+		choose_transport(c, &to);
+		if (wants_tls(c) && !secure_server_can(c)) {
+			c->endpoint = NULL; /* not its fault; another one may want no TLS */
+			continue;
+		}
 		rec->upstream = to;
 		if (rec->attempts++ > 0)
 			observe_count(c->worker->metrics, COUNT_RETRIES, 1);
 		endpoint_uses(c->endpoint, true);
-		choose_transport(c, &to);
 		if (connect_to(c, &to))
 			return DIAL_UNDER_WAY;
 		if (c->failure == END_NO_DESCRIPTORS) {
@@ -143,6 +152,7 @@ static enum dial_result try_another(struct conn *c, enum end_reason failure)
 static enum dial_result made(struct conn *c)
 {
 	timer_cancel(c->worker->loop, &c->timer);
+	secure_server_made(c);
 	c->upstream = UPSTREAM_OPEN;
 	return DIAL_MADE;
 }
@@ -158,11 +168,6 @@ static enum dial_result secured(struct conn *c, enum secure_result result)
 		break;
 	}
 	return try_another(c, c->failure);
-}
-
-static bool wants_tls(const struct conn *c)
-{
-	return c->plan.side == LIVE_OUTBOUND && c->plan.tls.transport != TRANSPORT_PLAIN;
 }
 
 enum dial_result dial_event(struct conn *c, uint32_t events)

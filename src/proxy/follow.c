@@ -47,7 +47,10 @@ struct follow {
 	struct timer build;
 	uint64_t swept_ns;
 	bool synced;
-	char *problem; /* the last one that was logged, or "" */
+	char *ns, *pod;             /* the own Pod's name; POD "": there is none */
+	char *uid;                  /* and which one of that name it is; NULL: not known yet */
+	bool own_missing, own_gone; /* told: the API does not have it yet, or any more */
+	char *problem;              /* the last one that was logged, or "" */
 	const struct follow_events *events;
 	void *ctx;
 };
@@ -70,6 +73,13 @@ static void build(struct timer *t)
 	struct follow *f = CONTAINER_OF(t, struct follow, build);
 	struct view *view = view_build(f->builder, f->live);
 	tell_problem(f);
+	if (*f->pod && !view_self(view)) {
+		if (!f->own_missing)
+			log_warn("proxy", "the own Pod %s/%s is not known yet", f->ns, f->pod);
+		f->own_missing = true;
+		view_put(view);
+		return;
+	}
 	f->events->on_view(f->ctx, view);
 	view_put(view);
 	if (loop_now(f->loop) - f->swept_ns < SWEEP_S * NS_PER_S)
@@ -84,11 +94,46 @@ static void changed(struct follow *f)
 		timer_set(f->loop, &f->build, FOLLOW_BURST_MS * NS_PER_MS);
 }
 
+static bool is_own(const struct follow *f, const struct api_object *obj)
+{
+	return kinds[obj->resource] == KIND_POD && slice_is(obj->name, f->pod) &&
+	       slice_is(obj->ns, f->ns);
+}
+
+/* The own Pod's uid, as the API has it first; false: this is another Pod of that name. */
+static bool is_same_own(struct follow *f, struct slice json)
+{
+	struct object_options whole = {0};
+	struct err err = {0};
+	struct object *o = object_decode(KIND_POD, json, &whole, &err);
+	if (!o)
+		return true; /* view_builder_set_json() says what is wrong with it */
+	bool same = !f->uid || strcmp(o->meta.uid, f->uid) == 0;
+	if (!f->uid)
+		f->uid = mem_strdup(o->meta.uid);
+	object_put(o);
+	return same;
+}
+
+/* The own Pod says whether and how others are to authenticate. A sidecar may outlive it in the API, by a
+ * forced deletion for example, and goes on serving: as it did, and not as one that belongs to nobody. */
+static bool is_past_own_end(struct follow *f, enum api_event event, const struct api_object *obj)
+{
+	if (!is_own(f, obj) || (event != API_DELETED && is_same_own(f, obj->json)))
+		return false;
+	if (!f->own_gone)
+		log_info("proxy", "the own Pod is gone, its last state stays in force");
+	f->own_gone = true;
+	return true;
+}
+
 static void on_object(void *ctx, enum api_event event, const struct api_object *obj)
 {
 	struct follow *f = ctx;
 	enum kind kind = kinds[obj->resource];
 	struct err err = {0};
+	if (is_past_own_end(f, event, obj))
+		return;
 	if (event == API_DELETED) {
 		char ns[256], name[256];
 		if (obj->ns.len >= sizeof(ns) || obj->name.len >= sizeof(name))
@@ -139,6 +184,8 @@ struct follow *follow_new(struct loop *loop, const char *api, const char *ns, co
 	f->ctx = ctx;
 	f->build.fire = build;
 	f->problem = mem_strdup("");
+	f->ns = mem_strdup(ns);
+	f->pod = mem_strdup(pod);
 	f->builder = view_builder_new(ns, pod);
 	f->watch = api_watch_new(loop, api, resources, N_ELEMS(resources), &watch_events, f, err);
 	if (!f->watch) {
@@ -156,6 +203,9 @@ void follow_free(struct follow *f)
 	timer_cancel(f->loop, &f->build);
 	view_builder_free(f->builder);
 	free(f->problem);
+	free(f->ns);
+	free(f->pod);
+	free(f->uid);
 	free(f);
 }
 

@@ -6,9 +6,10 @@
  *   struct follow *f = follow_new(loop, "unix:/run/hark/api.sock", "shop", "web-1", live, &events,
  *                                 proxy, &err);
  *
- * The first view comes when everything has been listed once; after that a burst of changes makes one
- * view, a millisecond after its first one. When the API goes away nothing happens: the last
- * view stays in force while the watch reconnects. Main thread.
+ * The first view comes when everything has been listed once and the own Pod is among it; after that a
+ * burst of changes makes one view, a millisecond after its first one. When the API goes away nothing
+ * happens: the last view stays in force while the watch reconnects. When the own Pod goes away, or
+ * another one has taken its name, its last state stays in force too. Main thread.
  */
 #pragma once
 #include "loop/loop.h"

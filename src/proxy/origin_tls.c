@@ -1,19 +1,25 @@
 #include "proxy/origin_tls.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "proxy/mesh_tls.h"
+#include "proxy/read_file.h"
 
-enum { FILE_MAX = 4 * 1024 * 1024, KEY_MAX = 4096 };
+enum { CERT, KEY, ROOTS };
+enum {
+	FILE_MAX = 4 * 1024 * 1024,
+	KEY_FILE_MAX = 64 * 1024,
+	NAME_MAX_LEN = 16 * 1024, /* of what tells one set of files from another */
+};
 
+/* When and what a file is. The time of its last change: permissions count as well. */
 struct stamp {
 	struct timespec at;
 	ino_t inode;
@@ -22,10 +28,11 @@ struct stamp {
 
 struct origin {
 	UT_hash_handle hh;
-	struct tls_context *ctx;
+	struct tls_context *ctx; /* NULL: there never was a good one */
 	uint64_t looked_ns;
 	struct stamp stamps[ORIGIN_FILES];
-	char key[];
+	struct err problem; /* of the newest attempt; ERR_NONE: it went well */
+	char name[];
 };
 
 static void drop(struct origin *o)
@@ -39,15 +46,17 @@ void origin_cache_fini(struct origin_cache *c)
 	TABLE_DRAIN(c->by_key, drop);
 }
 
-/* The files of RULE in the order certificate, key, roots; "" for none. */
+/* ---- files ------------------------------------------------------------------------------------ */
+
+/* The files of RULE by CERT, KEY, ROOTS; "" for none. */
 static void files_of(const struct client_tls *rule, const char *files[ORIGIN_FILES])
 {
 	bool mutual = rule->mode == CLIENT_TLS_MUTUAL;
-	files[0] = mutual ? rule->client_certificate : "";
-	files[1] = mutual ? rule->private_key : "";
-	files[2] = rule->insecure_skip_verify ? "" : rule->ca_certificates;
-	if (!rule->insecure_skip_verify && !files[2][0])
-		files[2] = ORIGIN_SYSTEM_ROOTS;
+	files[CERT] = mutual ? rule->client_certificate : "";
+	files[KEY] = mutual ? rule->private_key : "";
+	files[ROOTS] = rule->insecure_skip_verify ? "" : rule->ca_certificates;
+	if (!rule->insecure_skip_verify && !files[ROOTS][0])
+		files[ROOTS] = ORIGIN_SYSTEM_ROOTS;
 }
 
 /* A file that is not there has no stamp: it is missed when it is read. */
@@ -56,7 +65,7 @@ static struct stamp stamp_of(const char *path)
 	struct stat st;
 	if (!path[0] || stat(path, &st) < 0)
 		return (struct stamp){0};
-	return (struct stamp){st.st_mtim, st.st_ino, st.st_size};
+	return (struct stamp){st.st_ctim, st.st_ino, st.st_size};
 }
 
 static bool same(const struct stamp *a, const struct stamp *b)
@@ -65,78 +74,9 @@ static bool same(const struct stamp *a, const struct stamp *b)
 	       a->inode == b->inode && a->size == b->size;
 }
 
-static bool changed(struct origin *o, const char *const files[ORIGIN_FILES], uint64_t now_ns)
-{
-	if (now_ns - o->looked_ns < NS_PER_S)
-		return false;
-	o->looked_ns = now_ns;
-	for (size_t i = 0; i < ORIGIN_FILES; i++) {
-		struct stamp now = stamp_of(files[i]);
-		if (!same(&now, &o->stamps[i]))
-			return true;
-	}
-	return false;
-}
+/* ---- a context of them ------------------------------------------------------------------------ */
 
-/* In one block from the start: a key leaves no copies behind that nobody wipes. */
-static bool read_file(const char *path, struct buf *out, struct err *err)
-{
-	struct stat st;
-	size_t room;
-	ssize_t n;
-	if (!path[0])
-		return true;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return err_sys(err, "%s", path);
-	bool ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size < FILE_MAX;
-	if (!ok)
-		(void)err_set(err, ERR_BAD_INPUT, "%s: expected a file of less than %d bytes", path,
-			      FILE_MAX);
-	char *at = ok ? buf_reserve(out, (size_t)st.st_size + 1, &room) : NULL;
-	while (at && room && (n = read(fd, at, room)) != 0) {
-		if (n < 0) {
-			ok = err_sys(err, "%s", path);
-			break;
-		}
-		buf_commit(out, (size_t)n);
-		at += n;
-		room -= (size_t)n;
-	}
-	(void)close(fd); /* only read */
-	return ok;
-}
-
-static struct tls_context *make_context(const struct client_tls *rule,
-					const char *const files[ORIGIN_FILES], struct err *err)
-{
-	struct buf texts[ORIGIN_FILES];
-	struct tls_identity *id = NULL;
-	struct tls_context *ctx = NULL;
-	bool ok = true;
-	for (size_t i = 0; i < ORIGIN_FILES; i++) {
-		buf_init(&texts[i], FILE_MAX);
-		ok = ok && read_file(files[i], &texts[i], err);
-	}
-	if (ok)
-		id = tls_identity_new(buf_slice(&texts[0]), buf_slice(&texts[1]),
-				      buf_slice(&texts[2]), err);
-	if (id)
-		ctx = tls_context_new(
-			&(struct tls_options){.role = TLS_CLIENT,
-					      .identity = id,
-					      .verify_peer = !rule->insecure_skip_verify,
-					      .clock_skew_s = MESH_TLS_SKEW_S},
-			err);
-	tls_identity_put(id);
-	for (size_t i = 0; i < ORIGIN_FILES; i++) {
-		if (texts[i].bytes)
-			explicit_bzero(texts[i].bytes, texts[i].size);
-		buf_fini(&texts[i]);
-	}
-	return ctx;
-}
-
+/* What can be asked for is to be had here. */
 static bool can_be_had(const struct client_tls *rule, struct err *err)
 {
 	if (rule->credential_name[0])
@@ -152,56 +92,136 @@ static bool can_be_had(const struct client_tls *rule, struct err *err)
 	return true;
 }
 
-static bool key_of(const struct client_tls *rule, const char *const files[ORIGIN_FILES],
-		   char key[KEY_MAX], struct err *err)
+static bool read_all(const char *const files[ORIGIN_FILES], struct buf texts[ORIGIN_FILES],
+		     struct err *err)
 {
-	int len = snprintf(key, KEY_MAX, "%d\n%s\n%s\n%s", rule->insecure_skip_verify, files[0],
-			   files[1], files[2]);
-	return (len >= 0 && len < KEY_MAX) ||
-	       err_set(err, ERR_LIMIT, "names of files longer than %d bytes", KEY_MAX);
+	for (size_t i = 0; i < ORIGIN_FILES; i++)
+		if (files[i][0] && !read_file(files[i], &texts[i], err))
+			return false;
+	return true;
 }
 
-/* CTX in place of what was there under KEY, or of the oldest. */
-static struct origin *put(struct origin_cache *c, const char *key, struct tls_context *ctx)
+static struct tls_context *context_of(const struct client_tls *rule,
+				      const struct buf texts[ORIGIN_FILES], struct err *err)
 {
-	struct origin *old = NULL;
-	size_t len = strlen(key) + 1;
-	HASH_FIND_STR(c->by_key, key, old);
-	if (!old && HASH_COUNT(c->by_key) >= ORIGINS_MAX)
-		old = c->by_key;
-	if (old) {
-		HASH_DEL(c->by_key, old);
-		drop(old);
+	struct tls_context *ctx = NULL;
+	struct tls_identity *id = tls_identity_new(buf_slice(&texts[CERT]), buf_slice(&texts[KEY]),
+						   buf_slice(&texts[ROOTS]), err);
+	if (id)
+		ctx = tls_context_new(
+			&(struct tls_options){.role = TLS_CLIENT,
+					      .identity = id,
+					      .verify_peer = !rule->insecure_skip_verify,
+					      .clock_skew_s = MESH_TLS_SKEW_S},
+			err);
+	tls_identity_put(id);
+	return ctx;
+}
+
+/* OpenSSL says what is wrong, and not where. */
+static void name_files(const char *const files[ORIGIN_FILES], struct err *err)
+{
+	for (size_t i = ORIGIN_FILES; i-- > 0;)
+		if (files[i][0])
+			(void)err_wrap(err, "%s", files[i]); /* ERR says so too */
+}
+
+static struct tls_context *make_context(const struct client_tls *rule,
+					const char *const files[ORIGIN_FILES], struct err *err)
+{
+	struct buf texts[ORIGIN_FILES];
+	struct tls_context *ctx = NULL;
+	if (!can_be_had(rule, err))
+		return NULL;
+	for (size_t i = 0; i < ORIGIN_FILES; i++)
+		buf_init(&texts[i], i == KEY ? KEY_FILE_MAX : FILE_MAX);
+	if (files[KEY][0]) /* at once: a buffer that grows leaves copies of the key behind */
+		(void)buf_reserve(&texts[KEY], KEY_FILE_MAX, NULL);
+	if (read_all(files, texts, err) && !(ctx = context_of(rule, texts, err)))
+		name_files(files, err);
+	for (size_t i = 0; i < ORIGIN_FILES; i++)
+		buf_wipe(&texts[i]);
+	return ctx;
+}
+
+/* ---- the table -------------------------------------------------------------------------------- */
+
+/* No two sets have the same: a path may contain whatever separates paths, so lengths go before. */
+static bool name_of(const struct client_tls *rule, const char *const files[ORIGIN_FILES],
+		    char name[NAME_MAX_LEN], struct err *err)
+{
+	int len = snprintf(name, NAME_MAX_LEN, "%d%d %zu:%s%zu:%s%zu:%s%zu:%s%zu:%s", rule->mode,
+			   rule->insecure_skip_verify, strlen(files[CERT]), files[CERT],
+			   strlen(files[KEY]), files[KEY], strlen(files[ROOTS]), files[ROOTS],
+			   strlen(rule->credential_name), rule->credential_name,
+			   strlen(rule->ca_crl), rule->ca_crl);
+	return (len >= 0 && len < NAME_MAX_LEN) ||
+	       err_set(err, ERR_LIMIT, "names of files longer than %d bytes", NAME_MAX_LEN);
+}
+
+/* The one called NAME; where there is none, a new one in place of the oldest. */
+static struct origin *take(struct origin_cache *c, const char *name)
+{
+	struct origin *o = NULL;
+	size_t len = strlen(name) + 1;
+	HASH_FIND_STR(c->by_key, name, o);
+	if (o)
+		return o;
+	if (HASH_COUNT(c->by_key) >= ORIGINS_MAX) {
+		struct origin *oldest = c->by_key;
+		HASH_DEL(c->by_key, oldest);
+		drop(oldest);
 	}
-	struct origin *o = mem_new(sizeof(*o) + len);
-	memcpy(o->key, key, len);
-	o->ctx = ctx;
-	HASH_ADD_STR(c->by_key, key, o);
+	o = mem_new(sizeof(*o) + len);
+	memcpy(o->name, name, len);
+	HASH_ADD_STR(c->by_key, name, o);
 	return o;
+}
+
+/* Something is to be read: for the first time, or because it is not what it was. */
+static bool is_due(struct origin *o, const char *const files[ORIGIN_FILES], uint64_t now_ns)
+{
+	bool first = !o->ctx && o->problem.kind == ERR_NONE;
+	if (!first && now_ns - o->looked_ns < NS_PER_S)
+		return false;
+	o->looked_ns = now_ns;
+	bool due = first || o->problem.kind != ERR_NONE;
+	for (size_t i = 0; i < ORIGIN_FILES; i++) {
+		/* Before it is read: what changes while that is done shows the next time. */
+		struct stamp now = stamp_of(files[i]);
+		due = due || !same(&now, &o->stamps[i]);
+		o->stamps[i] = now;
+	}
+	return due;
+}
+
+static void make(struct origin *o, const struct client_tls *rule,
+		 const char *const files[ORIGIN_FILES])
+{
+	struct err problem = {0};
+	struct tls_context *ctx = make_context(rule, files, &problem);
+	if (ctx) {
+		tls_context_put(o->ctx);
+		o->ctx = ctx;
+	} else if (strcmp(problem.text, o->problem.text) != 0) {
+		log_warn("proxy", "TLS that a DestinationRule wants: %s%s", problem.text,
+			 o->ctx ? "; what was read before stays in force" : "");
+	}
+	o->problem = problem;
 }
 
 struct tls_context *origin_context(struct origin_cache *c, const struct client_tls *rule,
 				   uint64_t now_ns, struct err *err)
 {
 	const char *files[ORIGIN_FILES];
-	struct stamp stamps[ORIGIN_FILES];
-	char key[KEY_MAX];
-	struct origin *o = NULL;
-	if (!can_be_had(rule, err))
-		return NULL;
+	char name[NAME_MAX_LEN];
 	files_of(rule, files);
-	if (!key_of(rule, files, key, err))
+	if (!name_of(rule, files, name, err))
 		return NULL;
-	HASH_FIND_STR(c->by_key, key, o);
-	if (o && !changed(o, files, now_ns))
-		return o->ctx;
-	for (size_t i = 0; i < ORIGIN_FILES; i++)
-		stamps[i] = stamp_of(files[i]); /* before they are read: a later change shows */
-	struct tls_context *ctx = make_context(rule, files, err);
-	if (!ctx)
-		return o ? o->ctx : NULL; /* the last good one stays in force */
-	o = put(c, key, ctx);
-	o->looked_ns = now_ns;
-	memcpy(o->stamps, stamps, sizeof(stamps));
+	struct origin *o = take(c, name);
+	if (is_due(o, files, now_ns))
+		make(o, rule, files);
+	if (!o->ctx && err)
+		*err = o->problem;
 	return o->ctx;
 }

@@ -7,6 +7,7 @@
 #include "identity/csr.h"
 #include "identity/token.h"
 #include "proxy/own_cert_inside.h"
+#include "proxy/read_file.h"
 
 enum { CALL_MS = 10000, PLAIN_PORT = 15010, AUTHORIZATION_MAX = TOKEN_MAX + 16 };
 
@@ -60,7 +61,7 @@ static struct tls_identity *ca_identity(const struct own_cert *o, bool with_cert
 	if (with_cert)
 		return tls_identity_get(o->identity);
 	buf_init(&roots, OWN_CERT_PEM_MAX);
-	if (own_cert_read(o->cfg.ca_roots, &roots, err))
+	if (read_file(o->cfg.ca_roots, &roots, err))
 		id = tls_identity_new((struct slice){0}, (struct slice){0}, buf_slice(&roots), err);
 	buf_fini(&roots);
 	return id;
@@ -99,7 +100,7 @@ static bool make_message(struct own_cert *o, struct buf *out, struct err *err)
 static bool read_token(const struct own_cert *o, struct buf *out, struct err *err)
 {
 	(void)buf_puts(out, "Bearer "); /* the first write into an empty buffer */
-	if (!own_cert_read(o->cfg.token, out, err))
+	if (!read_file(o->cfg.token, out, err))
 		return false;
 	size_t len = slice_trim(buf_slice(out)).len;
 	out->end = out->start + len;

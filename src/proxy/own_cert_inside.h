@@ -74,5 +74,3 @@ bool own_cert_take(struct own_cert *o, struct slice chain, struct evp_pkey_st *k
 void own_cert_ask(struct own_cert *o);
 /* own_cert_files.c: likewise. */
 void own_cert_read_files(struct own_cert *o);
-/* Appends PATH to OUT. */
-bool own_cert_read(const char *path, struct buf *out, struct err *err) MUST_CHECK;

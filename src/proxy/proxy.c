@@ -358,6 +358,7 @@ int proxy_run(const struct proxy_config *cfg)
 	struct err err = {0};
 	struct proxy p = {.cfg = cfg, .signals.fd = -1, .started_wall_ns = clock_wall_ns()};
 	tune_malloc();
+	tls_memory_init();
 	raise_descriptor_limit();
 	bool ok = start(&p, &err) && loop_run(p.loop, &err);
 	if (!ok)

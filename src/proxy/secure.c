@@ -4,7 +4,14 @@
 #include "base/mem.h"
 #include "proxy/worker.h"
 
-enum { SNI_MAX = 512 };
+enum { SNI_MAX = 256 }; /* with its end: a longer one is refused by OpenSSL */
+
+/* Why there is no TLS to speak with, in words. */
+static void note_problem(struct conn *c, const char *text)
+{
+	free(c->record.tls_problem);
+	c->record.tls_problem = text ? mem_strdup(text) : NULL;
+}
 
 /* What a session is told of afterwards. The names borrow from the session. */
 static void note_facts(struct conn *c, const struct tls *tls)
@@ -53,8 +60,17 @@ static void client_known(struct conn *c)
 		conn_close(c, end_of_refusal(&c->plan), CLOSE_RESET);
 }
 
+/* An end was announced, perhaps together with bytes, and before the session was there: no event will
+ * tell of it again. */
+static void pass_announced_end(const struct flow *from, struct tls *tls)
+{
+	if (from->to_end)
+		tls_end_announced(tls);
+}
+
 void secure_client_event(struct conn *c)
 {
+	pass_announced_end(&c->up, c->client_tls);
 	switch (tls_handshake(c->client_tls, NULL)) {
 	case TLS_OK:
 		client_known(c);
@@ -152,7 +168,7 @@ static struct tls_context *context_of(struct conn *c, struct err *err)
 	case TRANSPORT_MESH_TLS:
 		if (w->tls)
 			return mesh_tls_client(w->tls);
-		(void)err_set(err, ERR_NOT_NOW, "there is no certificate yet");
+		(void)err_set(err, ERR_NOT_NOW, "there is no certificate of the mesh yet");
 		return NULL;
 	case TRANSPORT_TLS:
 	case TRANSPORT_MUTUAL_TLS:
@@ -164,6 +180,16 @@ static struct tls_context *context_of(struct conn *c, struct err *err)
 	return NULL;
 }
 
+bool secure_server_can(struct conn *c)
+{
+	struct err err = {0};
+	if (context_of(c, &err))
+		return true;
+	note_problem(c, err.text);
+	c->failure = END_NO_CERTIFICATE;
+	return false;
+}
+
 enum secure_result secure_server(struct conn *c)
 {
 	struct worker *w = c->worker;
@@ -171,20 +197,20 @@ enum secure_result secure_server(struct conn *c)
 	char sni[SNI_MAX];
 	const struct tls_plan *plan = &c->plan.tls;
 	struct tls_context *ctx = context_of(c, &err);
-	if (!ctx) {
-		log_warn("proxy", "TLS towards %s: %s",
-			 c->plan.port ? c->plan.port->service->host : "the destination", err.text);
+	if (!ctx) { /* files have gone since secure_server_can() */
+		note_problem(c, err.text);
 		return server_failed(c, END_NO_CERTIFICATE);
 	}
 	bool verified = !plan->rule || !plan->rule->insecure_skip_verify ||
 			plan->transport == TRANSPORT_MESH_TLS;
+	const char *name = tls_plan_sni(plan, c->plan.port, "", sni, sizeof(sni));
 	if (!w->setup->fixed_no_resumption)
-		c->tickets = ticket_take(&w->tickets, &c->record.upstream);
+		c->tickets = ticket_take(&w->tickets, &c->record.upstream, name);
 	struct tls_start start = {
 		.fd = c->server.fd,
 		.worker = w->tools.tls,
 		.alpn = tls_plan_alpn(plan, TLS_APP_TCP),
-		.sni = tls_plan_sni(plan, c->plan.port, "", sni, sizeof(sni)),
+		.sni = name,
 		.tickets = c->tickets ? c->tickets->tickets : NULL,
 		.accept_peer = verified ? server_accepts : NULL,
 		.accept_ctx = c,
@@ -200,6 +226,7 @@ enum secure_result secure_server(struct conn *c)
 
 enum secure_result secure_server_event(struct conn *c)
 {
+	pass_announced_end(&c->down, c->server_tls);
 	switch (tls_handshake(c->server_tls, NULL)) {
 	case TLS_OK:
 		note_facts(c, c->server_tls);
@@ -217,6 +244,12 @@ enum secure_result secure_server_event(struct conn *c)
 	}
 	note_failure(c, c->server_tls);
 	return server_failed(c, END_UPSTREAM_TLS);
+}
+
+void secure_server_made(struct conn *c)
+{
+	note_problem(c, NULL);
+	c->record.tls_why = TLS_WHY_NONE;
 }
 
 void secure_server_drop(struct conn *c)

@@ -6,7 +6,8 @@
  *   secure_client_event(c);          // its socket has something; ends in conn_dial() or conn_close()
  *   secure_client_timeout(c);
  *
- *   switch (secure_server(c)) ...    // the TCP connection is made; dial.c
+ *   if (!secure_server_can(c)) ...   // before it is dialled; dial.c
+ *   switch (secure_server(c)) ...    // the TCP connection is made
  *   switch (secure_server_event(c)) ...
  *
  * The client's peer is known and authorized before anything is dialled for it. The server's is verified
@@ -17,7 +18,7 @@
 #pragma once
 #include "proxy/conn.h"
 
-enum { HANDSHAKES_MAX = 2048 }; /* unfinished ones of a worker's clients; some 25 KiB each */
+enum { HANDSHAKES_MAX = 2048 }; /* unfinished ones of a worker's clients; some 45 KiB each */
 
 enum secure_result {
 	SECURE_UNDER_WAY,
@@ -29,8 +30,12 @@ void secure_client(struct conn *c, enum inbound_do what);
 void secure_client_event(struct conn *c);
 void secure_client_timeout(struct conn *c);
 
+/* What the plan's TLS needs is there. Else c->failure and the record say what is not. */
+bool secure_server_can(struct conn *c) MUST_CHECK;
 enum secure_result secure_server(struct conn *c) MUST_CHECK;
 enum secure_result secure_server_event(struct conn *c) MUST_CHECK;
+/* The server is connected, in TLS or not: why others before it were not is no news. */
+void secure_server_made(struct conn *c);
 /* The session and what belongs to it; the record keeps nothing of it. */
 void secure_server_drop(struct conn *c);
 void secure_client_drop(struct conn *c);

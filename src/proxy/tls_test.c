@@ -115,16 +115,21 @@ static void server_of_another_root(void **state)
 	testbed_certify(tb.far, testbed_tls(TESTBED_SERVER, CA_DAY_S));
 }
 
-static int connect_far(void)
+static int connect_to(const struct testbed *of)
 {
 	struct sockaddr_storage sa;
 	struct timeval limit = {.tv_sec = ANSWER_MS / 1000};
-	socklen_t len = addr_to_sockaddr(&tb.far->through, &sa);
+	socklen_t len = addr_to_sockaddr(&of->through, &sa);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&sa, len), 0);
 	return fd;
+}
+
+static int connect_far(void)
+{
+	return connect_to(tb.far);
 }
 
 static void plaintext_is_reset_at_once(void **state)
@@ -194,6 +199,27 @@ static void hello_cut_at_every_byte(void **state)
 	testbed_wait_conns(tb.far, 0);
 }
 
+/* The end is there when the handshake begins: no event will tell of it again. */
+static void hello_and_the_end(void **state)
+{
+	(void)state;
+	enum { TIMES = 20 };
+	static const char cut[] = "hark_tls_handshakes_total{side=\"inbound\",result=\"cut\"}";
+	char hello[4096], answer[4096];
+	size_t len = real_hello(hello, sizeof(hello));
+	uint64_t before = metric(tb.far, cut);
+	for (unsigned i = 0; i < TIMES; i++) {
+		int fd = connect_far();
+		assert_int_equal(send(fd, hello, len, MSG_NOSIGNAL), len);
+		end(fd);
+		while (recv(fd, answer, sizeof(answer), 0) > 0)
+			;
+		(void)close(fd);
+	}
+	wait_metric(tb.far, cut, before + TIMES);
+	nobody_is_dialled(&tb);
+}
+
 static void hello_and_then_garbage(void **state)
 {
 	(void)state;
@@ -214,7 +240,7 @@ static void hello_and_then_garbage(void **state)
 static void handshakes_that_are_never_finished(void **state)
 {
 	(void)state;
-	enum { CROWD = HANDSHAKES_MAX + 100 };
+	enum { CROWD = 10000 };
 	static int fds[CROWD];
 	char hello[4096];
 	struct rlimit files;
@@ -244,10 +270,10 @@ struct by_hand {
 	struct tls *tls;
 };
 
-static void by_hand_open(struct by_hand *h)
+static void by_hand_open(struct by_hand *h, const struct testbed *of)
 {
 	struct err err = {0};
-	h->fd = connect_far();
+	h->fd = connect_to(of);
 	h->identity = testbed_tls(TESTBED_CLIENT, CA_DAY_S);
 	h->worker = tls_worker_new();
 	h->tls = tls_new(mesh_tls_client(h->identity),
@@ -272,7 +298,7 @@ static void end_without_close_notify_is_no_end(void **state)
 	struct by_hand h;
 	struct err err = {0};
 	size_t n;
-	by_hand_open(&h);
+	by_hand_open(&h, tb.far);
 	int server = testbed_accept(&tb);
 	assert_int_equal(tls_write(h.tls, SLICE("half of it"), &n, &err), TLS_OK);
 	end(h.fd); /* as somebody in between could do it */
@@ -289,7 +315,7 @@ static void close_notify_is_an_end(void **state)
 	struct by_hand h;
 	struct err err = {0};
 	size_t n;
-	by_hand_open(&h);
+	by_hand_open(&h, tb.far);
 	int server = testbed_accept(&tb);
 	assert_int_equal(tls_write(h.tls, SLICE("all of it"), &n, &err), TLS_OK);
 	assert_int_equal(tls_close_write(h.tls, &err), TLS_OK);
@@ -298,6 +324,30 @@ static void close_notify_is_an_end(void **state)
 	end(server);
 	by_hand_close(&h);
 	(void)close(server);
+}
+
+/* Ours as well: the peer does not take the idle timeout for somebody's cut. */
+static void silence_ends_in_order(void **state)
+{
+	(void)state;
+	struct testbed idle;
+	struct by_hand h;
+	struct err err = {0};
+	char byte;
+	size_t n;
+	testbed_start(&idle,
+		      &(struct testbed_setup){.tls_server = true, .mesh = "tcpIdleTimeout: 1s\n"});
+	testbed_certify(&idle, testbed_tls(TESTBED_SERVER, CA_DAY_S));
+	by_hand_open(&h, &idle);
+	int server = testbed_accept(&idle);
+	enum tls_result r;
+	while ((r = tls_read(h.tls, &byte, 1, &n, &err)) == TLS_WANT_READ)
+		; /* the socket blocks, and a ticket comes before the end */
+	assert_int_equal(r, TLS_END);
+	expect_end(server);
+	by_hand_close(&h);
+	(void)close(server);
+	testbed_stop(&idle);
 }
 
 static void new_certificates_disturb_nobody(void **state)
@@ -355,10 +405,12 @@ int main(void)
 		cmocka_unit_test(plaintext_is_reset_at_once),
 		cmocka_unit_test(silent_client_is_reset_after_the_handshake_timeout),
 		cmocka_unit_test(hello_cut_at_every_byte),
+		cmocka_unit_test(hello_and_the_end),
 		cmocka_unit_test(hello_and_then_garbage),
 		cmocka_unit_test(handshakes_that_are_never_finished),
 		cmocka_unit_test(end_without_close_notify_is_no_end),
 		cmocka_unit_test(close_notify_is_an_end),
+		cmocka_unit_test(silence_ends_in_order),
 		cmocka_unit_test(new_certificates_disturb_nobody),
 		cmocka_unit_test(sessions_are_resumed),
 		cmocka_unit_test(without_a_certificate),

@@ -100,6 +100,8 @@ void worker_retry_due(struct worker *w)
 
 /* Once a second. */
 
+enum { CROWD_BYTES = 1 << 20 };
+
 static void tell_counters(struct worker *w)
 {
 	observe_count(w->metrics, COUNT_RELAYED_BYTES, w->tools.bytes);
@@ -134,6 +136,10 @@ static void on_tick(struct io *io, uint32_t events)
 			conn_sweep(c);
 	}
 	tell_counters(w);
+	/* A crowd that shook hands is done with it: what that took goes back, with the crowd still
+	 * there. */
+	if (tls_worker_trim(w->tools.tls, worker_n_conns(w) == 0) > CROWD_BYTES)
+		(void)malloc_trim(0); /* fine if there is nothing */
 	race_retry(w);
 	worker_log_due(w);
 	if (!w->accepting && w->view)

@@ -31,6 +31,7 @@ void tls_in_begin(struct tls *t, size_t limit)
 {
 	struct tls_worker *w = t->worker;
 	MUST(w->in_at == w->in_end);
+	tls_lend(w);
 	w->in_at = w->in_end = 0;
 	t->in_limit = limit < TLS_IN_LEAST ? TLS_IN_LEAST : limit > TLS_IN_LEN ? TLS_IN_LEN : limit;
 	t->empty = false;
@@ -49,6 +50,7 @@ void tls_in_end(struct tls *t)
 	if (w->in_at < w->in_end)
 		t->in = rest_new(&w->in[w->in_at], w->in_end - w->in_at);
 	w->in_at = w->in_end = 0;
+	tls_lend(NULL);
 }
 
 /*

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "tls/tls.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
 	TLS_MAX_BACKLOG = 64 * 1024, /* sealed bytes that the peer does not take */
 	TLS_HELLO_PREFIX = 9,        /* record header, handshake type, length */
 	TLS_MAX_ALPN = 255,
+	TLS_BLOCKS = 128, /* kept at most: a crowd's handshakes */
 };
 #define TLS_REKEY_BYTES (UINT64_C(1) << 36)
 
@@ -58,6 +60,10 @@ struct tls_tickets {
 };
 
 struct tls_worker {
+	/* Large blocks that OpenSSL does not use now; LEAST: since the last trim. */
+	unsigned n_blocks, least_blocks;
+	void *blocks[TLS_BLOCKS];
+	size_t given_back; /* bytes of blocks that were too many, since the last trim */
 	/* Ciphertext on its way in: bytes [in_at, in_end) of IN belong to the session inside whose
 	 * call we are; between calls there are none. */
 	size_t in_at, in_end;
@@ -88,6 +94,7 @@ struct tls {
 	uint8_t hello_seen;
 	uint8_t hello[TLS_HELLO_PREFIX];
 	bool more;         /* the record that is being sealed is followed by another one at once */
+	bool got_ticket;   /* in this call */
 	bool done;         /* the handshake is over */
 	bool failed;       /* for good */
 	bool heard;        /* bytes of the peer's application came: it had accepted us */
@@ -99,21 +106,36 @@ struct tls {
 	bool write_closed; /* and the socket's write side shut down */
 };
 
+/* blocks.c: from now on W serves this thread's OpenSSL with large blocks; NULL: malloc() */
+void tls_lend(struct tls_worker *w);
+
 /* bio.c: the way to the socket */
 bool tls_bio_attach(struct tls *t);
 void tls_in_begin(struct tls *t, size_t limit); /* a call begins: what waited comes back */
 void tls_in_end(struct tls *t);                 /* a call ends: what was not read waits */
 bool tls_flush(struct tls *t);                  /* false: something still waits */
 
-/* verify.c: chains, names, dates */
+/* peer.c: what a certificate says of its owner */
+struct tls_peer *tls_peer_new(X509 *cert);
+
+/* lean.c: sessions that have a peer's names instead of its certificate */
+void tls_peer_pack(const struct tls_peer *p, struct buf *out);
+struct tls_peer *tls_peer_unpack(struct slice packed); /* NULL: not as packed by us */
+/* SESSION has PEER's certificate, and nobody else holds it. False: it is broken, for want of memory. */
+bool tls_session_lean(SSL_SESSION *session, const struct tls_peer *peer) MUST_CHECK;
+/* Whom SESSION is with, NULL: nobody was verified. To be freed. */
+struct tls_peer *tls_peer_of_session(SSL_SESSION *session);
+
+/* verify.c: chains, dates, who is let in */
 void tls_verify_setup(struct tls_context *c);
 /* The times of CERT hold, give or take the context's skew. */
 bool tls_in_time(const struct tls_context *c, const X509 *cert);
-struct tls_peer *tls_peer_new(X509 *cert);
 /* Asks accept_peer about CERT, and keeps what it says as the session's peer. */
 bool tls_accept(struct tls *t, X509 *cert);
-/* The same for whom a ticket vouches; CERT may be NULL. */
-bool tls_accept_resumed(struct tls *t, X509 *cert);
+/* The same for whom the ticket vouches that resumed T. */
+bool tls_accept_resumed(struct tls *t);
+/* The answer alone, for the SESSION of a ticket that may yet go unused. */
+bool tls_would_accept(const struct tls *t, SSL_SESSION *session);
 
 /* alpn.c */
 void tls_alpn_setup(struct tls_context *c);
@@ -129,5 +151,8 @@ void tls_tickets_drop(struct tls_tickets *t);
 /* why.c */
 /* OpenSSL's last complaint as WHY (unless something set it before) and text. Empties its queue. */
 bool tls_blame(struct tls *t, const char *what, struct err *err);
+/* Before a call whose complaints count. ERR_clear_error() writes all 16 places of the queue, each
+ * time; mostly it is empty. */
+void tls_forget_errors(void);
 /* For calls that have no session: "WHAT: OpenSSL's reason". */
 bool tls_ossl_err(struct err *err, enum err_kind kind, const char *what);

@@ -165,6 +165,44 @@ static void not_when_unwelcome(void **state)
 	tls_context_put(client);
 }
 
+static enum tls_why accept_other(void *ctx, const struct tls_peer *peer)
+{
+	(void)ctx;
+	return peer->n_uris && slice_is(peer->uris[0], "spiffe://cluster.local/ns/a/sa/other")
+		       ? TLS_WHY_NONE
+		       : TLS_WHY_WRONG_SAN;
+}
+
+/* Two servers of one operator behind one address: a ticket of one is no ticket for the other. */
+static void not_with_another_server(void **state)
+{
+	(void)state;
+	static const struct pki_leaf other_leaf = {
+		.uris = {"spiffe://cluster.local/ns/a/sa/other"}};
+	for (int tls12 = 0; tls12 < 2; tls12++) {
+		struct tls_context *one = server_of(mesh), *client = client_with(&leaf, tls12);
+		struct tls_context *two =
+			pki_context(TLS_SERVER, pki_identity(mesh, &other_leaf, mesh), true, keys);
+		struct tls_tickets *tickets = tls_tickets_new();
+		struct pair_opts o = {.tickets = tickets};
+		struct tls_facts facts;
+		struct pair p;
+		assert_false(connect_once(one, client, &o));
+		o.client_accepts = accept_other;
+		pair_open(&p, two, client, &o);
+		pair_handshake(&p);
+		assert_int_equal(p.client_result, TLS_OK);
+		tls_facts_of(p.client, &facts);
+		assert_false(facts.resumed);
+		assert_true(slice_is(tls_peer_of(p.client)->uris[0], other_leaf.uris[0]));
+		pair_close(&p);
+		tls_tickets_free(tickets);
+		tls_context_put(one);
+		tls_context_put(two);
+		tls_context_put(client);
+	}
+}
+
 /* A ticket is no way to outlive a certificate. */
 static void not_past_the_certificate(void **state)
 {
@@ -270,6 +308,44 @@ static void none_resumes_where_none_is_demanded(void **state)
 	tls_identity_put(id);
 }
 
+/* Tickets of TLS 1.3 cross the wire in clear. Somebody who has seen one presents it together with
+ * a suite that it does not fit, and no certificate: the handshake takes the long way, where he is
+ * nobody. */
+static void no_name_from_a_ticket_that_is_not_used(void **state)
+{
+	(void)state;
+	struct err err = {0};
+	struct tls_identity *id = pki_identity(mesh, &leaf, mesh);
+	struct tls_context *lenient = tls_context_new(&(struct tls_options){.role = TLS_SERVER,
+									    .identity = id,
+									    .verify_peer = true,
+									    .peer_optional = true,
+									    .ticket_keys = keys},
+						      &err);
+	struct tls_context *client = client_with(&leaf, false), *thief = client_with(NULL, false);
+	struct tls_tickets *tickets = tls_tickets_new();
+	struct pair_opts o = {.tickets = tickets};
+	struct pair p;
+	struct tls_facts facts;
+	assert_false(connect_once(lenient, client, &o));
+	assert_true(connect_once(lenient, client, &o));
+	tickets->context = thief->serial;
+	assert_int_equal(SSL_CTX_set_ciphersuites(thief->ssl, "TLS_AES_256_GCM_SHA384"), 1);
+	pair_open(&p, lenient, thief, &o);
+	assert_true(tls_tickets_ready(tickets));
+	pair_handshake(&p);
+	assert_int_equal(p.server_result, TLS_OK);
+	tls_facts_of(p.server, &facts);
+	assert_false(facts.resumed);
+	assert_null(tls_peer_of(p.server));
+	pair_close(&p);
+	tls_tickets_free(tickets);
+	tls_context_put(lenient);
+	tls_context_put(client);
+	tls_context_put(thief);
+	tls_identity_put(id);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -296,10 +372,12 @@ int main(void)
 		cmocka_unit_test(keys_rotate),
 		cmocka_unit_test(not_across_roots),
 		cmocka_unit_test(not_when_unwelcome),
+		cmocka_unit_test(not_with_another_server),
 		cmocka_unit_test(not_past_the_certificate),
 		cmocka_unit_test(not_with_another_identity_of_ours),
 		cmocka_unit_test(no_keys_no_tickets),
 		cmocka_unit_test(none_resumes_where_none_is_demanded),
+		cmocka_unit_test(no_name_from_a_ticket_that_is_not_used),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

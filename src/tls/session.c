@@ -14,6 +14,8 @@ struct tls_worker *tls_worker_new(void)
 
 void tls_worker_free(struct tls_worker *w)
 {
+	if (w)
+		(void)tls_worker_trim(w, true); /* how much, nobody asks */
 	free(w);
 }
 
@@ -40,7 +42,7 @@ static bool start_client(struct tls *t, struct err *err)
 
 struct tls *tls_new(struct tls_context *ctx, const struct tls_start *start, struct err *err)
 {
-	ERR_clear_error();
+	tls_forget_errors();
 	MUST(!start->accept_peer || ctx->verify_peer);
 	struct tls *t = mem_new(sizeof(*t));
 	t->ctx = tls_context_get(ctx);
@@ -70,7 +72,9 @@ void tls_free(struct tls *t)
 	 * be void. What a truncation could do is known by TLS_CUT. */
 	if (t->done && !t->failed)
 		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	tls_lend(t->worker);
 	SSL_free(t->ssl);
+	tls_lend(NULL);
 	tls_context_put(t->ctx);
 	free(t->peer);
 	free(t->offered);
@@ -95,16 +99,11 @@ static enum tls_result failed_before(const struct tls *t, const char *what, stru
 
 /* ---- handshake -------------------------------------------------------------------------------- */
 
-/* A resumed session brings its peer along; OpenSSL verifies nothing then. */
-static bool accept_resumed(struct tls *t)
-{
-	return tls_accept_resumed(t, SSL_get0_peer_certificate(t->ssl));
-}
-
 static enum tls_result handshake_over(struct tls *t, struct err *err)
 {
 	t->done = true;
-	if (!t->ctx->verify_peer || !SSL_session_reused(t->ssl) || accept_resumed(t)) {
+	/* A resumed session brings its peer along; OpenSSL verifies nothing then. */
+	if (!t->ctx->verify_peer || !SSL_session_reused(t->ssl) || tls_accept_resumed(t)) {
 		tls_tickets_renewed(t);
 		return TLS_OK;
 	}
@@ -113,16 +112,31 @@ static enum tls_result handshake_over(struct tls *t, struct err *err)
 	return fail(t, "TLS handshake", err);
 }
 
+/*
+ * While a handshake waits for the peer, OpenSSL would keep a buffer for each way, 32 KiB; and after a
+ * message of the protocol among the bytes (a ticket, a new key) one for an answer, until something is
+ * written. Before 3.0.14 it would take away the buffer of a record that has come in part
+ * (CVE-2024-4741).
+ */
+static void drop_buffers(struct tls *t)
+{
+	static const unsigned long sound = 0x300000e0L;
+	if (OpenSSL_version_num() >= sound)
+		(void)SSL_free_buffers(t->ssl); /* refuses what is in use */
+}
+
 enum tls_result tls_handshake(struct tls *t, struct err *err)
 {
 	if (t->failed)
 		return failed_before(t, "TLS handshake", err);
 	if (t->done)
 		return TLS_OK;
-	ERR_clear_error();
+	tls_forget_errors();
 	tls_in_begin(t, TLS_RECORD_MAX);
 	int ok = SSL_do_handshake(t->ssl);
 	int what = ok == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ok);
+	if (what == SSL_ERROR_NONE || what == SSL_ERROR_WANT_READ)
+		drop_buffers(t);
 	tls_in_end(t);
 	switch (what) {
 	case SSL_ERROR_NONE:
@@ -146,7 +160,7 @@ static enum tls_result read_ended(struct tls *t, int what, struct err *err)
 	case SSL_ERROR_WANT_WRITE: /* the BIO takes what OpenSSL writes while it reads */
 		return TLS_WANT_READ;
 	case SSL_ERROR_ZERO_RETURN:
-		ERR_clear_error();
+		tls_forget_errors();
 		return t->eof ? TLS_CUT : TLS_END;
 	default:
 		return fail(t, "TLS read", err);
@@ -159,7 +173,7 @@ enum tls_result tls_read(struct tls *t, char *room, size_t len, size_t *n, struc
 	MUST(t->done && len > 0);
 	if (t->failed)
 		return failed_before(t, "TLS read", err);
-	ERR_clear_error();
+	tls_forget_errors();
 	(void)tls_flush(t); /* what still waits is asked for by writes */
 	tls_in_begin(t, len);
 	int what = SSL_ERROR_NONE;
@@ -169,6 +183,9 @@ enum tls_result tls_read(struct tls *t, char *room, size_t len, size_t *n, struc
 		what = ok == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ok);
 		*n += got;
 	}
+	if (what == SSL_ERROR_WANT_READ && (*n == 0 || t->got_ticket))
+		drop_buffers(t);
+	t->got_ticket = false;
 	tls_in_end(t);
 	if (*n == 0)
 		return read_ended(t, what, err);
@@ -209,7 +226,9 @@ static bool seal(struct tls *t, struct slice bytes, bool more)
 {
 	size_t taken = 0;
 	t->more = more;
+	tls_lend(t->worker);
 	bool ok = rekey(t, bytes.len) && SSL_write_ex(t->ssl, bytes.at, bytes.len, &taken) == 1;
+	tls_lend(NULL);
 	t->more = false;
 	MUST(!ok || taken == bytes.len); /* partial writes are not enabled */
 	return ok;
@@ -228,7 +247,7 @@ enum tls_result tls_write(struct tls *t, struct slice bytes, size_t *n, struct e
 	MUST(t->done && bytes.len > 0);
 	if (t->failed)
 		return failed_before(t, "TLS write", err);
-	ERR_clear_error();
+	tls_forget_errors();
 	t->io_errno = 0;
 	if (!tls_flush(t))
 		return TLS_WANT_WRITE;
@@ -259,7 +278,7 @@ enum tls_result tls_close_write(struct tls *t, struct err *err)
 		return failed_before(t, "TLS close", err);
 	if (t->write_closed)
 		return TLS_OK;
-	ERR_clear_error();
+	tls_forget_errors();
 	t->io_errno = 0;
 	if (!t->notified && SSL_shutdown(t->ssl) < 0)
 		return fail(t, "TLS close", err);

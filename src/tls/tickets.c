@@ -112,6 +112,17 @@ static int ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPH
 	return seal || age == 0 ? 1 : 2;
 }
 
+/* A ticket is about to be made of SSL's session. 0: the handshake fails. */
+static int ticket_wanted(SSL *ssl, void *arg)
+{
+	(void)arg;
+	const struct tls *t = SSL_get_app_data(ssl);
+	SSL_SESSION *session = SSL_get_session(ssl);
+	if (!t->peer || !SSL_SESSION_get0_peer(session))
+		return 1; /* there is none, or it was resumed and is lean already */
+	return tls_session_lean(session, t->peer);
+}
+
 /*
  * A ticket that opened: whoever it vouches for must still be welcome, or the handshake takes the
  * long way, where the refusal gets its proper alert.
@@ -131,12 +142,8 @@ static SSL_TICKET_RETURN ticket_opened(SSL *ssl, SSL_SESSION *session, const uns
 	default:
 		return SSL_TICKET_RETURN_IGNORE_RENEW;
 	}
-	if (t->ctx->verify_peer) {
-		bool welcome = tls_accept_resumed(t, SSL_SESSION_get0_peer(session));
-		t->why = TLS_WHY_NONE; /* the long way finds it again */
-		if (!welcome)
-			return SSL_TICKET_RETURN_IGNORE_RENEW;
-	}
+	if (t->ctx->verify_peer && !tls_would_accept(t, session))
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
 	/* Clients of TLS 1.3 use a ticket once (RFC 8446 C.4): each resumption brings the next. */
 	bool renew = status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION;
 	return renew ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
@@ -182,7 +189,9 @@ static bool keep(const struct tls *t, SSL_SESSION *session)
 /* A server gave us a ticket. 1: the reference is ours now. */
 static int ticket_came(SSL *ssl, SSL_SESSION *session)
 {
-	return keep(SSL_get_app_data(ssl), session);
+	struct tls *t = SSL_get_app_data(ssl);
+	t->got_ticket = true;
+	return keep(t, session);
 }
 
 /* OpenSSL tells of every ticket but this one: TLS 1.2, resumed, and renewed with it. */
@@ -200,15 +209,18 @@ void tls_tickets_renewed(struct tls *t)
  * A copy is offered: OpenSSL makes an offered session of TLS 1.3 unfit for a second use, and a
  * burst of connections would find no ticket until the first of them has got the next. Being
  * recognised by one's ticket is no loss to somebody who shows a certificate.
+ *
+ * Several servers may stand behind one address, told apart by SNI: a ticket of one of them that this
+ * connection is not meant for would be resumed and then refused, where the long way leads to the right
+ * one.
  */
 void tls_tickets_offer(struct tls *t)
 {
 	struct tls_tickets *tickets = t->start.tickets;
 	if (!tickets || !tickets->newest)
 		return;
-	X509 *cert = SSL_SESSION_get0_peer(tickets->newest);
 	bool good = tickets->context == t->ctx->serial &&
-		    (!t->ctx->verify_peer || (cert && tls_in_time(t->ctx, cert)));
+		    (!t->ctx->verify_peer || tls_would_accept(t, tickets->newest));
 	SSL_SESSION *copy = good ? SSL_SESSION_dup(tickets->newest) : NULL;
 	if (!copy || SSL_set_session(t->ssl, copy) != 1)
 		tls_tickets_drop(tickets);
@@ -237,6 +249,6 @@ bool tls_tickets_setup(struct tls_context *c, const struct tls_identity *id, str
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(c->ssl, ticket_key);
 	bool ok = SSL_CTX_set_session_id_context(c->ssl, scope, sizeof(scope)) == 1 &&
 		  SSL_CTX_set_num_tickets(c->ssl, 1) == 1 &&
-		  SSL_CTX_set_session_ticket_cb(c->ssl, NULL, ticket_opened, NULL) == 1;
+		  SSL_CTX_set_session_ticket_cb(c->ssl, ticket_wanted, ticket_opened, NULL) == 1;
 	return ok || tls_ossl_err(err, ERR_SYS, "session tickets");
 }

@@ -95,8 +95,8 @@ struct tls_ticket_keys *tls_ticket_keys_get(struct tls_ticket_keys *k);
 void tls_ticket_keys_put(struct tls_ticket_keys *k); /* NULL is fine */
 
 /* ---- client: what servers gave us to resume with --------------------------------------------- */
-/* The newest ticket of one endpoint; of one thread. Tickets that were got with another context, or
- * whose server certificate has ended, are dropped by themselves. */
+/* The newest ticket of one endpoint; of one thread. Tickets that were got with another context, whose
+ * server certificate has ended, or whose server accept_peer would refuse, are dropped by themselves. */
 struct tls_tickets;
 struct tls_tickets *tls_tickets_new(void);
 void tls_tickets_free(struct tls_tickets *t); /* NULL is fine */
@@ -153,6 +153,12 @@ struct tls_facts {
 struct tls_worker;
 struct tls_worker *tls_worker_new(void);
 void tls_worker_free(struct tls_worker *w); /* after its sessions; NULL is fine */
+/* Gives back to malloc() what was not needed since the last call, or ALL that is not needed now: once
+ * a second, where there may be crowds. Answers how many bytes went back since the last call. */
+size_t tls_worker_trim(struct tls_worker *w, bool all);
+/* OpenSSL's large blocks come from the workers. Once, before anything of OpenSSL is used; too late or
+ * never, they come from malloc(). */
+void tls_memory_init(void);
 
 struct tls_start {
 	int fd;                    /* the caller's, connected, outlives the session */
@@ -168,8 +174,8 @@ struct tls_start {
 	struct tls_tickets *tickets; /* client, outlives the session; NULL: no resumption */
 	/*
 	 * Called during the handshake with a peer whose chain is verified, also on resumption;
-	 * anything but TLS_WHY_NONE refuses it, with an alert. May be called twice. NULL: whoever
-	 * the roots vouch for. Needs verify_peer.
+	 * anything but TLS_WHY_NONE refuses it, with an alert. May be called twice, and by tls_new()
+	 * for the server that a ticket is from. NULL: whoever the roots vouch for. Needs verify_peer.
 	 */
 	enum tls_why (*accept_peer)(void *ctx, const struct tls_peer *peer);
 	void *accept_ctx;

@@ -25,99 +25,53 @@ bool tls_in_time(const struct tls_context *c, const X509 *cert)
 	return not_before_ok(c, cert) && not_after_ok(c, cert);
 }
 
-static int64_t seconds_of(const ASN1_TIME *at)
-{
-	struct tm tm = {0};
-	return ASN1_TIME_to_tm(at, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
-}
-
-/* ---- names ------------------------------------------------------------------------------------ */
-
-static size_t text_len(const GENERAL_NAMES *names)
-{
-	size_t len = 0;
-	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-		if (name->type == GEN_URI || name->type == GEN_DNS)
-			len += (size_t)ASN1_STRING_length(name->d.ia5);
-	}
-	return len;
-}
-
-/* A copy of S at the end of TEXT, which has room for it. */
-static struct slice put_text(char *text, size_t *used, const void *s, size_t len)
-{
-	struct slice put = {&text[*used], len};
-	if (len > 0)
-		memcpy(&text[*used], s, len);
-	*used += len;
-	return put;
-}
-
-static void put_names(struct tls_peer *p, const GENERAL_NAMES *names, char *text, size_t *used)
-{
-	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-		bool uri = name->type == GEN_URI;
-		if (!uri && name->type != GEN_DNS)
-			continue;
-		unsigned *n = uri ? &p->n_uris : &p->n_dns;
-		if (*n == TLS_MAX_SANS) {
-			p->sans_dropped = true;
-			continue;
-		}
-		const ASN1_IA5STRING *s = name->d.ia5;
-		(uri ? p->uris : p->dns)[(*n)++] = put_text(text, used, ASN1_STRING_get0_data(s),
-							    (size_t)ASN1_STRING_length(s));
-	}
-}
-
-/* In memory of its own, text behind the struct. */
-struct tls_peer *tls_peer_new(X509 *cert)
-{
-	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-	BIO *subject = BIO_new(BIO_s_mem());
-	MUST(subject);
-	if (X509_NAME_entry_count(X509_get_subject_name(cert)) > 0)
-		(void)X509_NAME_print_ex(subject, X509_get_subject_name(cert), 0,
-					 XN_FLAG_RFC2253); /* a name it cannot print stays empty */
-	char *at = NULL;
-	long subject_len = BIO_get_mem_data(subject, &at);
-	size_t len = text_len(names) + (size_t)subject_len, used = 0;
-	struct tls_peer *p = mem_new(sizeof(*p) + len);
-	char *text = (char *)&p[1];
-	put_names(p, names, text, &used);
-	p->subject = put_text(text, &used, at, (size_t)subject_len);
-	p->not_after_s = seconds_of(X509_get0_notAfter(cert));
-	MUST(X509_digest(cert, EVP_sha256(), p->sha256, NULL) == 1);
-	BIO_free(subject);
-	GENERAL_NAMES_free(names);
-	return p;
-}
-
 /* ---- the verdict ------------------------------------------------------------------------------ */
+
+static enum tls_why verdict(const struct tls *t, const struct tls_peer *peer)
+{
+	return t->start.accept_peer ? t->start.accept_peer(t->start.accept_ctx, peer)
+				    : TLS_WHY_NONE;
+}
+
+static bool accepted(struct tls *t, enum tls_why why)
+{
+	if (why != TLS_WHY_NONE)
+		t->why = why;
+	return why == TLS_WHY_NONE;
+}
 
 bool tls_accept(struct tls *t, X509 *cert)
 {
 	free(t->peer);
 	t->peer = tls_peer_new(cert);
-	if (!t->start.accept_peer)
-		return true;
-	enum tls_why why = t->start.accept_peer(t->start.accept_ctx, t->peer);
-	if (why == TLS_WHY_NONE)
-		return true;
-	t->why = why;
-	return false;
+	return accepted(t, verdict(t, t->peer));
 }
 
-bool tls_accept_resumed(struct tls *t, X509 *cert)
+static bool peer_in_time(const struct tls_context *c, const struct tls_peer *peer)
 {
-	if (cert && tls_in_time(t->ctx, cert))
-		return tls_accept(t, cert);
-	if (!cert && t->ctx->peer_optional)
-		return true; /* as in the handshake that the ticket is from */
-	t->why = cert ? TLS_WHY_EXPIRED : TLS_WHY_NO_CERT;
-	return false;
+	return peer->not_after_s > (int64_t)time(NULL) - (int64_t)c->clock_skew_s;
+}
+
+static enum tls_why verdict_resumed(const struct tls *t, const struct tls_peer *peer)
+{
+	if (!peer) /* else as in the handshake that the ticket is from */
+		return t->ctx->peer_optional ? TLS_WHY_NONE : TLS_WHY_NO_CERT;
+	return peer_in_time(t->ctx, peer) ? verdict(t, peer) : TLS_WHY_EXPIRED;
+}
+
+bool tls_accept_resumed(struct tls *t)
+{
+	free(t->peer);
+	t->peer = tls_peer_of_session(SSL_get_session(t->ssl));
+	return accepted(t, verdict_resumed(t, t->peer));
+}
+
+bool tls_would_accept(const struct tls *t, SSL_SESSION *session)
+{
+	struct tls_peer *peer = tls_peer_of_session(session);
+	enum tls_why why = verdict_resumed(t, peer);
+	free(peer);
+	return why == TLS_WHY_NONE;
 }
 
 /* Called by OpenSSL for each certificate and each fault: a date is forgiven within the skew. */
@@ -168,6 +122,8 @@ static int verify_chain(X509_STORE_CTX *store, void *arg)
 		t->why = why_of(X509_STORE_CTX_get_error(store));
 		return 0;
 	}
+	/* The session would keep the chain for as long as it lives; nobody asks for it. */
+	X509_STORE_CTX_set0_verified_chain(store, NULL);
 	if (tls_accept(t, X509_STORE_CTX_get0_cert(store)))
 		return 1;
 	X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);

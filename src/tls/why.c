@@ -123,6 +123,12 @@ bool tls_blame(struct tls *t, const char *what, struct err *err)
 	return err_set(err, ERR_BAD_INPUT, "%s: %s", what, tls_why_text(t->why));
 }
 
+void tls_forget_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+}
+
 bool tls_ossl_err(struct err *err, enum err_kind kind, const char *what)
 {
 	unsigned long e = ERR_peek_last_error();

@@ -301,8 +301,8 @@ def test_clients_that_never_begin(town, impatient, what):
 def test_a_handshake_that_stops(town, impatient):
     """After the ClientHello was answered."""
     got, line = misbehave(town, bad_peers.say_hello, STRICT)
-    assert got["got"].startswith("160303") and got["end"] == "reset" and 1000 <= got["ms"] < 10_000
-    assert line["end"] == "handshake-timeout"
+    assert got["got"].startswith("160303") and got["end"] == "reset" and got["ms"] >= 1000
+    assert line["end"] == "handshake-timeout" and line["duration"] >= 1000
 
 
 def test_handshakes_that_are_never_finished(town):

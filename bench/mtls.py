@@ -165,7 +165,7 @@ class MtlsIdleMemory(works.Work):
             deadline = time.monotonic() + 60  # the last handshakes
             while (through := measure.established(self.backend.port)) < n and time.monotonic() < deadline:
                 time.sleep(0.05)
-            time.sleep(0.3)  # session tickets on their way
+            time.sleep(2.5)  # session tickets on their way, and what a crowd's handshakes took on its way back
             full = [sum(measure.memory_kib([pid])[1] for pid in pids) for pids in peer.each()]
             holder.stdin.close()
             holder.wait()

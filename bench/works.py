@@ -61,6 +61,8 @@ class Work:
 
     name = about = ""
     table = peers.TCP
+    backend = None
+    negotiated = None  # what the peers agreed on, where they speak TLS
     units = {}
     main = None  # the metric that the ratio is about
     fresh = False  # peers are started anew for each round
@@ -72,7 +74,8 @@ class Work:
         """Once for each peer, before anything is measured."""
 
     def stop(self):
-        self.backend.stop()
+        if self.backend:
+            self.backend.stop()
 
 
 class RequestResponse(Work):

@@ -414,9 +414,26 @@ static size_t count_names(const struct object *const *objects, size_t n, const s
 	return names;
 }
 
+/* What a host is likely to take: of endpoints that come by name or label, two. */
+static size_t count_bytes(const char *host, const struct object *const *objects, size_t n)
+{
+	enum { SLACK = 128, BY_NAME = 2 };
+	size_t bytes =
+		sizeof(struct view_entry) + 2 * sizeof(struct entry_name) + strlen(host) + SLACK;
+	size_t n_ports = 0, n_endpoints = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct service_entry *s = objects[i]->service_entry;
+		n_ports += s->n_ports;
+		n_endpoints += s->n_endpoints ? s->n_endpoints : BY_NAME;
+		bytes += (s->n_addresses + s->n_vips) * (sizeof(struct ip) + sizeof(struct cidr));
+	}
+	bytes += (n_ports + 1) * (sizeof(struct view_port) + sizeof(struct service_port));
+	return bytes + n_ports * n_endpoints * sizeof(struct view_endpoint);
+}
+
 static struct service_part *part_of(struct making *m, const struct object *const *objects, size_t n)
 {
-	struct service_part *part = part_new(sizeof(*part), 4096, n);
+	struct service_part *part = part_new(sizeof(*part), count_bytes(m->host, objects, n), n);
 	struct view_entry *entry = arena_alloc(part->part.arena, sizeof(*entry));
 	for (size_t i = 0; i < n; i++)
 		part_hold(&part->part, objects[i]);

@@ -54,7 +54,7 @@ static void given_back_when_not_needed(void **state)
 	assert_true(before <= kept);
 	if (before > 0)
 		assert_true(tls_worker_trim(w, false) > 0); /* the others were not needed */
-	(void)tls_worker_trim(w, false); /* and now none was */
+	(void)tls_worker_trim(w, false);                    /* and now none was */
 	assert_int_equal(w->n_blocks, 0);
 	assert_int_equal(tls_worker_trim(w, true), 0);
 	pair_say(p.client, p.server, "from malloc again");

@@ -404,6 +404,18 @@ static void end(struct part *p)
 	live_host_put(part->service.entry->live);
 }
 
+/* The own Pod is one of those that an entry selects. */
+static bool is_mine(const struct view_frame *frame, const struct object *const *objects, size_t n)
+{
+	const struct object *self = frame->self;
+	for (size_t i = 0; self && i < n; i++)
+		if (objects[i]->service_entry->has_selector &&
+		    strcmp(objects[i]->meta.ns, self->meta.ns) == 0 &&
+		    selected(objects[i]->service_entry, self))
+			return true;
+	return false;
+}
+
 static size_t count_names(const struct object *const *objects, size_t n, const struct hosts *hosts)
 {
 	size_t names = 1; /* the host itself */
@@ -439,6 +451,7 @@ static struct service_part *part_of(struct making *m, const struct object *const
 		part_hold(&part->part, objects[i]);
 	part->part.end = end;
 	part->known = true;
+	part->mine = is_mine(m->frame, objects, n);
 	m->part = part;
 	m->arena = part->part.arena;
 	m->entry = entry;

@@ -473,7 +473,7 @@ struct service_part *entry_part_new(const struct view_frame *frame, struct hosts
 {
 	size_t n = 0;
 	struct object *const *all = hosts_entries(hosts, host, &n);
-	const struct object **objects = mem_array(n + 1, sizeof(*objects));
+	const struct object **objects = mem_array(n + 1, sizeof(struct object *));
 	struct making m = {.frame = frame, .hosts = hosts, .host = host};
 	n = choose(frame, host, all, n, objects);
 	if (n == 0) {

@@ -56,6 +56,11 @@ def mariadb(host, port=3307):
                    "CREATE TEMPORARY TABLE t (n INT); INSERT INTO t VALUES (6), (7); SELECT SUM(n) * 100 FROM t")
 
 
+def mariadb_who(host, port):
+    """What the database says its name is."""
+    return command("mariadb", "--no-defaults", "-h", host, "-P", str(port), "-ushop", "-pshop", "-N", "shop", "-e", "SELECT name FROM who")
+
+
 def smtp(host, token, port=2525):
     with smtplib.SMTP(host, port, local_hostname="client.example", timeout=TIMEOUT) as s:
         refused = s.sendmail("ann@client.example", ["bob@shop.example"], f"Subject: {token}\r\n\r\n{token}\r\n")

@@ -7,7 +7,7 @@ import sys
 FLOORS = [
     ["base"],
     ["detect", "http1", "http2", "dns", "loop", "net", "tls"],
-    ["model", "identity", "rest", "grpc"],
+    ["model", "identity", "rest", "grpc", "nameserver"],
     ["decide", "observe", "api"],
     ["proxy", "capture", "analyze"],
     ["control", "local"],

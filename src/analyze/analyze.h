@@ -36,7 +36,7 @@ void analysis_unreadable(struct analysis *a, enum kind kind, const char *ns, con
 
 /* What the sidecars saw on a Service's port, in connections. */
 struct learned_port {
-	const char *ns, *service;
+	const char *ns, *service; /* NS "" or NULL: SERVICE is a host of ServiceEntries */
 	uint16_t port;
 	bool inbound; /* PORT is the Pod's, else the Service's */
 	unsigned server_first, client_http, client_tls, client_opaque;

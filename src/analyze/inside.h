@@ -87,7 +87,6 @@ bool target_is_meshed(const struct target *t);
 struct mtls_answer target_mode(const struct target *t);
 /* There are resources in NS of which hark cannot tell which Pods they make. */
 bool world_has_strangers(const struct analysis *a, const char *ns);
-bool world_has_kind(const struct analysis *a, const char *kind); /* among the strangers */
 /* "Deployment shop/db" */
 const char *group_name(const struct analysis *a, const struct group *g);
 /* "spec.ports[0]" */
@@ -157,6 +156,7 @@ void analyze_peers(struct analysis *a);
 void analyze_transport(struct analysis *a);
 void analyze_rules(struct analysis *a);
 void analyze_policies(struct analysis *a);
+void analyze_entries(struct analysis *a);
 /* Who is named in O's rules. */
 void analyze_callers(struct analysis *a, const struct object *o);
 

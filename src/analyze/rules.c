@@ -1,4 +1,5 @@
 /* DestinationRule, each by itself and against the Services that it is for. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "analyze/inside.h"
@@ -26,6 +27,20 @@ static const struct view_service *service_of(const struct analysis *a, const str
 	return NULL;
 }
 
+/* The same for a host of ServiceEntries. */
+static bool is_entry(const struct analysis *a, const struct object *o)
+{
+	char host[512];
+	size_t n = 0;
+	const struct view_service **all = view_entries(a->view, &n);
+	bool found = false;
+	(void)rule_host(o, host, sizeof(host));
+	for (size_t i = 0; i < n && !found; i++)
+		found = covers(host, all[i]);
+	free(all);
+	return found;
+}
+
 static const struct view_service *service_named(const struct analysis *a, struct slice name,
 						struct slice ns)
 {
@@ -45,10 +60,8 @@ static void no_host(struct analysis *a, const struct object *o)
 	struct slice ns = slice_cut(&rest, '.');
 	bool bare = ns.len == 0;
 	const struct view_service *meant = service_named(a, name, ns);
-	bool inside = bare || slice_is(rest, "svc.cluster.local") || slice_is(rest, "svc") ||
-		      rest.len == 0;
-	if (!inside && world_has_kind(a, "ServiceEntry"))
-		return; /* it may be one's host */
+	if (is_entry(a, o))
+		return;
 	finding_add(
 		a, CHECK_HOST, o, "spec.host",
 		&(struct said){

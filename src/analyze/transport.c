@@ -127,7 +127,7 @@ static void look(struct analysis *a, const struct view *v, const struct view_por
 {
 	struct plan plan = {.side = LIVE_OUTBOUND, .port = p};
 	struct addr at = {.ip = w->to->group->ip, .port = w->to->number};
-	decide_transport(v, &plan, &at, w->subset);
+	decide_transport(v, &plan, &at, NULL, w->subset);
 	if (!plan.tls.rule)
 		return; /* each endpoint by itself: that always fits */
 	w->tls = plan.tls.rule;

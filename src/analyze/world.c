@@ -271,9 +271,10 @@ static void add(atomic_uint *cell, unsigned n)
 void analysis_learned(struct analysis *a, const struct learned_port *seen)
 {
 	enum greet_protocol greeting = greeting_of(seen->greeting);
-	struct live_port *p =
-		live_port_get(a->learned, seen->inbound ? LIVE_INBOUND : LIVE_OUTBOUND,
-			      say(a, "%s/%s", seen->ns, seen->service), seen->port);
+	bool host = !seen->ns || !seen->ns[0];
+	struct live_port *p = live_port_get(
+		a->learned, seen->inbound ? LIVE_INBOUND : LIVE_OUTBOUND,
+		host ? seen->service : say(a, "%s/%s", seen->ns, seen->service), seen->port);
 	add(&p->server_first, seen->server_first);
 	add(&p->client_http, seen->client_http);
 	add(&p->client_tls, seen->client_tls);
@@ -375,14 +376,6 @@ bool target_is_meshed(const struct target *t)
 struct mtls_answer target_mode(const struct target *t)
 {
 	return view_mtls(t->group->workload, t->number);
-}
-
-bool world_has_kind(const struct analysis *a, const char *kind)
-{
-	for (size_t i = 0; a->manifest && i < a->manifest->n_strangers; i++)
-		if (strcmp(a->manifest->strangers[i].kind, kind) == 0)
-			return true;
-	return false;
 }
 
 bool world_has_strangers(const struct analysis *a, const char *ns)

@@ -47,8 +47,10 @@ static unsigned count_of(const json_t *port, const char *member)
 /* One of the ports that a sidecar tells of. */
 static void read_port(const json_t *port, struct analysis *a)
 {
+	/* "shop/db", or a ServiceEntry's host */
 	struct slice service = slice_of(json_text(port, "service", NULL));
-	struct slice ns = slice_cut(&service, '/');
+	bool host = slice_find(service, '/') == service.len;
+	struct slice ns = host ? SLICE("") : slice_cut(&service, '/');
 	char ns_text[256], name_text[256];
 	unsigned number = count_of(port, "port");
 	if (service.len == 0 || number == 0 || number > UINT16_MAX)

@@ -2,12 +2,13 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "model/sidecar.h"
 #include "proxy/proxy.h"
 
 static const char *api, *pod, *ns, *listen_on, *to, *level, *access_log;
 static const char *tls, *ca_addr, *ca_host, *ca_root, *token, *cert_dir;
 static unsigned workers, uid, admin_port;
-static bool detect, no_resumption;
+static bool detect, no_resumption, dns;
 
 static const struct arg_row rows[] = {
 	{0, "api", "BASE", "who serves the configuration (unix:/run/hark/api.sock)", ARG_TEXT,
@@ -24,6 +25,8 @@ static const struct arg_row rows[] = {
 	 &cert_dir},
 	{0, "workers", "N", "threads (one per core)", ARG_NUMBER, &workers},
 	{0, "uid", "UID", "user to become once the ports are open", ARG_NUMBER, &uid},
+	{0, "dns", NULL, "answer DNS on port 15053 of loopback ($" SIDECAR_DNS_ENV "=true)",
+	 ARG_FLAG, &dns},
 	{0, "log-level", "LEVEL", "debug, info, warn or error (info)", ARG_TEXT, &level},
 	{0, "listen", "ADDR:PORT", "with --to: where to listen", ARG_TEXT, &listen_on},
 	{0, "to", "ADDR:PORT", "one fixed destination: no capture, no configuration", ARG_TEXT,
@@ -86,6 +89,7 @@ static int run_proxy(char **operands, unsigned n)
 	cfg.cert.token = token ? token : cfg.cert.token;
 	cfg.cert.cert_dir = cert_dir ? cert_dir : cfg.cert.cert_dir;
 	cfg.workers = workers;
+	cfg.dns = cfg.dns || dns;
 	cfg.uid = uid;
 	if (listen_on || to) {
 		int bad = fixed(&cfg);

@@ -235,6 +235,46 @@ static void show_policies(const json_t *items, const char *title, const char *fi
 	columns_print(&c, memory);
 }
 
+static void show_entries(const json_t *items, bool wide, struct columns_memory *memory)
+{
+	struct columns c;
+	const json_t *o;
+	size_t i;
+
+	columns_init(&c, wide ? 7 : 6);
+	columns_row(&c, "NAMESPACE", "NAME", "HOSTS", "LOCATION", "RESOLUTION", "AGE", "ADDRESSES");
+	json_array_foreach (items, i, o) {
+		char hosts[CELL], ips[CELL], age[CELL];
+		const char *location = json_text(o, "spec", "location", NULL);
+		const char *resolution = json_text(o, "spec", "resolution", NULL);
+		const json_t *written = json_at(o, "spec", "addresses", NULL);
+		columns_row(
+			&c, ns_of(o), name_of(o),
+			joined(json_at(o, "spec", "hosts", NULL), NULL, hosts),
+			*location ? location : "MESH_EXTERNAL", *resolution ? resolution : "NONE",
+			age_of(o, age),
+			json_array_size(written)
+				? joined(written, NULL, ips)
+				: joined(json_at(o, "status", "addresses", NULL), "value", ips));
+	}
+	columns_print(&c, memory);
+}
+
+static void show_sidecars(const json_t *items, struct columns_memory *memory)
+{
+	struct columns c;
+	const json_t *o;
+	size_t i;
+
+	columns_init(&c, 3);
+	columns_row(&c, "NAMESPACE", "NAME", "AGE");
+	json_array_foreach (items, i, o) {
+		char age[CELL];
+		columns_row(&c, ns_of(o), name_of(o), age_of(o, age));
+	}
+	columns_print(&c, memory);
+}
+
 void show_table(enum kind kind, const json_t *items, bool wide, struct columns_memory *memory)
 {
 	switch (kind) {
@@ -264,6 +304,15 @@ void show_table(enum kind kind, const json_t *items, bool wide, struct columns_m
 		return;
 	case KIND_AUTHORIZATION_POLICY:
 		show_policies(items, "ACTION", "action", NULL, memory);
+		return;
+	case KIND_SERVICE_ENTRY:
+		show_entries(items, wide, memory);
+		return;
+	case KIND_WORKLOAD_ENTRY:
+		show_policies(items, "ADDRESS", "address", NULL, memory);
+		return;
+	case KIND_SIDECAR:
+		show_sidecars(items, memory);
 		return;
 	case N_KINDS:
 		return;

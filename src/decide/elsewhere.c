@@ -135,10 +135,8 @@ void elsewhere_of(const struct elsewhere_facts *f, struct elsewhere_answer *out)
 }
 
 /* Istio's listener for an HTTP port takes every address on that port number. */
-static bool wildcard_http(const struct view *v, uint16_t number)
+static bool any_http(const struct view_service **all, size_t n, uint16_t number)
 {
-	size_t n = 0;
-	const struct view_service **all = view_services(v, &n);
 	bool found = false;
 	for (size_t i = 0; i < n && !found; i++)
 		for (size_t k = 0; k < all[i]->n_ports; k++)
@@ -146,6 +144,16 @@ static bool wildcard_http(const struct view *v, uint16_t number)
 					  protocol_class(all[i]->ports[k].protocol) == CLASS_HTTP);
 	free(all);
 	return found;
+}
+
+static bool wildcard_http(const struct view *v, uint16_t number)
+{
+	size_t n = 0;
+	const struct view_service **all = view_services(v, &n);
+	if (any_http(all, n, number))
+		return true;
+	all = view_entries(v, &n);
+	return any_http(all, n, number);
 }
 
 /* Refusals of ours which another mesh makes only after it has heard the client, or not at all. */

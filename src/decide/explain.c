@@ -14,6 +14,8 @@ static const char *step_field(const struct plan *p, const struct step *s)
 	if (s->code == STEP_DECLARED || s->code == STEP_UNDECLARED) {
 		switch (p->inbound ? p->inbound->why : p->port ? p->port->why : WHY_UNDECLARED) {
 		case WHY_PROTOCOL_UDP:
+		case WHY_ENTRY:
+		case WHY_ENTRY_UNKNOWN:
 			return "spec.ports[].protocol";
 		case WHY_APP_PROTOCOL:
 		case WHY_APP_PROTOCOL_UNKNOWN:
@@ -58,7 +60,8 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 	char text[ADDR_TEXT];
 	static const char *const verbs[] = {[PLAN_RELAY] = "relay at once",
 					    [PLAN_DETECT] = "listen, then relay",
-					    [PLAN_REFUSE] = "reset the client"};
+					    [PLAN_REFUSE] = "reset the client",
+					    [PLAN_WAIT] = "wait until the name is resolved"};
 	(void)buf_puts(out, verbs[p->action]);
 	switch (p->destination) {
 	case DEST_NONE:
@@ -72,8 +75,12 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 				 p->port->port->port);
 		break;
 	case DEST_ENDPOINT:
-		(void)buf_printf(out, " to exactly %s, an endpoint of %s", addr_text(&p->to, text),
+		(void)buf_printf(out, " to exactly %s, %s %s", addr_text(&p->to, text),
+				 p->host ? "as dialled, which is" : "an endpoint of",
 				 p->port->service->host);
+		break;
+	case DEST_HOST:
+		(void)buf_printf(out, " to port %u of %s itself", p->to.port, p->host->host);
 		break;
 	case DEST_PASSTHROUGH:
 		(void)buf_printf(out, " to %s, outside the mesh's Services",
@@ -164,10 +171,11 @@ bool plan_explain_text(const struct view *v, const struct plan *p, struct buf *o
 	(void)buf_puts(out, "\nelsewhere:  ");
 	elsewhere_in_words(v, p, out);
 	const char *declare = suggestion(p);
+	char object[320];
 	if (declare)
-		(void)buf_printf(out, "\nto declare: appProtocol: %s on port %u of Service %s/%s",
-				 declare, p->port->port->port, p->port->service->object->meta.ns,
-				 p->port->service->object->meta.name);
+		(void)buf_printf(out, "\nto declare: %s: %s on port %u of %s",
+				 p->host ? "protocol" : "appProtocol", declare, p->port->port->port,
+				 object_text(p->port->service->object, object, sizeof(object)));
 	(void)buf_putc(out, '\n');
 	return !out->full;
 }
@@ -211,6 +219,7 @@ static void json_plan(const struct plan *p, struct json_out *out)
 	json_cstr(out, "destination", plan_destination_name(p->destination));
 	json_cstr(out, "to", addr_text(&p->to, text));
 	json_cstr(out, "service", p->port ? p->port->service->host : NULL);
+	json_cstr(out, "host", p->host ? p->host->host : NULL);
 	if (p->port) {
 		json_u64(out, "service_port", p->port->port->port);
 		json_u64(out, "endpoints", p->port->n_endpoints);

@@ -21,24 +21,26 @@ static bool speaks_of_access(const struct view *v, const struct plan *p)
 }
 
 /* Calls EACH for the endpoints that the plan may lead to. */
-static void endpoints(const struct plan *p, void (*each)(void *ctx, const struct addr *at),
-		      void *ctx)
+static void
+endpoints(const struct plan *p,
+	  void (*each)(void *ctx, const struct addr *at, const struct view_endpoint *ep), void *ctx)
 {
 	if (p->destination == DEST_ENDPOINT) {
-		each(ctx, &p->to);
+		each(ctx, &p->to, NULL);
 		return;
 	}
 	for (size_t i = 0; i < p->port->n_endpoints && i < SHOWN; i++)
-		each(ctx, &p->port->endpoints[i].at);
+		each(ctx, &p->port->endpoints[i].at, &p->port->endpoints[i]);
 }
 
 /* The plan towards one endpoint, and the clause that says why. */
 static enum transport transport_to(const struct view *v, const struct plan *p,
-				   const struct addr *at, struct buf *why)
+				   const struct addr *at, const struct view_endpoint *ep,
+				   struct buf *why)
 {
 	struct plan q = *p;
 	unsigned before = q.n_steps;
-	decide_transport(v, &q, at, NULL);
+	decide_transport(v, &q, at, ep, NULL);
 	for (unsigned i = before; i < q.n_steps; i++) {
 		struct step s = plan_step_at(&q, i);
 		(void)step_text(&q, &s, why);
@@ -53,25 +55,25 @@ struct telling {
 	struct json_out *json;
 };
 
-static void transport_text(void *ctx, const struct addr *at)
+static void transport_text(void *ctx, const struct addr *at, const struct view_endpoint *ep)
 {
 	struct telling *t = ctx;
 	char addr[ADDR_TEXT];
 	struct buf why;
 	buf_init(&why, 1024);
-	enum transport transport = transport_to(t->v, t->p, at, &why);
+	enum transport transport = transport_to(t->v, t->p, at, ep, &why);
 	(void)buf_printf(t->text, "\ntransport:  %s to %s: %.*s", transport_name(transport),
 			 addr_text(at, addr), SLICE_FMT(buf_slice(&why)));
 	buf_fini(&why);
 }
 
-static void transport_json(void *ctx, const struct addr *at)
+static void transport_json(void *ctx, const struct addr *at, const struct view_endpoint *ep)
 {
 	struct telling *t = ctx;
 	char addr[ADDR_TEXT];
 	struct buf why;
 	buf_init(&why, 1024);
-	enum transport transport = transport_to(t->v, t->p, at, &why);
+	enum transport transport = transport_to(t->v, t->p, at, ep, &why);
 	json_open_object(t->json, NULL);
 	json_cstr(t->json, "endpoint", addr_text(at, addr));
 	json_cstr(t->json, "transport", transport_name(transport));

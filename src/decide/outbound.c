@@ -5,6 +5,27 @@
  */
 #include "decide/internal.h"
 
+/* A name has to be resolved before anything can be said. */
+static void wait_for(struct plan *p, const struct view_port *port)
+{
+	plan_step(p, STEP_RESOLVING, port->service->object, port->port->port);
+	p->action = PLAN_WAIT;
+	p->destination = DEST_NONE;
+}
+
+/* There is nobody to connect to. Kubernetes refuses such a connection as well: better now than after
+ * a silence. */
+static void refuse_empty(struct plan *p, const struct view_port *port)
+{
+	const struct view_entry *e = port->service->entry;
+	bool by_name = e && (port == e->other || e->n_names);
+	plan_refuse(p,
+		    by_name ? STEP_NO_ADDRESS
+		    : e     ? STEP_NO_ENTRY_ENDPOINTS
+			    : STEP_NO_ENDPOINTS,
+		    port->service->object, port->port->port);
+}
+
 /* A Service's port was matched: what it declares decides how to carry the connection. */
 static void to_service(struct plan *p, const struct view *v, const struct view_port *port,
 		       enum plan_destination destination)
@@ -16,8 +37,10 @@ static void to_service(struct plan *p, const struct view *v, const struct view_p
 	p->protocol = port->protocol;
 	plan_step_protocol(p, port->protocol, service, port->port->port);
 	if (destination == DEST_SERVICE && port->n_endpoints == 0) {
-		/* Kubernetes refuses such a connection as well: better now than after a silence. */
-		plan_refuse(p, STEP_NO_ENDPOINTS, service, port->port->port);
+		if (view_port_waits(port))
+			wait_for(p, port);
+		else
+			refuse_empty(p, port);
 		return;
 	}
 	enum proto_class class = protocol_class(port->protocol);
@@ -33,25 +56,71 @@ static void to_service(struct plan *p, const struct view *v, const struct view_p
 /*
  * No Service was matched. A Pod's own address is no Service either, as in Istio: ALLOW_ANY lets it
  * pass in clear, REGISTRY_ONLY refuses it. No detection: there is nothing to route by, so nothing
- * is worth a wait.
+ * is worth a wait. ENTRY: whose address it is, though on a port that it does not declare; or NULL.
  */
-static void unmatched(struct plan *p, const struct view *v)
+static void unmatched(struct plan *p, const struct view *v, const struct view_service *entry)
 {
 	p->peer_workload = view_workload_by_ip(v, &p->to.ip);
-	if (p->peer_workload)
+	p->host = entry;
+	if (entry)
+		plan_step(p, STEP_ENTRY_PORT, entry->object, p->to.port);
+	else if (p->peer_workload)
 		plan_step(p, STEP_POD_IP, p->peer_workload->pod, p->to.port);
 	else
 		plan_step(p, STEP_UNKNOWN_ADDRESS, NULL, 0);
-	switch (view_mesh(v)->outbound_policy) {
+	const struct object *by = NULL;
+	switch (view_outbound_policy(v, &by)) {
 	case OUTBOUND_ALLOW_ANY:
-		plan_step(p, STEP_ALLOW_ANY, NULL, 0);
+		plan_step(p, STEP_ALLOW_ANY, by, 0);
 		p->destination = DEST_PASSTHROUGH;
 		p->action = PLAN_RELAY;
 		return;
 	case OUTBOUND_REGISTRY_ONLY:
 		break;
 	}
-	plan_refuse(p, STEP_REGISTRY_ONLY, NULL, 0);
+	plan_refuse(p, STEP_REGISTRY_ONLY, by, 0);
+}
+
+/* One of a ServiceEntry's ports: by its resolution. */
+static void to_entry(struct plan *p, const struct view *v, const struct view_port *port)
+{
+	const struct view_entry *e = port->service->entry;
+	const struct object *o = port->service->object;
+	p->host = port->service;
+	plan_step(p, e->given ? STEP_ENTRY_VIP : STEP_ENTRY_ADDRESS, o, port->port->port);
+	if (e->resolution == RESOLUTION_NONE) {
+		plan_step(p, STEP_ENTRY_AS_DIALLED, o, 0);
+		p->peer_workload = view_workload_by_ip(v, &p->to.ip);
+		to_service(p, v, port, DEST_ENDPOINT);
+		return;
+	}
+	if (e->n_names && port->n_endpoints)
+		plan_step(p, STEP_ENTRY_RESOLVED, o, 0);
+	to_service(p, v, port, DEST_SERVICE);
+}
+
+/* An address that the mesh has given to a host, on a port that no ServiceEntry declares: what would
+ * have happened without the address. */
+static void to_host(struct plan *p, const struct view *v, const struct view_service *s)
+{
+	const struct object *by = NULL;
+	const struct view_port *other = s->entry->other;
+	p->host = s;
+	plan_step(p, STEP_ENTRY_PORT, s->object, p->to.port);
+	if (view_outbound_policy(v, &by) == OUTBOUND_REGISTRY_ONLY) {
+		plan_refuse(p, STEP_REGISTRY_ONLY, by, 0);
+		return;
+	}
+	if (other->n_endpoints == 0) {
+		if (view_port_waits(other))
+			wait_for(p, other);
+		else
+			refuse_empty(p, other);
+		return;
+	}
+	plan_step(p, STEP_ALLOW_ANY, by, 0);
+	p->destination = DEST_HOST;
+	p->action = PLAN_RELAY;
 }
 
 /* Its port NUMBER exists, but not for TCP (the view has none but TCP ports). */
@@ -64,24 +133,40 @@ static bool not_tcp(const struct view_service *s, uint16_t number)
 	return false;
 }
 
+/* A Kubernetes Service's virtual IP: on this port, or not. */
+static void to_vip(struct plan *p, const struct view *v, const struct view_service *s,
+		   const struct view_port *port)
+{
+	if (port) {
+		plan_step(p, STEP_SERVICE_VIP, s->object, port->port->port);
+		to_service(p, v, port, DEST_SERVICE);
+		return;
+	}
+	bool other = not_tcp(s, p->to.port);
+	plan_refuse(p, other ? STEP_NOT_TCP : STEP_VIP_PORT_UNKNOWN, s->object, p->to.port);
+}
+
 void decide_outbound(const struct view *v, const struct outbound_facts *facts, struct plan *out)
 {
 	plan_init(out, v, LIVE_OUTBOUND, &facts->dst);
-	const struct view_port *port = view_port_by_vip(v, &facts->dst);
-	if (port) {
-		plan_step(out, STEP_SERVICE_VIP, port->service->object, port->port->port);
-		to_service(out, v, port, DEST_SERVICE);
-		return;
-	}
 	const struct view_service *service = view_service_by_vip(v, &facts->dst.ip);
-	if (service) {
-		bool other = not_tcp(service, facts->dst.port);
-		plan_refuse(out, other ? STEP_NOT_TCP : STEP_VIP_PORT_UNKNOWN, service->object,
-			    facts->dst.port);
+	const struct view_port *port = view_port_by_vip(v, &facts->dst);
+	if (service && !service->entry) {
+		to_vip(out, v, service, port);
 		return;
 	}
 	if (own_port(facts->dst.port)) {
 		plan_refuse(out, STEP_SELF_CALL_GUARD, NULL, facts->dst.port);
+		return;
+	}
+	if (!port)
+		port = view_port_by_range(v, &facts->dst);
+	if (port) {
+		to_entry(out, v, port);
+		return;
+	}
+	if (service && service->entry->other) {
+		to_host(out, v, service);
 		return;
 	}
 	const struct view_endpoint *ep = NULL;
@@ -92,5 +177,5 @@ void decide_outbound(const struct view *v, const struct outbound_facts *facts, s
 		to_service(out, v, port, DEST_ENDPOINT);
 		return;
 	}
-	unmatched(out, v);
+	unmatched(out, v, service);
 }

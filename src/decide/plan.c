@@ -153,6 +153,13 @@ void decide_first_word(struct plan *plan, const struct fw_answer *answer)
 	plan->has_word = true;
 }
 
+const struct view_port *plan_balanced(const struct plan *p)
+{
+	if (p->destination == DEST_SERVICE)
+		return p->port;
+	return p->destination == DEST_HOST ? p->host->entry->other : NULL;
+}
+
 bool plan_has_step(const struct plan *p, enum step_code code)
 {
 	for (unsigned i = 0; i < p->n_steps; i++)
@@ -163,8 +170,10 @@ bool plan_has_step(const struct plan *p, enum step_code code)
 
 const char *plan_action_name(enum plan_action a)
 {
-	static const char *const names[] = {
-		[PLAN_RELAY] = "relay", [PLAN_DETECT] = "detect", [PLAN_REFUSE] = "refuse"};
+	static const char *const names[] = {[PLAN_RELAY] = "relay",
+					    [PLAN_DETECT] = "detect",
+					    [PLAN_REFUSE] = "refuse",
+					    [PLAN_WAIT] = "wait"};
 	return (unsigned)a < N_ELEMS(names) ? names[a] : "?";
 }
 
@@ -173,7 +182,7 @@ const char *plan_destination_name(enum plan_destination d)
 	static const char *const names[] = {
 		[DEST_NONE] = "none",         [DEST_SERVICE] = "service",
 		[DEST_ENDPOINT] = "endpoint", [DEST_PASSTHROUGH] = "passthrough",
-		[DEST_APP] = "app",
+		[DEST_HOST] = "host",         [DEST_APP] = "app",
 	};
 	return (unsigned)d < N_ELEMS(names) ? names[d] : "?";
 }

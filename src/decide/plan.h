@@ -6,7 +6,7 @@
  *   decide_outbound(view, &facts, &plan);     // to the address that the app dialled
  *   ...                                       // the data plane executes plan.action
  *   decide_first_word(&plan, &answer);        // the race is over: adds its step
- *   decide_transport(view, &plan, &endpoint->at, NULL);   // outbound, for the endpoint picked
+ *   decide_transport(view, &plan, &ep->at, ep, NULL);   // outbound, for the endpoint picked
  *   ... or, inbound: decide_inbound_word(), and after a handshake decide_inbound_peer()
  *   plan_reason(&plan, &buf);                 // the one sentence that access log, metrics, explain
  *                                             // and dashboard print
@@ -27,13 +27,16 @@ enum SMALL_ENUM plan_action {
 	PLAN_RELAY,  /* dial at once, pass bytes on */
 	PLAN_DETECT, /* listen (plan.fw says to whom), then relay */
 	PLAN_REFUSE, /* reset the client; the last step says why */
+	PLAN_WAIT,   /* for plan.host's names to be resolved: decide again on a newer view */
 	N_PLAN_ACTIONS,
 };
 
 enum SMALL_ENUM plan_destination {
 	DEST_NONE,
-	DEST_SERVICE,     /* one of plan.port's endpoints, balanced */
-	DEST_ENDPOINT,    /* exactly plan.to, an endpoint of the headless Service plan.port */
+	DEST_SERVICE,  /* one of plan.port's endpoints, balanced */
+	DEST_ENDPOINT, /* exactly plan.to, an endpoint of the headless Service plan.port, or covered
+			     by a ServiceEntry */
+	DEST_HOST,     /* plan.host at its own addresses, on plan.to's port */
 	DEST_PASSTHROUGH, /* exactly plan.to, not a Service of the mesh */
 	DEST_APP,         /* the own Pod's application at plan.to */
 	N_PLAN_DESTINATIONS,
@@ -52,6 +55,14 @@ enum SMALL_ENUM plan_destination {
 	X(SELF_CALL_GUARD, "self-call-guard", "") /* one of the sidecar's own ports */             \
 	X(NOT_TCP, "not-tcp", "spec.ports[].protocol")                                             \
 	X(NO_ENDPOINTS, "no-endpoints", "spec.selector")                                           \
+	X(ENTRY_ADDRESS, "entry-address", "spec.addresses") /* of a ServiceEntry, as written */    \
+	X(ENTRY_VIP, "entry-vip", "status.addresses")       /* or as given by the mesh */          \
+	X(ENTRY_PORT, "entry-port", "spec.ports") /* no port of it: passed on to the host */       \
+	X(ENTRY_AS_DIALLED, "entry-as-dialled", "spec.resolution") /* NONE */                      \
+	X(ENTRY_RESOLVED, "entry-resolved", "spec.resolution")     /* by name */                   \
+	X(RESOLVING, "resolving", "spec.resolution")   /* the name has to be resolved first */     \
+	X(NO_ADDRESS, "no-address", "spec.resolution") /* the name has no address */               \
+	X(NO_ENTRY_ENDPOINTS, "no-entry-endpoints", "spec.endpoints")                              \
 	X(INBOUND_SERVICE, "inbound-service", "spec.ports[].targetPort") /* a Service's target */  \
 	X(INBOUND_UNKNOWN, "inbound-unknown", "") /* no Service targets the port */                \
 	X(DECLARED, "declared", "spec.ports[]")   /* by name, appProtocol or well-known port */    \
@@ -90,7 +101,9 @@ enum SMALL_ENUM plan_destination {
 	X(TLS_NO_SIDECAR, "endpoint-plain", "metadata.labels") /* nobody there to end it */        \
 	X(TLS_NOT_CAPTURED, "endpoint-not-captured", "metadata.annotations") /* nor there */       \
 	X(TLS_MODE_DISABLE, "endpoint-disables-mtls", "spec.mtls.mode")                            \
-	X(TLS_AUTO, "auto-mtls", "metadata.labels")
+	X(TLS_AUTO, "auto-mtls", "metadata.labels")                                                \
+	X(TLS_EXTERNAL, "external", "spec.location") /* MESH_EXTERNAL */                           \
+	X(TLS_ENTRY, "entry-mtls", "spec.endpoints") /* the endpoint is said to speak it */
 
 enum SMALL_ENUM step_code {
 #define X(id, name, field) STEP_##id,
@@ -134,6 +147,7 @@ struct plan {
 	enum plan_destination destination;
 	enum live_side side;
 	const struct view_port *port;         /* the Service's port, or NULL */
+	const struct view_service *host;      /* of ServiceEntries, that was dialled; NULL: none */
 	const struct inbound_port *inbound;   /* inbound only */
 	const struct workload *peer_workload; /* the source (inbound) or the Pod dialled (outbound,
 						 known only for DEST_ENDPOINT and Pod IPs) */
@@ -181,11 +195,14 @@ enum inbound_do decide_inbound_word(const struct view *v, struct plan *plan,
  * in plaintext either, the application has not been dialled before that. */
 bool decide_inbound_peer(const struct view *v, struct plan *plan, struct slice peer,
 			 struct slice sni) MUST_CHECK;
-/* Outbound, for each endpoint tried: how to speak to the one at AT. SUBSET: of the route, or NULL.
- * Fills plan->tls and puts its step in place of the one before. */
+/* Outbound, for each endpoint tried: how to speak to the one at AT, which is EP (NULL: none of the
+ * plan's). SUBSET: of the route, or NULL. Fills plan->tls and puts its step in place of the one before. */
 void decide_transport(const struct view *v, struct plan *plan, const struct addr *at,
-		      const struct subset *subset);
+		      const struct view_endpoint *ep, const struct subset *subset);
 
+/* Whose endpoints the plan leads to, to be balanced: DEST_SERVICE and DEST_HOST. NULL: no port's. An
+ * endpoint whose port is 0 is meant with the port of plan.to. */
+const struct view_port *plan_balanced(const struct plan *p);
 /* I is below n_steps. */
 struct step plan_step_at(const struct plan *p, unsigned i);
 bool plan_has_step(const struct plan *p, enum step_code code);

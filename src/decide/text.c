@@ -61,13 +61,19 @@ static void declaration(const struct plan *p, const struct step *s, struct buf *
 	case WHY_WELL_KNOWN_PORT:
 		(void)buf_printf(out, "the well-known port %u", port->port->port);
 		break;
+	case WHY_ENTRY:
+		(void)buf_puts(out, "its protocol ");
+		quoted(app_protocol ? app_protocol : "", out);
+		break;
+	case WHY_ENTRY_UNKNOWN:
 	case WHY_APP_PROTOCOL_UNKNOWN:
-		(void)buf_puts(out, "its appProtocol ");
+		(void)buf_puts(out, p->port->why == WHY_ENTRY_UNKNOWN ? "its protocol "
+								      : "its appProtocol ");
 		quoted(app_protocol ? app_protocol : "", out);
 		(void)buf_puts(out, " is no protocol that is known");
 		return;
 	case WHY_UNDECLARED:
-		if (port->port->name[0]) {
+		if (port->port->name[0] && !port->service->entry) { /* there names say nothing */
 			(void)buf_puts(out, "its name ");
 			quoted(port->port->name, out);
 			(void)buf_puts(out, " declares no protocol");
@@ -115,10 +121,15 @@ static void detection_from(const struct plan *p, struct buf *out)
 
 static void known_ports(const struct object *o, struct buf *out)
 {
-	if (!o || o->kind != KIND_SERVICE)
-		return;
 	enum { SHOWN = 8 };
 	unsigned shown = 0;
+	for (size_t i = 0;
+	     o && o->kind == KIND_SERVICE_ENTRY && i < o->service_entry->n_ports && shown < SHOWN;
+	     i++)
+		(void)buf_printf(out, "%s%u", shown++ ? ", " : "; it has ",
+				 o->service_entry->ports[i].number);
+	if (!o || o->kind != KIND_SERVICE)
+		return;
 	for (size_t i = 0; i < o->service->n_ports && shown < SHOWN; i++)
 		if (o->service->ports[i].protocol == L4_TCP)
 			(void)buf_printf(out, "%s%u", shown++ ? ", " : "; it has ",
@@ -134,8 +145,6 @@ static void first_word(const struct plan *p, struct buf *out)
 
 /* Steps whose words are always the same, */
 static const char *const fixed[N_STEPS] = {
-	[STEP_ALLOW_ANY] = "outboundTrafficPolicy ALLOW_ANY lets it pass as it is",
-	[STEP_REGISTRY_ONLY] = "outboundTrafficPolicy REGISTRY_ONLY refuses what no Service covers",
 	[STEP_LEARNED_SERVER_FIRST] = "the server always spoke first here",
 	[STEP_LEARNED_CLIENT_FIRST] = "the client always spoke first here",
 	[STEP_PEER_FIRST] = "nothing is opened before the client has authenticated",
@@ -201,6 +210,62 @@ static void where(const struct plan *p, const struct step *s, struct buf *out)
 	}
 }
 
+static void outbound_policy(const struct step *s, struct buf *out)
+{
+	(void)buf_printf(out, "outboundTrafficPolicy %s",
+			 s->code == STEP_ALLOW_ANY ? "ALLOW_ANY" : "REGISTRY_ONLY");
+	if (s->resource) {
+		(void)buf_puts(out, " of ");
+		resource(s, out);
+	}
+	(void)buf_puts(out, s->code == STEP_ALLOW_ANY ? " lets it pass as it is"
+						      : " refuses what no Service covers");
+}
+
+/* A host of ServiceEntries. */
+static void entry(const struct plan *p, const struct step *s, struct buf *out)
+{
+	const char *host = p->host ? p->host->host : "?";
+	switch (s->code) {
+	case STEP_ENTRY_ADDRESS:
+	case STEP_ENTRY_VIP:
+		dialled(p, out);
+		(void)buf_printf(out, " is port %u of %s, %s", s->port, host,
+				 s->code == STEP_ENTRY_VIP
+					 ? "a virtual IP that the mesh has given it"
+					 : "as its ServiceEntry says");
+		break;
+	case STEP_ENTRY_PORT:
+		ip_of(&p->to, out);
+		(void)buf_printf(out, " is %s%s, and ", host,
+				 p->host && p->host->entry->given
+					 ? " by a virtual IP that the mesh has given it"
+					 : "");
+		resource(s, out);
+		(void)buf_printf(out, " has no port %u", s->port);
+		known_ports(s->resource, out);
+		break;
+	case STEP_ENTRY_AS_DIALLED:
+		(void)buf_puts(out,
+			       "its resolution is NONE, so the address that was dialled counts");
+		break;
+	case STEP_ENTRY_RESOLVED:
+		(void)buf_printf(out, "its resolution is %s, so its endpoints are what DNS says",
+				 resolution_name(p->host->entry->resolution));
+		break;
+	case STEP_RESOLVING:
+		(void)buf_printf(out, "the names behind %s have to be resolved first", host);
+		break;
+	case STEP_NO_ADDRESS:
+		(void)buf_printf(out, "the names behind %s have no address", host);
+		break;
+	default:
+		resource(s, out);
+		(void)buf_printf(out, " has no endpoint for port %u of %s", s->port, host);
+		break;
+	}
+}
+
 static void mtls_mode(const struct plan *p, const struct step *s, struct buf *out)
 {
 	if (s->resource) {
@@ -262,6 +327,16 @@ static void transport(const struct plan *p, const struct step *s, struct buf *ou
 		resource(s, out);
 		(void)buf_printf(out, " disables mTLS for port %u there", s->port);
 		break;
+	case STEP_TLS_EXTERNAL:
+		resource(s, out);
+		(void)buf_puts(out, " is MESH_EXTERNAL, so traffic to it is plaintext");
+		break;
+	case STEP_TLS_ENTRY:
+		(void)buf_puts(out, "by ");
+		resource(s, out);
+		(void)buf_puts(out, " or its WorkloadEntry the endpoint speaks mesh TLS, so "
+				    "traffic to it does");
+		break;
 	default:
 		endpoint(s, out);
 		(void)buf_puts(out, " speaks mesh TLS, so traffic to it does");
@@ -320,6 +395,18 @@ bool step_text(const struct plan *p, const struct step *s, struct buf *out)
 		break;
 	case STEP_ALLOW_ANY:
 	case STEP_REGISTRY_ONLY:
+		outbound_policy(s, out);
+		break;
+	case STEP_ENTRY_ADDRESS:
+	case STEP_ENTRY_VIP:
+	case STEP_ENTRY_PORT:
+	case STEP_ENTRY_AS_DIALLED:
+	case STEP_ENTRY_RESOLVED:
+	case STEP_RESOLVING:
+	case STEP_NO_ADDRESS:
+	case STEP_NO_ENTRY_ENDPOINTS:
+		entry(p, s, out);
+		break;
 	case STEP_LEARNED_SERVER_FIRST:
 	case STEP_LEARNED_CLIENT_FIRST:
 	case STEP_PEER_FIRST:
@@ -346,6 +433,8 @@ bool step_text(const struct plan *p, const struct step *s, struct buf *out)
 	case STEP_TLS_NOT_CAPTURED:
 	case STEP_TLS_MODE_DISABLE:
 	case STEP_TLS_AUTO:
+	case STEP_TLS_EXTERNAL:
+	case STEP_TLS_ENTRY:
 		transport(p, s, out);
 		break;
 	case STEP_SOURCE_PLAIN:

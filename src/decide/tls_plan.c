@@ -189,8 +189,11 @@ const char *tls_plan_sni(const struct tls_plan *t, const struct view_port *port,
 		return NULL;
 	if (t->rule && t->rule->sni[0])
 		return t->rule->sni;
-	if (t->transport != TRANSPORT_MESH_TLS || !port)
+	if (!port)
 		return NULL;
+	if (t->transport != TRANSPORT_MESH_TLS) /* a ServiceEntry's host is a name out there, too */
+		return port->service->entry && port->service->host[0] != '*' ? port->service->host
+									     : NULL;
 	(void)snprintf(out, out_len, "outbound_.%u_.%s_.%s", port->port->port, subset,
 		       port->service->host); /* a receiving sidecar ignores it: cut short is fine */
 	return out;
@@ -219,18 +222,34 @@ static bool is_one_of(struct slice name, const char *const *list)
 	return false;
 }
 
+/* What is known of the server beside what a rule says. */
+static bool is_expected(const struct view *v, const struct tls_plan *t, struct slice name)
+{
+	bool mesh = t->transport == TRANSPORT_MESH_TLS;
+	return (mesh && t->peer && view_is_identity(v, t->peer, name)) ||
+	       (mesh && t->named && t->named->service_account[0] &&
+		view_is_account(v, t->named->ns, t->named->service_account, name)) ||
+	       (t->entry && is_one_of(name, t->entry->subject_alt_names));
+}
+
+static bool expects_somebody(const struct tls_plan *t)
+{
+	bool mesh = t->transport == TRANSPORT_MESH_TLS;
+	return (mesh && t->peer) || (mesh && t->named && t->named->service_account[0]) ||
+	       (t->entry && t->entry->subject_alt_names[0]);
+}
+
 bool tls_plan_accepts(const struct view *v, const struct tls_plan *t, const struct slice *names,
 		      size_t n)
 {
 	bool by_rule = t->rule && t->rule->subject_alt_names[0];
-	bool by_peer = !by_rule && t->transport == TRANSPORT_MESH_TLS && t->peer;
 	if (t->rule && t->rule->insecure_skip_verify && t->transport != TRANSPORT_MESH_TLS)
 		return true;
 	for (size_t i = 0; i < n; i++)
-		if ((by_rule && is_one_of(names[i], t->rule->subject_alt_names)) ||
-		    (by_peer && view_is_identity(v, t->peer, names[i])))
+		if (by_rule ? is_one_of(names[i], t->rule->subject_alt_names)
+			    : is_expected(v, t, names[i]))
 			return true;
-	return !by_rule && !by_peer;
+	return !by_rule && !expects_somebody(t);
 }
 
 static enum transport of_rule(const struct client_tls *rule)
@@ -252,7 +271,7 @@ static enum transport of_rule(const struct client_tls *rule)
  * of them at once, sends plaintext to a STRICT one or TLS to one without a sidecar. */
 static void automatic(struct plan *p, const struct view *v, const struct workload *w, uint16_t port)
 {
-	enum step_code from = STEP_TLS_BY_RULE, to = STEP_TLS_AUTO;
+	enum step_code from = STEP_TLS_BY_RULE, to = STEP_TLS_ENTRY;
 	if (!view_self(v) || !view_self(v)->mesh_tls)
 		return; /* plaintext is all that the own sidecar speaks, and there is no news in that */
 	if (!view_mesh(v)->enable_auto_mtls) {
@@ -277,8 +296,29 @@ static void automatic(struct plan *p, const struct view *v, const struct workloa
 	plan_step_instead(p, from, to, STEP_TLS_AUTO, w->pod, port);
 }
 
+/* A ServiceEntry's endpoint, by what the entry says: of who is outside the mesh nothing is asked, and
+ * who is inside speaks mesh TLS when it is said to. False: it is a Pod like any other. */
+static bool by_entry(struct plan *p, const struct view *v, const struct workload *w,
+		     const struct view_endpoint *ep, uint16_t port)
+{
+	const struct object *o = p->port->service->object;
+	enum step_code from = STEP_TLS_BY_RULE, to = STEP_TLS_ENTRY;
+	if (!view_self(v) || !view_self(v)->mesh_tls)
+		return false;
+	if (p->port->service->entry->location == LOCATION_MESH_EXTERNAL) {
+		plan_step_instead(p, from, to, STEP_TLS_EXTERNAL, o, port);
+		return true;
+	}
+	if (w || !ep || !ep->peer || !view_mesh(v)->enable_auto_mtls)
+		return false;
+	p->tls.transport = TRANSPORT_MESH_TLS;
+	p->tls.named = ep->peer;
+	plan_step_instead(p, from, to, STEP_TLS_ENTRY, o, port);
+	return true;
+}
+
 void decide_transport(const struct view *v, struct plan *p, const struct addr *at,
-		      const struct subset *subset)
+		      const struct view_endpoint *ep, const struct subset *subset)
 {
 	const struct workload *w = view_workload_by_ip(v, &at->ip);
 	p->tls = (struct tls_plan){.transport = TRANSPORT_PLAIN};
@@ -287,18 +327,22 @@ void decide_transport(const struct view *v, struct plan *p, const struct addr *a
 			automatic(p, v, w, at->port);
 		return;
 	}
+	p->tls.entry = p->port->service->entry;
 	const struct client_tls *rule = view_tls(p->port, subset);
 	if (!rule) {
-		automatic(p, v, w, at->port);
+		if (!p->tls.entry || !by_entry(p, v, w, ep, at->port))
+			automatic(p, v, w, at->port);
 		return;
 	}
 	p->tls.rule = rule;
 	p->tls.transport = of_rule(rule);
-	if (p->tls.transport == TRANSPORT_MESH_TLS)
+	if (p->tls.transport == TRANSPORT_MESH_TLS) {
 		p->tls.peer = w;
+		p->tls.named = w || !ep ? NULL : ep->peer;
+	}
 	const struct object *by = p->port->service->rule->policy_by;
 	if (rule != p->port->tls) /* the subset's own words */
 		(void)view_subset(p->port->service, slice_of(subset->name), &by);
-	plan_step_instead(p, STEP_TLS_BY_RULE, STEP_TLS_AUTO, STEP_TLS_BY_RULE, by,
+	plan_step_instead(p, STEP_TLS_BY_RULE, STEP_TLS_ENTRY, STEP_TLS_BY_RULE, by,
 			  p->port->port->port);
 }

@@ -264,8 +264,8 @@ static void transports(void **state)
 		assert_true(ip_parse(slice_of(endpoints[i].pod), &at.ip));
 		decide_outbound(w.view, &facts, &p);
 		unsigned before = p.n_steps;
-		decide_transport(w.view, &p, &at, NULL);
-		decide_transport(w.view, &p, &at, NULL);
+		decide_transport(w.view, &p, &at, NULL, NULL);
+		decide_transport(w.view, &p, &at, NULL, NULL);
 		const char *said = last_reason(&p, before, &text);
 		if (p.tls.transport != endpoints[i].transport ||
 		    strcmp(said, endpoints[i].reason) != 0)
@@ -288,7 +288,7 @@ static void next_endpoint(void **state)
 	unsigned before = p.n_steps;
 	for (size_t i = 0; i < p.port->n_endpoints; i++) {
 		const struct view_endpoint *ep = &p.port->endpoints[i];
-		decide_transport(w.view, &p, &ep->at, NULL);
+		decide_transport(w.view, &p, &ep->at, ep, NULL);
 		assert_int_equal(p.n_steps, before + 1);
 	}
 	world_fini(&w);
@@ -304,19 +304,19 @@ static void outside_of_services(void **state)
 	struct plan p;
 	world_init(&w, "shop", "me", MESH);
 	decide_outbound(w.view, &facts, &p);
-	decide_transport(w.view, &p, &p.to, NULL);
+	decide_transport(w.view, &p, &p.to, NULL, NULL);
 	assert_int_equal(p.tls.transport, TRANSPORT_MESH_TLS);
 	assert_true(plan_has_step(&p, STEP_TLS_AUTO));
 	assert_null(tls_plan_sni(&p.tls, p.port, "", NULL, 0));
 	facts.dst = test_addr("198.18.0.2:15090"); /* the sidecar's own, which nothing captures */
 	decide_outbound(w.view, &facts, &p);
-	decide_transport(w.view, &p, &p.to, NULL);
+	decide_transport(w.view, &p, &p.to, NULL, NULL);
 	assert_int_equal(p.tls.transport, TRANSPORT_PLAIN);
 	assert_true(plan_has_step(&p, STEP_TLS_NOT_CAPTURED));
 	facts.dst = test_addr("203.0.113.9:3306");
 	decide_outbound(w.view, &facts, &p);
 	unsigned before = p.n_steps;
-	decide_transport(w.view, &p, &p.to, NULL);
+	decide_transport(w.view, &p, &p.to, NULL, NULL);
 	assert_int_equal(p.tls.transport, TRANSPORT_PLAIN);
 	assert_int_equal(p.n_steps, before);
 	world_fini(&w);
@@ -332,7 +332,7 @@ static void on_the_wire(void **state)
 	struct addr at = test_addr("198.18.0.2:13306");
 	world_init(&w, "shop", "me", MESH);
 	decide_outbound(w.view, &facts, &p);
-	decide_transport(w.view, &p, &at, NULL);
+	decide_transport(w.view, &p, &at, NULL, NULL);
 	assert_string_equal(tls_plan_sni(&p.tls, p.port, "", sni, sizeof(sni)),
 			    "outbound_.3306_._.db.shop.svc.cluster.local");
 	assert_string_equal(tls_plan_sni(&p.tls, p.port, "v1", sni, sizeof(sni)),
@@ -351,7 +351,7 @@ static void on_the_wire(void **state)
 
 	static const char *const names[] = {"db.example.com", "spiffe://x/y", NULL};
 	struct client_tls rule = {.sni = "", .subject_alt_names = names};
-	struct tls_plan tls = {TRANSPORT_TLS, &rule, NULL};
+	struct tls_plan tls = {.transport = TRANSPORT_TLS, .rule = &rule};
 	struct slice named = SLICE("db.example.com");
 	assert_null(tls_plan_sni(&tls, p.port, "", sni, sizeof(sni)));
 	assert_null(tls_plan_alpn(&tls, TLS_APP_TCP));

@@ -1,14 +1,10 @@
 #include "dns/message.h"
 
-#include <ctype.h>
 #include <ldns/ldns.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/reader.h"
-
-enum { HEADER_LEN = 12 };
 
 struct dns_answer {
 	ldns_pkt *pkt;
@@ -23,79 +19,112 @@ static void *must(void *p)
 	return p;
 }
 
-static void name_to_text(const ldns_rdf *name, char out[DNS_NAME_TEXT])
+/* As RFC 1035 5.1 has names in text: what would end a label or a word is escaped. */
+static size_t put_byte(char *out, unsigned char c)
 {
-	char *text = must(ldns_rdf2str(name));
-	size_t len = strlen(text);
-	MUST(len < DNS_NAME_TEXT);
-	if (len && text[len - 1] == '.')
-		len--;
-	for (size_t i = 0; i < len; i++)
-		out[i] = (char)tolower((unsigned char)text[i]);
-	out[len] = '\0';
-	free(text);
+	if (c == '.' || c == ';' || c == '(' || c == ')' || c == '\\') {
+		out[0] = '\\';
+		out[1] = (char)c;
+		return 2;
+	}
+	if (c > ' ' && c < 0x7f) {
+		out[0] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : (char)c;
+		return 1;
+	}
+	out[0] = '\\';
+	out[1] = (char)('0' + c / 100);
+	out[2] = (char)('0' + c / 10 % 10);
+	out[3] = (char)('0' + c % 10);
+	return 4;
 }
 
-/* The packet parsed: is it one question that we can look at? */
-static enum dns_verdict read_question(const ldns_pkt *pkt, struct dns_query *q)
+static void name_to_text(struct slice wire, char out[DNS_NAME_TEXT])
 {
-	if (ldns_pkt_edns(pkt)) {
-		q->edns = true;
-		q->udp_size = ldns_pkt_edns_udp_size(pkt);
-		if (ldns_pkt_edns_version(pkt) > 0) {
-			q->bad_version = true;
-			return DNS_REJECT;
-		}
+	struct reader r = reader_of(wire);
+	size_t n = 0;
+	for (;;) {
+		struct slice label = read_bytes(&r, read_u8(&r));
+		if (label.len == 0)
+			break;
+		if (n)
+			out[n++] = '.';
+		for (size_t i = 0; i < label.len; i++)
+			n += put_byte(&out[n], (unsigned char)label.at[i]);
 	}
-	const ldns_rr_list *questions = ldns_pkt_question(pkt);
-	if (ldns_rr_list_rr_count(questions) != 1) {
-		q->rcode = DNS_FORMERR;
-		return DNS_REJECT;
+	out[n] = '\0';
+}
+
+/* RFC 6891 6.1.3: the extended RCODE, the version and the flags stand where a TTL would. */
+enum { EDNS_DO = 0x8000, OPTION_COOKIE = 10, OPTION_PADDING = 12 };
+
+static void read_edns(const struct dns_record *opt, struct dns_query *q)
+{
+	struct reader options = reader_of(opt->rdata);
+	q->edns = true;
+	q->udp_size = opt->class;
+	q->bad_version = (opt->ttl >> 16 & 0xff) != 0;
+	q->dnssec_ok = opt->ttl & EDNS_DO;
+	while (!reader_done(&options)) {
+		uint16_t code = read_u16(&options);
+		struct reader body = read_block(&options, 2);
+		if (options.bad || body.bad || (code != OPTION_COOKIE && code != OPTION_PADDING))
+			q->only_for_it = true;
 	}
-	const ldns_rr *question = ldns_rr_list_rr(questions, 0);
-	const ldns_rdf *name = ldns_rr_owner(question);
-	q->type = (uint16_t)ldns_rr_get_type(question);
-	q->wire_len = ldns_rdf_size(name);
-	if (q->wire_len > sizeof(q->wire)) { /* RFC 1035 2.3.4 */
-		q->wire_len = 0;
-		q->rcode = DNS_FORMERR;
-		return DNS_REJECT;
+}
+
+/* The records behind the question. False: malformed. */
+static bool read_records(struct dns_walk *w, struct dns_query *q)
+{
+	struct dns_record rr;
+	while (dns_walk_record(w, &rr)) {
+		if (rr.type != DNS_TYPE_OPT)
+			continue;
+		if (rr.section != DNS_ADDITIONAL || !rr.of_root || q->edns)
+			return false; /* RFC 6891 6.1.1: at most one, and there */
+		read_edns(&rr, q);
 	}
-	memcpy(q->wire, ldns_rdf_data(name), q->wire_len);
-	name_to_text(name, q->name);
-	if (ldns_rr_get_class(question) != LDNS_RR_CLASS_IN || q->type == DNS_AXFR ||
-	    q->type == DNS_IXFR) {
-		q->rcode = DNS_REFUSED;
-		return DNS_REJECT;
-	}
+	return !w->r.bad;
+}
+
+static enum dns_verdict reject(struct dns_query *q, enum dns_rcode rcode)
+{
+	q->rcode = rcode;
+	return DNS_REJECT;
+}
+
+static enum dns_verdict read_question(struct dns_walk *w, struct dns_query *q)
+{
+	struct dns_question asked;
+	if (w->left[0] != 1 || !dns_walk_question(w, &asked) || !read_records(w, q))
+		return reject(q, DNS_FORMERR);
+	q->type = asked.type;
+	q->class = asked.class;
+	q->wire_len = asked.name.len;
+	memcpy(q->wire, asked.name.at, asked.name.len);
+	name_to_text(asked.name, q->name);
+	if (q->bad_version) /* told by its own code, not by that of the header */
+		return reject(q, DNS_NOERROR);
+	if (q->class != DNS_CLASS_IN || q->type == DNS_AXFR || q->type == DNS_IXFR)
+		return reject(q, DNS_REFUSED);
 	return DNS_QUESTION;
 }
 
 enum dns_verdict dns_query_read(struct slice message, struct dns_query *q)
 {
-	struct reader r = reader_of(message);
+	struct dns_walk w;
 
-	memset(q, 0, sizeof(*q));
-	q->id = read_u16(&r);
-	uint16_t flags = read_u16(&r);
-	read_skip(&r, HEADER_LEN - 4);
-	if (r.bad || flags & 0x8000 || message.len > DNS_MESSAGE_MAX)
+	memset(q, 0, offsetof(struct dns_query, wire));
+	q->name[0] = '\0';
+	if (!dns_walk_start(&w, message) || w.flags & DNS_FLAG_QR || message.len > DNS_MESSAGE_MAX)
 		return DNS_DROP;
-	q->opcode = (uint8_t)(flags >> 11 & 15);
-	q->recursion_desired = flags & 0x0100;
-	q->checking_disabled = flags & 0x0010;
-	if (q->opcode != 0) {
-		q->rcode = DNS_NOTIMP;
-		return DNS_REJECT;
-	}
-	ldns_pkt *pkt = NULL;
-	if (ldns_wire2pkt(&pkt, (const uint8_t *)message.at, message.len) != LDNS_STATUS_OK) {
-		q->rcode = DNS_FORMERR;
-		return DNS_REJECT;
-	}
-	enum dns_verdict verdict = read_question(pkt, q);
-	ldns_pkt_free(pkt);
-	return verdict;
+	q->id = w.id;
+	q->flags = w.flags;
+	q->opcode = (uint8_t)((w.flags & DNS_FLAGS_OPCODE) >> 11);
+	q->recursion_desired = w.flags & DNS_FLAG_RD;
+	q->checking_disabled = w.flags & DNS_FLAG_CD;
+	if (q->opcode != 0)
+		return reject(q, DNS_NOTIMP);
+	return read_question(&w, q);
 }
 
 size_t dns_udp_limit(const struct dns_query *q)

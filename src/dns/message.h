@@ -1,5 +1,5 @@
 /*
- * DNS messages, over libldns: a query's bytes give its question, an answer's records give bytes.
+ * DNS messages: a query's bytes give its question; over libldns, an answer's records give bytes.
  *
  *   struct dns_query q;
  *   enum dns_verdict got = dns_query_read(bytes, &q);
@@ -12,12 +12,13 @@
  *   dns_answer_free(a);
  *
  * Names are text without the last dot, as a person writes them ("db.shop.svc.cluster.local"), in
- * lower case where we made them from a message. No socket, no clock. An answer belongs to one
- * thread.
+ * lower case where we made them from a message. No socket, no clock. Reading a query allocates
+ * nothing; dns/reply.h writes plain answers without that, too. An answer belongs to one thread.
  */
 #pragma once
 #include "base/buf.h"
 #include "base/slice.h"
+#include "dns/wire.h"
 #include "net/addr.h"
 
 enum {
@@ -60,12 +61,16 @@ struct dns_query {
 	uint16_t id;
 	bool recursion_desired, checking_disabled;
 	bool edns;
+	bool dnssec_ok;    /* DO, RFC 3225 */
+	bool only_for_it;  /* EDNS options that make the answer one for this client: subnet, ... */
 	uint16_t udp_size; /* 0 without EDNS */
+	uint16_t flags;    /* of the header, as they came */
 	uint8_t opcode;
 	enum dns_rcode rcode; /* NOERROR for a QUESTION */
 	bool bad_version;     /* EDNS version above 0: BADVERS, RFC 6891 6.1.3 */
 	uint16_t type;        /* enum dns_type, or any other */
-	size_t wire_len;      /* the question's name as it came: 0x20 case is given back */
+	uint16_t class;
+	size_t wire_len; /* the question's name as it came: 0x20 case is given back */
 	uint8_t wire[255];
 	char name[DNS_NAME_TEXT]; /* lower case, no last dot; "" is the root */
 };

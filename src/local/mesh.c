@@ -14,6 +14,7 @@
 #include "local/cluster_dns.h"
 #include "local/deployments.h"
 #include "local/endpoints.h"
+#include "local/entry_vips.h"
 #include "local/mesh_inside.h"
 #include "local/own_service.h"
 #include "local/service_ips.h"
@@ -144,6 +145,7 @@ static void start_controllers(struct mesh *m, const char *sidecar_socket)
 					.dns = own_service_ip(m->node, DNS_NUMBER, IP_V4),
 					.authority = m->authority};
 	m->services = services_start(m->node, m->store);
+	m->entry_vips = entry_vips_start(m->loop, m->store, m->node->ipv6);
 	m->deployments = deployments_start(m->loop, m->store);
 	m->endpoints = endpoints_start(m->loop, m->store);
 	m->vips = vips_start(m->node, m->store, m->rules);
@@ -162,6 +164,7 @@ static void stop(struct mesh *m)
 	endpoints_stop(m->endpoints);
 	deployments_stop(m->deployments);
 	services_stop(m->services);
+	entry_vips_stop(m->entry_vips);
 	authority_stop(m->authority);
 	cluster_dns_free(m->dns);
 	loop_del(m->loop, &m->signals);

@@ -13,6 +13,7 @@ struct mesh {
 	struct store *store;
 	struct deployments *deployments;
 	struct services *services;
+	struct entry_vips *entry_vips;
 	struct endpoints *endpoints;
 	struct nft_runner *rules; /* those of vips */
 	struct vips *vips;

@@ -149,10 +149,27 @@ static void on_network(void *ctx, const struct err *err)
 	container_life_start(sidecar);
 }
 
+/* What the network does, the sidecar must do as well: it is decided once. */
+static bool capture_config(struct pod_run *run, struct ip servers[POD_NAMESERVERS],
+			   struct capture_config *out, struct err *err)
+{
+	struct mesh_config mesh;
+	capture_config_init(out);
+	if (!pod_setup_mesh(run, run->arena, &mesh, err) ||
+	    !capture_config_from_annotations(annotation, run, run->arena, out, err))
+		return false;
+	run->dns_capture = mesh.dns_capture;
+	out->dns = mesh.dns_capture;
+	out->dns_servers = servers;
+	out->n_dns_servers = pod_setup_nameservers(run, servers);
+	return true;
+}
+
 static bool start_network(struct pod_run *run, struct err *err)
 {
 	const struct object *o = run->object;
 	struct capture_config capture;
+	struct ip servers[POD_NAMESERVERS];
 	struct pod_net_config cfg = {
 		.name = run->key,
 		.hostname = *o->pod->spec.hostname ? o->pod->spec.hostname : o->meta.name,
@@ -166,8 +183,7 @@ static bool start_network(struct pod_run *run, struct err *err)
 	if (run->has_ip[IP_V6])
 		cfg.v6 = run->ip[IP_V6];
 	if (run->injected) {
-		capture_config_init(&capture);
-		if (!capture_config_from_annotations(annotation, run, run->arena, &capture, err))
+		if (!capture_config(run, servers, &capture, err))
 			return false;
 		cfg.capture = &capture;
 	}

@@ -36,7 +36,8 @@ struct pod_run {
 	struct object *object; /* as it was when this run began, injection noted */
 	enum pod_run_state state;
 	bool injected;
-	bool remake; /* pods.c: to be made again under this name once it is gone */
+	bool dns_capture; /* its DNS goes to its sidecar, as it was decided with its network */
+	bool remake;      /* pods.c: to be made again under this name once it is gone */
 	struct ip ip[N_IP_FAMILIES];
 	bool has_ip[N_IP_FAMILIES];
 	struct pod_net *net;

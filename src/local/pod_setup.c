@@ -257,37 +257,79 @@ static const char *hosts_text(const struct pod_run *run, struct arena *arena)
 	return text;
 }
 
-static const char *resolv_conf(const struct pod_run *run, struct arena *arena)
+/* The mesh's nameserver first, unless the Pod wants none of it (dnsPolicy None); then its own. */
+size_t pod_setup_nameservers(const struct pod_run *run, struct ip out[POD_NAMESERVERS])
 {
-	const struct pods_config *cfg = pods_cfg(run->pods);
-	char ip[ADDR_TEXT];
-	return arena_printf(arena,
-			    "nameserver %s\n"
-			    "search %s.svc.%s svc.%s %s\n"
-			    "options ndots:5\n",
-			    ip_text(&cfg->dns, ip), run->object->meta.ns, cfg->zone, cfg->zone,
-			    cfg->zone);
+	const struct pod_spec *spec = spec_of(run);
+	size_t n = 0;
+	if (strcmp(spec->dns_policy, "None") != 0)
+		out[n++] = pods_cfg(run->pods)->dns;
+	for (const char *const *s = spec->dns_servers; s && *s && n < POD_NAMESERVERS; s++)
+		if (ip_parse(slice_of(*s), &out[n])) /* it does: the schema looked */
+			n++;
+	return n;
 }
 
-/* The mesh's `concurrency` counts for sidecars that start from now on; 0: one worker per core. */
-static unsigned sidecar_workers(const struct pod_run *run, struct arena *arena)
+static const char *search_line(const struct pod_run *run, struct arena *arena)
 {
-	struct mesh_config mesh;
+	const struct pod_spec *spec = spec_of(run);
+	const char *zone = pods_cfg(run->pods)->zone, *line = "";
+	if (strcmp(spec->dns_policy, "None") != 0)
+		line = arena_printf(arena, " %s.svc.%s svc.%s %s", run->object->meta.ns, zone, zone,
+				    zone);
+	for (const char *const *s = spec->dns_searches; s && *s; s++)
+		line = arena_printf(arena, "%s %s", line, *s);
+	return *line ? arena_printf(arena, "search%s\n", line) : "";
+}
+
+/* An option that the Pod sets again replaces ours: the last one counts, resolv.conf(5). */
+static const char *options_line(const struct pod_run *run, struct arena *arena)
+{
+	const struct pod_spec *spec = spec_of(run);
+	const char *line = strcmp(spec->dns_policy, "None") != 0 ? " ndots:5" : "";
+	for (size_t i = 0; i < spec->n_dns_options; i++) {
+		const struct pair *o = &spec->dns_options[i];
+		line = arena_printf(arena, "%s %s%s%s", line, o->key, *o->value ? ":" : "",
+				    o->value);
+	}
+	return *line ? arena_printf(arena, "options%s\n", line) : "";
+}
+
+static const char *resolv_conf(const struct pod_run *run, struct arena *arena)
+{
+	struct ip servers[POD_NAMESERVERS];
+	size_t n = pod_setup_nameservers(run, servers);
+	const char *text = "";
+	char ip[ADDR_TEXT];
+	for (size_t i = 0; i < n; i++)
+		text = arena_printf(arena, "%snameserver %s\n", text, ip_text(&servers[i], ip));
+	return arena_printf(arena, "%s%s%s", text, search_line(run, arena),
+			    options_line(run, arena));
+}
+
+bool pod_setup_mesh(const struct pod_run *run, struct arena *arena, struct mesh_config *out,
+		    struct err *err)
+{
 	const struct object *map =
 		store_get(pods_store(run->pods), KIND_CONFIG_MAP, MESH_CONFIG_NS, MESH_CONFIG_NAME);
-	return mesh_config_decode(map, arena, &mesh, NULL) ? mesh.workers : 0;
+	return mesh_config_for_pod(map, &run->object->meta.annotations, arena, out, err);
 }
 
 static bool setup_sidecar(struct pod_run *run, struct arena *arena, struct container_spec *out,
 			  struct err *err)
 {
+	struct mesh_config mesh;
+	if (!pod_setup_mesh(run, arena, &mesh, err))
+		return false;
+	/* The mesh's `concurrency` counts for sidecars that start from now on; 0: one per core. */
 	const char *const argv[] = {"/proc/self/exe", "proxy", "--workers",
-				    arena_printf(arena, "%u", sidecar_workers(run, arena))};
+				    arena_printf(arena, "%u", mesh.workers)};
 	const struct container_env own[] = {
 		{"POD_NAME", run->object->meta.name},
 		{"POD_NAMESPACE", run->object->meta.ns},
 		{"INSTANCE_IP", first_ip(run, arena)},
 		{"INSTANCE_IPS", ips_text(run, arena)},
+		{SIDECAR_DNS_ENV, run->dns_capture ? "true" : "false"},
 	};
 	const char **argv_copy = arena_array(arena, N_ELEMS(argv), sizeof(*argv_copy));
 	struct container_env *env =

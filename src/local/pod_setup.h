@@ -10,6 +10,12 @@
 
 /* Makes the folders, or their new contents when a ConfigMap changed. */
 bool pod_setup_volumes(struct pod_run *run, struct err *err) MUST_CHECK;
+/* The mesh's settings for this Pod's sidecar. */
+bool pod_setup_mesh(const struct pod_run *run, struct arena *arena, struct mesh_config *out,
+		    struct err *err) MUST_CHECK;
+/* Those of its resolv.conf, how many. */
+enum { POD_NAMESERVERS = 3 };
+size_t pod_setup_nameservers(const struct pod_run *run, struct ip out[POD_NAMESERVERS]);
 bool pod_setup_container(struct pod_run *run, const struct container_life *life,
 			 struct arena *arena, struct container_spec *out,
 			 struct err *err) MUST_CHECK;

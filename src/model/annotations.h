@@ -15,6 +15,7 @@
 #define ANNOTATION_DETECTION "hark.mesh/detection"
 #define ANNOTATION_DETECTION_TIMEOUT "hark.mesh/protocol-detection-timeout"
 #define ANNOTATION_SIDECAR_STATUS "sidecar.istio.io/status"
+#define ANNOTATION_PROXY_CONFIG "proxy.istio.io/config"
 #define ANNOTATION_DRY_RUN "istio.io/dry-run"
 #define ANNOTATION_EXCLUDE_OUT_PORTS "traffic.sidecar.istio.io/excludeOutboundPorts"
 #define ANNOTATION_EXCLUDE_OUT_RANGES "traffic.sidecar.istio.io/excludeOutboundIPRanges"
@@ -22,6 +23,9 @@
 #define ANNOTATION_INCLUDE_IN_PORTS "traffic.sidecar.istio.io/includeInboundPorts"
 #define ANNOTATION_EXCLUDE_IN_PORTS "traffic.sidecar.istio.io/excludeInboundPorts"
 #define ANNOTATION_INTERCEPTION "sidecar.istio.io/interceptionMode"
+#define ANNOTATION_EXPORT_TO "networking.istio.io/exportTo"
+#define LABEL_NO_VIP                                                                               \
+	"networking.istio.io/enable-autoallocate-ip" /* "false": no virtual IP is given */
 #define LABEL_TLS_MODE "security.istio.io/tlsMode"
 #define LABEL_SERVICE_NAME "kubernetes.io/service-name"
 

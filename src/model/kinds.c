@@ -13,6 +13,9 @@ static const struct kind_info kinds[N_KINDS] = {
 	[KIND_PEER_AUTHENTICATION]  = {KIND_PEER_AUTHENTICATION,  "security.istio.io/v1",   "PeerAuthentication",  "peerauthentications",   "peerauthentication",  "pa", true, {"security.istio.io/v1beta1"}},
 	[KIND_DESTINATION_RULE]     = {KIND_DESTINATION_RULE,     "networking.istio.io/v1", "DestinationRule",     "destinationrules",      "destinationrule",     "dr", true, {"networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"}},
 	[KIND_AUTHORIZATION_POLICY] = {KIND_AUTHORIZATION_POLICY, "security.istio.io/v1",   "AuthorizationPolicy", "authorizationpolicies", "authorizationpolicy", "ap", true, {"security.istio.io/v1beta1"}},
+	[KIND_SERVICE_ENTRY]        = {KIND_SERVICE_ENTRY,        "networking.istio.io/v1", "ServiceEntry",        "serviceentries",        "serviceentry",        "se", true, {"networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"}},
+	[KIND_WORKLOAD_ENTRY]       = {KIND_WORKLOAD_ENTRY,       "networking.istio.io/v1", "WorkloadEntry",       "workloadentries",       "workloadentry",       "we", true, {"networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"}},
+	[KIND_SIDECAR]              = {KIND_SIDECAR,              "networking.istio.io/v1", "Sidecar",             "sidecars",              "sidecar",             "",   true, {"networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"}},
 	/* clang-format on */
 };
 
@@ -93,4 +96,16 @@ const char *mtls_mode_name(enum mtls_mode mode)
 		[MTLS_UNSET] = "UNSET",
 	};
 	return names[mode];
+}
+
+const char *resolution_name(enum resolution r)
+{
+	static const char *const names[] = {
+		[RESOLUTION_NONE] = "NONE",
+		[RESOLUTION_STATIC] = "STATIC",
+		[RESOLUTION_DNS] = "DNS",
+		[RESOLUTION_DNS_ROUND_ROBIN] = "DNS_ROUND_ROBIN",
+		[RESOLUTION_DYNAMIC_DNS] = "DYNAMIC_DNS",
+	};
+	return names[r];
 }

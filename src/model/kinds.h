@@ -6,7 +6,7 @@
  * NUL-terminated and live in the arena of the object that holds them; "" stands for absent unless
  * the comment says NULL. Durations are in the unit of their name. Sources: Kubernetes core/v1,
  * apps/v1, discovery/v1 types; Istio mesh/v1alpha1 MeshConfig, security/v1 PeerAuthentication and
- * AuthorizationPolicy, networking/v1 DestinationRule.
+ * AuthorizationPolicy, networking/v1 DestinationRule, ServiceEntry, WorkloadEntry and Sidecar.
  */
 #pragma once
 #include <stdbool.h>
@@ -26,6 +26,9 @@ enum kind {
 	KIND_PEER_AUTHENTICATION,
 	KIND_DESTINATION_RULE,
 	KIND_AUTHORIZATION_POLICY,
+	KIND_SERVICE_ENTRY,
+	KIND_WORKLOAD_ENTRY,
+	KIND_SIDECAR,
 	N_KINDS,
 };
 
@@ -220,6 +223,11 @@ struct pod_spec {
 	const char *service_account; /* default "default" */
 	const char *hostname, *subdomain;
 	const char *restart_policy; /* "Always" by default, "OnFailure", "Never" */
+	const char *dns_policy;     /* default "ClusterFirst"; "None": only what dns_config says */
+	const char *const *dns_servers,
+		*const *dns_searches;   /* dnsConfig; NULL-terminated, or NULL */
+	const struct pair *dns_options; /* dnsConfig.options */
+	size_t n_dns_options;
 	bool host_network;
 	unsigned termination_grace_s;     /* default 30 */
 	struct security_context security; /* already in the containers */
@@ -356,6 +364,83 @@ struct authorization_policy {
 
 enum outbound_policy { OUTBOUND_ALLOW_ANY, OUTBOUND_REGISTRY_ONLY };
 
+/* WorkloadEntry, and each of a ServiceEntry's endpoints. */
+struct workload_port {
+	const char *name; /* of the ServiceEntry's port */
+	uint16_t port;
+};
+
+struct workload_entry {
+	const char *address; /* as written, lower case: an IP address or a host name; or "" */
+	struct ip ip;
+	bool has_ip;
+	const struct workload_port *ports;
+	size_t n_ports;
+	struct pairs labels; /* of a WorkloadEntry: the spec's; metadata's stand beside them */
+	const char *network, *locality, *service_account;
+	uint32_t weight;
+};
+
+enum resolution {
+	RESOLUTION_NONE,
+	RESOLUTION_STATIC,
+	RESOLUTION_DNS,
+	RESOLUTION_DNS_ROUND_ROBIN,
+	RESOLUTION_DYNAMIC_DNS, /* refused where people write it; else without effect */
+};
+const char *resolution_name(enum resolution r); /* "DNS" */
+
+enum location { LOCATION_MESH_EXTERNAL, LOCATION_MESH_INTERNAL };
+
+struct entry_port {
+	const char *name;
+	const char *protocol;         /* as written, or "" */
+	uint16_t number, target_port; /* target_port 0: not given */
+};
+
+/* A virtual IP that was given to a host. */
+struct entry_vip {
+	const char *host;
+	struct ip ip;
+};
+
+/* ServiceEntry: hosts that are Services although Kubernetes has none of them. Lists of names are
+ * NULL-terminated; hosts are lower case. */
+struct service_entry {
+	const char *const *hosts; /* "db.example.com", "*.example.com" */
+	const struct cidr *addresses;
+	size_t n_addresses;
+	const struct entry_port *ports;
+	size_t n_ports;
+	enum location location;
+	enum resolution resolution;
+	const struct workload_entry *endpoints;
+	size_t n_endpoints;
+	struct pairs selector; /* workloadSelector */
+	bool has_selector;
+	const char *const *export_to; /* empty: the mesh's default */
+	const char *const *subject_alt_names;
+	const struct entry_vip *vips; /* status.addresses */
+	size_t n_vips;
+};
+
+/* Which hosts a Sidecar's workloads know: "NAMESPACE/HOST". */
+struct scope_host {
+	const char *ns;   /* a name, "*", "." or "~" */
+	const char *host; /* lower case: a name, "*.example.com" or "*" */
+	bool excluded;    /* taken away from what others bring */
+};
+
+struct sidecar {
+	struct pairs selector; /* workloadSelector */
+	bool has_selector;
+	const struct scope_host *egress; /* of all listeners */
+	size_t n_egress;
+	bool has_egress; /* false: everything is known */
+	enum outbound_policy outbound_policy;
+	bool has_outbound_policy; /* false: the mesh's counts */
+};
+
 enum detection { DETECTION_BOTH_ENDS, DETECTION_CLIENT_FIRST };
 
 enum load_balancer { LB_ROUND_ROBIN, LB_LEAST_CONNECTIONS };
@@ -377,9 +462,13 @@ struct mesh_config {
 	const char *root_namespace, *trust_domain;
 	const char *const *trust_domain_aliases; /* NULL-terminated */
 	const char *const
-		*destination_rule_export_to; /* defaultDestinationRuleExportTo; empty: * */
+		*destination_rule_export_to;  /* defaultDestinationRuleExportTo; empty: * */
+	const char *const *service_export_to; /* defaultServiceExportTo; empty: * */
+	uint32_t dns_refresh_ms;              /* dnsRefreshRate, default 60 s */
 	bool enable_auto_mtls;
 	bool mesh_tls13; /* meshMTLS.minProtocolVersion: TLSV1_3 */
+	/* defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE; by default as hark up has it: on */
+	bool dns_capture;
 	/* hark: */
 	enum detection detection;    /* detection: both-ends (default) | client-first */
 	enum load_balancer lb;       /* loadBalancer: least-connections (default) | round-robin */

@@ -23,9 +23,16 @@ struct endpoint_cell {
 	uint64_t used;
 };
 
+struct host_cell {
+	struct live_host host; /* first: a live_host is its cell */
+	UT_hash_handle hh;
+	char key[];
+};
+
 struct live {
 	struct port_cell *ports;
 	struct endpoint_cell *endpoints;
+	struct host_cell *hosts;
 	uint64_t asked; /* counts up with every get: oldest first means the least of these */
 };
 
@@ -48,6 +55,18 @@ void live_endpoint_put(struct live_endpoint *e)
 		free(CONTAINER_OF(e, struct endpoint_cell, endpoint));
 }
 
+void live_host_put(struct live_host *h)
+{
+	if (h && atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) == 1)
+		free(CONTAINER_OF(h, struct host_cell, host));
+}
+
+struct live_host *live_host_share(struct live_host *h)
+{
+	atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
+	return h;
+}
+
 /* The analyzer loses track of uthash's links and sees uses after free that are none. */
 /* NOLINTBEGIN(clang-analyzer-unix.Malloc,clang-analyzer-core.NullDereference) */
 static void drop_port(struct live *l, struct port_cell *c)
@@ -62,6 +81,12 @@ static void drop_endpoint(struct live *l, struct endpoint_cell *c)
 	live_endpoint_put(&c->endpoint);
 }
 
+static void drop_host(struct live *l, struct host_cell *c)
+{
+	HASH_DEL(l->hosts, c);
+	live_host_put(&c->host);
+}
+
 void live_free(struct live *l)
 {
 	if (!l)
@@ -72,6 +97,9 @@ void live_free(struct live *l)
 	struct endpoint_cell *e, *next_e;
 	HASH_ITER (hh, l->endpoints, e, next_e)
 		drop_endpoint(l, e);
+	struct host_cell *h, *next_h;
+	HASH_ITER (hh, l->hosts, h, next_h)
+		drop_host(l, h);
 	free(l);
 }
 
@@ -113,6 +141,20 @@ struct live_endpoint *live_endpoint_get(struct live *l, const struct addr *at)
 	c->used = ++l->asked;
 	atomic_fetch_add_explicit(&c->endpoint.refs, 1, memory_order_relaxed);
 	return &c->endpoint;
+}
+
+struct live_host *live_host_get(struct live *l, const char *host)
+{
+	struct host_cell *c = NULL;
+	size_t len = strlen(host);
+	HASH_FIND(hh, l->hosts, host, len, c);
+	if (!c) {
+		c = mem_new(sizeof(*c) + len + 1);
+		memcpy(c->key, host, len + 1);
+		atomic_init(&c->host.refs, 1); /* the registry's */
+		HASH_ADD_KEYPTR(hh, l->hosts, c->key, len, c);
+	}
+	return live_host_share(&c->host);
 }
 
 /* Nobody but the registry holds it. Only this thread gives out new references, so that this stays
@@ -157,6 +199,10 @@ void live_sweep(struct live *l, size_t n_max)
 		    atomic_load_explicit(&e->endpoint.avoid_until_ns, memory_order_relaxed) <=
 			    now_ns)
 			drop_endpoint(l, e);
+	struct host_cell *h, *next_h;
+	HASH_ITER (hh, l->hosts, h, next_h)
+		if (alone(&h->host.refs))
+			drop_host(l, h);
 	if (HASH_COUNT(l->ports) > n_max) {
 		HASH_SORT(l->ports, older_port);
 		HASH_ITER (hh, l->ports, p, next_p)

@@ -1,5 +1,5 @@
 /*
- * What is alive about a service port or an endpoint: counters and what was learnt. It outlives the
+ * What is alive about a service port, an endpoint or a host: counters and what was learnt. It outlives the
  * views that point to it, so that a configuration change forgets nothing.
  *
  * Cells are shared by all workers and touched only with relaxed atomics. The registry belongs to
@@ -32,6 +32,12 @@ struct live_endpoint {
 		avoid_until_ns; /* clock_ns(); a refused connect makes picks avoid it for a while */
 };
 
+/* A host whose names have to be resolved. */
+struct live_host {
+	atomic_uint refs;
+	_Atomic uint64_t asked_ns; /* clock_ns() when a connection last needed its addresses */
+};
+
 struct live; /* the registry */
 struct live *live_new(void);
 void live_free(struct live *l);
@@ -39,7 +45,10 @@ void live_free(struct live *l);
 struct live_port *live_port_get(struct live *l, enum live_side side, const char *service,
 				uint16_t port);
 struct live_endpoint *live_endpoint_get(struct live *l, const struct addr *at);
+struct live_host *live_host_get(struct live *l, const char *host);
+struct live_host *live_host_share(struct live_host *h); /* one more reference; any thread */
 void live_port_put(struct live_port *p);
+void live_host_put(struct live_host *h);
 void live_endpoint_put(struct live_endpoint *e);
 /* Drops cells that nobody else holds and that have nothing to remember; the rest are bounded by
  * N_MAX, oldest first. */

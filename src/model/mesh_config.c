@@ -9,6 +9,7 @@
 #include "detect/first_word.h"
 #include "model/annotations.h"
 #include "model/schema.h"
+#include "model/sidecar.h"
 #include "model/tree_yaml.h"
 
 void mesh_config_default(struct mesh_config *out)
@@ -23,7 +24,10 @@ void mesh_config_default(struct mesh_config *out)
 		.trust_domain = "cluster.local",
 		.trust_domain_aliases = none,
 		.destination_rule_export_to = none,
+		.service_export_to = none,
+		.dns_refresh_ms = 60000,
 		.enable_auto_mtls = true,
+		.dns_capture = true,
 		.detection = DETECTION_BOTH_ENDS,
 		.lb = LB_LEAST_CONNECTIONS,
 		.head_start_us = FW_HEAD_START_US,
@@ -66,6 +70,27 @@ static const struct field keepalive_fields[] = {
 static const struct schema keepalive_schema =
 	SCHEMA(struct mesh_config, keepalive_fields, NULL, NULL);
 
+/* The environment of a sidecar, of which one switch counts here. Istio's is off unless this is said. */
+static void read_metadata(struct decoder *d, struct tree *n, void *out)
+{
+	struct mesh_config *m = out;
+	const struct tree *dns = tree_get(n, SIDECAR_DNS_ENV);
+	if (n->type != TREE_MAP) {
+		decode_expected(d, n, "an object of strings");
+		return;
+	}
+	if (!dns)
+		return;
+	if (dns->type == TREE_BOOL)
+		m->dns_capture = dns->boolean;
+	else if (dns->type == TREE_STRING && slice_eq_nocase(dns->text, SLICE("true")))
+		m->dns_capture = true;
+	else if (dns->type == TREE_STRING && slice_eq_nocase(dns->text, SLICE("false")))
+		m->dns_capture = false;
+	else
+		decode_expected(d, dns, "\"true\" or \"false\"");
+}
+
 static const struct field proxy_fields[] = {
 	FIELD_DURATION(struct mesh_config, "terminationDrainDuration", drain_s, NS_PER_S, 0),
 	FIELD_UINT(struct mesh_config, "concurrency", workers, 0, 1024),
@@ -94,7 +119,7 @@ static const struct field proxy_fields[] = {
 	FIELD_KNOWN("proxyAdminPort"),
 	FIELD_KNOWN("proxyBootstrapTemplatePath"),
 	FIELD_KNOWN("proxyHeaders"),
-	FIELD_KNOWN("proxyMetadata"),
+	FIELD_CUSTOM("proxyMetadata", read_metadata),
 	FIELD_KNOWN("proxyStatsMatcher"),
 	FIELD_KNOWN("readinessProbe"),
 	FIELD_KNOWN("runtimeValues"),
@@ -145,6 +170,8 @@ static const struct field mesh_fields[] = {
 	FIELD_STRINGS(struct mesh_config, "trustDomainAliases", trust_domain_aliases),
 	FIELD_STRINGS(struct mesh_config, "defaultDestinationRuleExportTo",
 		      destination_rule_export_to),
+	FIELD_STRINGS(struct mesh_config, "defaultServiceExportTo", service_export_to),
+	FIELD_DURATION(struct mesh_config, "dnsRefreshRate", dns_refresh_ms, NS_PER_MS, 1000),
 	FIELD_INLINE("meshMTLS", &mesh_tls_schema),
 	FIELD_INLINE("defaultConfig", &proxy_schema),
 	FIELD_KNOWN("accessLogEncoding"),
@@ -156,11 +183,9 @@ static const struct field mesh_fields[] = {
 	FIELD_KNOWN("configSources"),
 	FIELD_KNOWN("defaultHttpRetryPolicy"),
 	FIELD_KNOWN("defaultProviders"),
-	FIELD_KNOWN("defaultServiceExportTo"),
 	FIELD_KNOWN("defaultVirtualServiceExportTo"),
 	FIELD_KNOWN("disableEnvoyListenerLog"),
 	FIELD_KNOWN("discoverySelectors"),
-	FIELD_KNOWN("dnsRefreshRate"),
 	FIELD_KNOWN("enableEnvoyAccessLogService"),
 	FIELD_KNOWN("enablePrometheusMerge"),
 	FIELD_KNOWN("enableTracing"),
@@ -311,5 +336,39 @@ bool mesh_config_decode(const struct object *config_map, struct arena *arena,
 		return true;
 	if (err)
 		*err = first;
+	return false;
+}
+
+static void pod_problem(void *ctx, const struct tree *at, const char *member, const char *text)
+{
+	struct err *err = ctx;
+	char path[256];
+	if (err->kind == ERR_NONE)
+		(void)err_set(err, ERR_BAD_INPUT, "annotation " ANNOTATION_PROXY_CONFIG ": %s: %s",
+			      tree_path(at, member, path, sizeof(path)), text); /* always false */
+}
+
+bool mesh_config_for_pod(const struct object *config_map, const struct pairs *annotations,
+			 struct arena *arena, struct mesh_config *out, struct err *err)
+{
+	const char *text = pairs_get(annotations, ANNOTATION_PROXY_CONFIG);
+	struct err first = {0};
+	struct decoder d = {.arena = arena, .problem = pod_problem, .ctx = &first};
+	struct tree *root = NULL;
+	unsigned line = 0;
+	if (!mesh_config_decode(config_map, arena, out, NULL))
+		mesh_config_default(out); /* what is wrong was told when it was applied */
+	if (!text)
+		return true;
+	struct yaml *y = yaml_open(slice_of(text));
+	enum yaml_result got = yaml_next(y, arena, &root, &first, &line);
+	if (got == YAML_DOCUMENT && root->type != TREE_NULL)
+		decode(&d, &proxy_schema, root, out);
+	else if (got == YAML_BAD)
+		(void)err_wrap(&first, "annotation " ANNOTATION_PROXY_CONFIG); /* always false */
+	yaml_close(y);
+	if (first.kind == ERR_NONE)
+		return true;
+	*err = first;
 	return false;
 }

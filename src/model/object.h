@@ -29,6 +29,9 @@ struct object {
 		const struct peer_authentication *peer_authentication;
 		const struct destination_rule *destination_rule;
 		const struct authorization_policy *authorization_policy;
+		const struct service_entry *service_entry;
+		const struct workload_entry *workload_entry;
+		const struct sidecar *sidecar;
 	};
 	struct slice
 		json; /* canonical JSON text, metadata included, no newline; empty in a lean one */
@@ -73,4 +76,7 @@ bool object_yaml(const struct object *o, struct buf *out) MUST_CHECK;
  * error says which key, line and path. */
 bool mesh_config_decode(const struct object *config_map, struct arena *arena,
 			struct mesh_config *out, struct err *err) MUST_CHECK;
+/* The same for one Pod's sidecar: its annotation proxy.istio.io/config lies over the mesh's defaultConfig. */
+bool mesh_config_for_pod(const struct object *config_map, const struct pairs *annotations,
+			 struct arena *arena, struct mesh_config *out, struct err *err) MUST_CHECK;
 void mesh_config_default(struct mesh_config *out);

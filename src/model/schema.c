@@ -20,6 +20,33 @@ void check_name(struct decoder *d, const struct tree *n, const char *member, enu
 			       name_rule(kind));
 }
 
+void check_export_to(struct decoder *d, const struct tree *n, const char *const *to)
+{
+	for (size_t i = 0; to[i]; i++) {
+		struct slice one = slice_of(to[i]);
+		if (!slice_is(one, ".") && !slice_is(one, "*") && !slice_is(one, "~") &&
+		    !name_ok(NAME_LABEL, one))
+			decode_expected(d, list_item(n, "exportTo", i),
+					"\".\", \"*\" or the name of a namespace");
+	}
+}
+
+const char *lower_dup(struct arena *a, struct slice text)
+{
+	char *lower = arena_dup(a, text);
+	for (char *c = lower; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	return lower;
+}
+
+bool host_name_ok(struct slice host, bool wildcard)
+{
+	if (wildcard && slice_starts(host, SLICE("*.")))
+		host = slice_sub(host, 2, host.len);
+	return name_ok(NAME_SUBDOMAIN, host);
+}
+
 const struct tree *list_item(const struct tree *n, const char *member, size_t i)
 {
 	const struct tree *list = tree_get(n, member);
@@ -243,6 +270,9 @@ const struct schema *kind_schema(enum kind kind)
 		[KIND_PEER_AUTHENTICATION] = &peer_authentication_schema,
 		[KIND_DESTINATION_RULE] = &destination_rule_schema,
 		[KIND_AUTHORIZATION_POLICY] = &authorization_policy_schema,
+		[KIND_SERVICE_ENTRY] = &service_entry_schema,
+		[KIND_WORKLOAD_ENTRY] = &workload_entry_schema,
+		[KIND_SIDECAR] = &sidecar_schema,
 	};
 	return schemas[kind];
 }

@@ -22,6 +22,10 @@ extern const struct schema security_schema;
 extern const struct schema peer_authentication_schema; /* schema_security.c */
 extern const struct schema authorization_policy_schema;
 extern const struct schema destination_rule_schema; /* schema_destination_rule.c */
+extern const struct schema service_entry_schema;    /* schema_service_entry.c */
+extern const struct schema workload_entry_schema;   /* schema_workload_entry.c */
+extern const struct schema workload_entry_spec_schema;
+extern const struct schema sidecar_schema; /* schema_sidecar.c */
 
 /* The rows that every resource begins with; object.c reads them. */
 #define TOP_ROWS FIELD_KNOWN("apiVersion"), FIELD_KNOWN("kind"), FIELD_KNOWN("metadata")
@@ -36,5 +40,11 @@ void check_name(struct decoder *d, const struct tree *n, const char *member, enu
 /* LABELS, which stand at N's member MEMBER, may select workloads: Istio's WorkloadSelector. */
 void check_selector(struct decoder *d, const struct tree *n, const char *member,
 		    const struct pairs *labels);
+/* TO, which stands at N's member "exportTo", says who may see something. */
+void check_export_to(struct decoder *d, const struct tree *n, const char *const *to);
+/* "db.example.com", or with WILDCARD also "*.example.com". */
+bool host_name_ok(struct slice host, bool wildcard);
+/* TEXT in lower case. */
+const char *lower_dup(struct arena *a, struct slice text);
 /* Child I of the list MEMBER of N, for the place of a problem. */
 const struct tree *list_item(const struct tree *n, const char *member, size_t i);

@@ -163,13 +163,7 @@ static void check_spec(struct decoder *d, const struct tree *n, void *out)
 				decode_problem(d, list_item(n, "subsets", i), "name",
 					       "\"%s\" is also subsets[%zu]", r->subsets[i].name,
 					       j);
-	for (size_t i = 0; r->export_to[i]; i++) {
-		struct slice to = slice_of(r->export_to[i]);
-		if (!slice_is(to, ".") && !slice_is(to, "*") && !slice_is(to, "~") &&
-		    !name_ok(NAME_LABEL, to))
-			decode_expected(d, list_item(n, "exportTo", i),
-					"\".\", \"*\" or the name of a namespace");
-	}
+	check_export_to(d, n, r->export_to);
 }
 
 static const struct field spec_fields[] = {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/mem.h"
+
 static const struct field empty_dir_fields[] = {
 	FIELD_KNOWN("medium"),
 	FIELD_KNOWN("sizeLimit"),
@@ -159,6 +161,67 @@ static void check_containers(struct decoder *d, const struct tree *n, const stru
 	}
 }
 
+static const struct field dns_option_fields[] = {
+	FIELD_STRING(struct pair, "name", key, .flags = FIELD_REQUIRED),
+	FIELD_STRING(struct pair, "value", value),
+};
+static const struct schema dns_option_schema = SCHEMA(struct pair, dns_option_fields, NULL, NULL);
+
+static bool is_word(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.at[i] <= ' ' || text.at[i] == 0x7f)
+			return false;
+	return text.len != 0;
+}
+
+/* They become lines of resolv.conf. */
+static void check_dns_config(struct decoder *d, const struct tree *n, void *out)
+{
+	const struct pod_spec *spec = out;
+	struct ip ip;
+	size_t i = 0;
+	for (; spec->dns_servers && spec->dns_servers[i]; i++)
+		if (!ip_parse(slice_of(spec->dns_servers[i]), &ip))
+			decode_problem(d, n, "nameservers", "expected IP addresses, got \"%.64s\"",
+				       spec->dns_servers[i]);
+	if (i > 3) /* as many as resolvers look at, resolv.conf(5) */
+		decode_problem(d, n, "nameservers", "at most 3");
+	for (i = 0; spec->dns_searches && spec->dns_searches[i]; i++)
+		if (!is_word(slice_of(spec->dns_searches[i])))
+			decode_problem(d, n, "searches", "expected domain names");
+	for (i = 0; i < spec->n_dns_options; i++)
+		if (!is_word(slice_of(spec->dns_options[i].key)) ||
+		    (spec->dns_options[i].value[0] &&
+		     !is_word(slice_of(spec->dns_options[i].value))))
+			decode_problem(d, n, "options", "expected words");
+}
+
+static const struct field dns_config_fields[] = {
+	FIELD_STRINGS(struct pod_spec, "nameservers", dns_servers),
+	FIELD_STRINGS(struct pod_spec, "searches", dns_searches),
+	FIELD_LIST(struct pod_spec, "options", dns_options, n_dns_options, &dns_option_schema),
+};
+static const struct schema dns_config_schema =
+	SCHEMA(struct pod_spec, dns_config_fields, NULL, check_dns_config);
+
+static void check_dns(struct decoder *d, const struct tree *n, const struct pod_spec *spec)
+{
+	static const char *const known[] = {"ClusterFirst", "ClusterFirstWithHostNet", "Default",
+					    "None"};
+	bool is_known = false;
+	for (size_t i = 0; i < N_ELEMS(known); i++)
+		is_known |= strcmp(spec->dns_policy, known[i]) == 0;
+	if (!is_known)
+		decode_problem(
+			d, n, "dnsPolicy",
+			"expected ClusterFirst, ClusterFirstWithHostNet, Default or None, got "
+			"\"%.40s\"",
+			spec->dns_policy);
+	if (strcmp(spec->dns_policy, "None") == 0 && (!spec->dns_servers || !spec->dns_servers[0]))
+		decode_problem(d, n, "dnsConfig", "dnsPolicy None needs nameservers there");
+}
+
 static void check_pod_spec(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct pod_spec *spec = out;
@@ -172,6 +235,8 @@ static void check_pod_spec(struct decoder *d, const struct tree *n, void *out)
 	check_containers(d, n, spec, "initContainers", spec->init_containers,
 			 spec->n_init_containers);
 	check_containers(d, n, spec, "containers", spec->containers, spec->n_containers);
+	if (!d->lean)
+		check_dns(d, n, spec);
 	if (spec->hostname[0])
 		check_name(d, n, "hostname", NAME_LABEL, spec->hostname);
 	if (spec->subdomain[0])
@@ -189,6 +254,7 @@ static void default_pod_spec(void *out)
 	struct pod_spec *spec = out;
 	spec->service_account = "default";
 	spec->restart_policy = "Always";
+	spec->dns_policy = "ClusterFirst";
 	spec->termination_grace_s = 30;
 }
 
@@ -211,8 +277,8 @@ static const struct field pod_spec_fields[] = {
 	FIELD_KNOWN("automountServiceAccountToken"),
 	FIELD_KNOWN("ephemeralContainers"),
 	FIELD_KNOWN("activeDeadlineSeconds"),
-	FIELD_KNOWN("dnsPolicy"),
-	FIELD_KNOWN("dnsConfig"),
+	FIELD_STRING(struct pod_spec, "dnsPolicy", dns_policy, .flags = FIELD_SKIP_LEAN),
+	FIELD_INLINE("dnsConfig", &dns_config_schema, .flags = FIELD_SKIP_LEAN),
 	FIELD_KNOWN("nodeSelector"),
 	FIELD_KNOWN("nodeName"),
 	FIELD_KNOWN("hostPID"),

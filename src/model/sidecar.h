@@ -9,6 +9,8 @@
 #include "net/addr.h"
 
 #define SIDECAR_NAME "istio-proxy" /* of its container */
+/* Istio's switch of the DNS proxy: in proxyMetadata, and as it reaches the sidecar. */
+#define SIDECAR_DNS_ENV "ISTIO_META_DNS_CAPTURE"
 
 enum {
 	SIDECAR_ID = 1337, /* uid and gid: what runs as these is not captured */

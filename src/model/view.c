@@ -23,11 +23,14 @@ void view_put(struct view *v)
 	shared_map_fini(&v->by_vip);
 	shared_map_fini(&v->by_ip);
 	shared_map_fini(&v->by_headless);
+	shared_map_fini(&v->by_range);
 	shared_map_fini(&v->services);
+	shared_map_fini(&v->hosts);
 	shared_map_fini(&v->workloads);
 	part_put(v->self ? &v->self->part : NULL);
 	part_put(&v->authz->part);
 	part_put(rules_part(v->rules));
+	part_put(scope_part(v->scope));
 	part_put(peer_auths_part(v->peer_auths));
 	part_put(&v->mesh->part);
 	arena_free(v->arena); /* V lives in it */
@@ -58,28 +61,108 @@ bool service_older(const struct view_service *a, const struct view_service *b)
 	return object_older(a->object, b->object);
 }
 
+enum outbound_policy view_outbound_policy(const struct view *v, const struct object **by)
+{
+	const struct object *sidecar = scope_sidecar(v->scope);
+	*by = sidecar && sidecar->sidecar->has_outbound_policy ? sidecar : NULL;
+	return *by ? (*by)->sidecar->outbound_policy : view_mesh(v)->outbound_policy;
+}
+
+static bool has_ip(const struct view_service *s, const struct ip *ip)
+{
+	enum ip_family f = ip_is_v4(ip) ? IP_V4 : IP_V6;
+	if (!s->entry)
+		return s->object->service->has_ip[f] &&
+		       ip_eq(&s->object->service->cluster_ip[f], ip);
+	for (size_t i = 0; i < s->entry->n_ips; i++)
+		if (ip_eq(&s->entry->ips[i], ip))
+			return true;
+	return false;
+}
+
+/* Of two that share an address the Kubernetes Service counts, then the one that was made first. */
+static bool counts_before(const struct view_service *a, const struct view_service *b)
+{
+	if (!a->entry != !b->entry)
+		return !a->entry;
+	return service_older(a, b);
+}
+
+static const struct view_port *port_of(const struct view_service *s, uint16_t number)
+{
+	for (size_t i = 0; i < s->n_ports; i++)
+		if (s->ports[i].port->port == number)
+			return &s->ports[i];
+	return NULL;
+}
+
 const struct view_service *view_service_by_vip(const struct view *v, const struct ip *ip)
 {
 	const struct view_service *found = NULL;
-	enum ip_family f = ip_is_v4(ip) ? IP_V4 : IP_V6;
 	for (struct shared_walk w = shared_map_find(&v->by_vip, ip, sizeof(*ip));
 	     shared_map_next(&w);) {
 		const struct view_service *s = &((const struct service_part *)w.value)->service;
-		const struct service *spec = s->object->service;
-		if (spec->has_ip[f] && ip_eq(&spec->cluster_ip[f], ip) &&
-		    (!found || service_older(s, found)))
+		if (has_ip(s, ip) && (!found || counts_before(s, found)))
 			found = s;
 	}
 	return found;
 }
 
+/* ServiceEntries may share an address and divide its ports among them. */
 const struct view_port *view_port_by_vip(const struct view *v, const struct addr *at)
 {
-	const struct view_service *s = view_service_by_vip(v, &at->ip);
-	for (size_t i = 0; s && i < s->n_ports; i++)
-		if (s->ports[i].port->port == at->port)
-			return &s->ports[i];
+	const struct view_service *found = NULL;
+	for (struct shared_walk w = shared_map_find(&v->by_vip, &at->ip, sizeof(at->ip));
+	     shared_map_next(&w);) {
+		const struct view_service *s = &((const struct service_part *)w.value)->service;
+		if (has_ip(s, &at->ip) && (!s->entry || port_of(s, at->port)) &&
+		    (!found || counts_before(s, found)))
+			found = s;
+	}
+	return found ? port_of(found, at->port) : NULL;
+}
+
+static bool has_range(const struct view_service *s, const struct cidr *c)
+{
+	for (size_t i = 0; i < s->entry->n_ranges; i++)
+		if (s->entry->ranges[i].bits == c->bits && ip_eq(&s->entry->ranges[i].ip, &c->ip))
+			return true;
+	return false;
+}
+
+const struct view_port *view_port_by_range(const struct view *v, const struct addr *at)
+{
+	enum { IP_BITS = 128, WORD = 64 };
+	for (unsigned bits = IP_BITS; bits-- > 0;) {
+		const struct view_service *found = NULL;
+		if (!(v->range_bits[bits / WORD] >> bits % WORD & 1))
+			continue;
+		struct cidr c = cidr_around(&at->ip, bits);
+		for (struct shared_walk w = shared_map_find(&v->by_range, &c, sizeof(c));
+		     shared_map_next(&w);) {
+			const struct view_service *s =
+				&((const struct service_part *)w.value)->service;
+			if (has_range(s, &c) && port_of(s, at->port) &&
+			    (!found || service_older(s, found)))
+				found = s;
+		}
+		if (found)
+			return port_of(found, at->port);
+	}
 	return NULL;
+}
+
+bool view_port_waits(const struct view_port *p)
+{
+	const struct view_entry *e = p->service->entry;
+	if (!e || p->n_endpoints)
+		return false;
+	if (p == e->other)
+		return !e->own->known;
+	for (size_t i = 0; i < e->n_names; i++)
+		if (!e->names[i].known)
+			return true;
+	return false;
 }
 
 const struct view_port *view_port_by_headless(const struct view *v, const struct addr *at,
@@ -97,19 +180,21 @@ const struct view_port *view_port_by_headless(const struct view *v, const struct
 	return found ? found->port : NULL;
 }
 
-static const struct service_part *service_by_name(const struct view *v, struct slice ns,
-						  struct slice name)
+const struct service_part *view_find_service(const struct view *v, struct slice ns,
+					     struct slice name)
 {
 	char key[512];
-	int len = snprintf(key, sizeof(key), "%.*s/%.*s", SLICE_FMT(ns), SLICE_FMT(name));
-	if (len < 0 || (size_t)len >= sizeof(key))
+	size_t len = ns.len + 1 + name.len;
+	if (ns.len == 0 || name.len == 0 || len > sizeof(key))
 		return NULL;
-	for (struct shared_walk w = shared_map_find(&v->services, key, (size_t)len);
-	     shared_map_next(&w);) {
+	memcpy(key, ns.at, ns.len);
+	key[ns.len] = '/';
+	memcpy(&key[ns.len + 1], name.at, name.len);
+	for (struct shared_walk w = shared_map_find(&v->services, key, len); shared_map_next(&w);) {
 		const struct service_part *part = w.value;
 		const struct meta *meta = &part->service.object->meta;
 		if (slice_is(ns, meta->ns) && slice_is(name, meta->name))
-			return part;
+			return part->known ? part : NULL;
 	}
 	return NULL;
 }
@@ -117,14 +202,21 @@ static const struct service_part *service_by_name(const struct view *v, struct s
 const struct view_service *view_service_by_name(const struct view *v, const char *ns,
 						const char *name)
 {
-	const struct service_part *part = service_by_name(v, slice_of(ns), slice_of(name));
+	const struct service_part *part = view_find_service(v, slice_of(ns), slice_of(name));
 	return part ? &part->service : NULL;
 }
 
+struct listing {
+	const struct view_service **at;
+	size_t n;
+};
+
 static void list(void *ctx, void *value)
 {
-	const struct view_service ***next = ctx;
-	*(*next)++ = &((const struct service_part *)value)->service;
+	struct listing *l = ctx;
+	const struct service_part *part = value;
+	if (part->known)
+		l->at[l->n++] = &part->service;
 }
 
 static int by_name(const void *a, const void *b)
@@ -135,15 +227,72 @@ static int by_name(const void *a, const void *b)
 	return cmp ? cmp : strcmp(m->name, n->name);
 }
 
+static int by_host(const void *a, const void *b)
+{
+	const struct view_service *const *x = a, *const *y = b;
+	return strcmp((*x)->host, (*y)->host);
+}
+
+static const struct view_service **sorted(const struct shared_map *m, size_t *n,
+					  int (*cmp)(const void *, const void *))
+{
+	struct listing l = {mem_array(m->n + 1, sizeof(struct view_service *)), 0};
+	shared_map_each(m, list, &l);
+	qsort(l.at, l.n, sizeof(struct view_service *), cmp);
+	*n = l.n;
+	return l.at;
+}
+
 const struct view_service **view_services(const struct view *v, size_t *n)
 {
-	const struct view_service **all =
-		mem_array(v->services.n + 1, sizeof(struct view_service *));
-	const struct view_service **next = all;
-	shared_map_each(&v->services, list, &next);
-	*n = v->services.n;
-	qsort(all, *n, sizeof(struct view_service *), by_name);
-	return all;
+	return sorted(&v->services, n, by_name);
+}
+
+const struct view_service **view_entries(const struct view *v, size_t *n)
+{
+	return sorted(&v->hosts, n, by_host);
+}
+
+const struct view_service *view_entry_by_host(const struct view *v, struct slice host)
+{
+	for (struct shared_walk w = shared_map_find(&v->hosts, host.at, host.len);
+	     shared_map_next(&w);) {
+		const struct service_part *part = w.value;
+		if (slice_is(host, part->service.host))
+			return &part->service;
+	}
+	return NULL;
+}
+
+/* HOST itself, else the longest "*.x" that covers it. */
+static const struct view_service *entry_that_covers(const struct view *v, struct slice host)
+{
+	enum { MAX_NAME = 253 };
+	char wild[MAX_NAME + 2];
+	const struct view_service *s = view_entry_by_host(v, host);
+	if (host.len > MAX_NAME)
+		return NULL;
+	for (struct slice rest = host; !s && v->hosts.n;) {
+		(void)slice_cut(&rest, '.'); /* the label that the star stands for */
+		if (rest.len == 0)
+			return NULL;
+		int len = snprintf(wild, sizeof(wild), "*.%.*s", SLICE_FMT(rest));
+		s = view_entry_by_host(v, (struct slice){wild, (size_t)len});
+	}
+	return s;
+}
+
+bool view_host_ips(const struct view *v, struct slice host, enum ip_family f, struct ip *out,
+		   size_t max, size_t *n)
+{
+	const struct view_service *s = entry_that_covers(v, host);
+	*n = 0;
+	if (!s || s->entry->n_ips == 0)
+		return false;
+	for (size_t i = 0; i < s->entry->n_ips && *n < max; i++)
+		if (ip_is_v4(&s->entry->ips[i]) == (f == IP_V4))
+			out[(*n)++] = s->entry->ips[i];
+	return true;
 }
 
 const struct workload *view_workload_by_ip(const struct view *v, const struct ip *ip)
@@ -224,7 +373,7 @@ static void resolve(const struct view *v, struct slice name, unsigned hops, stru
 		name.len--;
 	cluster_name_read(name, SLICE("cluster.local"), &n);
 	const struct service_part *s = n.kind == CLUSTER_NAME_SERVICE || n.kind == CLUSTER_NAME_HOST
-					       ? service_by_name(v, n.ns, n.service)
+					       ? view_find_service(v, n.ns, n.service)
 					       : NULL;
 	if (s && n.kind == CLUSTER_NAME_SERVICE)
 		add_service(v, s, hops, f);
@@ -255,6 +404,15 @@ size_t view_resolve(const struct view *v, struct slice host, struct ip *out, siz
 	for (size_t i = 0; i < sizeof(after_any) / sizeof(after_any[0]) && f.n == 0; i++) {
 		(void)snprintf(name, sizeof(name), "%s%s", lower, after_any[i]);
 		resolve(v, slice_of(name), MAX_ALIASES, &f);
+	}
+	if (f.n)
+		return f.n;
+	for (int family = 0; family < N_IP_FAMILIES && f.n < max; family++) {
+		size_t n = 0;
+		if (!view_host_ips(v, slice_of(lower), (enum ip_family)family, &out[f.n], max - f.n,
+				   &n))
+			break;
+		f.n += n;
 	}
 	return f.n;
 }

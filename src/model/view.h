@@ -22,10 +22,17 @@
 
 enum { VIEW_IDENTITY_LEN = 1024 }; /* of any SPIFFE id, with the NUL: longer ones are cut */
 
+/* Who answers at a ServiceEntry's endpoint, where that is no Pod of the mesh. */
+struct view_peer {
+	const char *ns, *service_account; /* service_account "": not said */
+	bool mesh_tls; /* label security.istio.io/tlsMode, or a service account */
+};
+
 struct view_endpoint {  /* whose it is, view_workload_by_ip() tells */
 	struct addr at; /* Pod IP and target port */
-	struct live_endpoint *live;
 	bool ready;
+	const struct view_peer *peer; /* NULL: nothing is said */
+	struct live_endpoint *live;
 };
 
 /* A Service's port as this sidecar sees it. */
@@ -56,9 +63,37 @@ struct view_rule {
 	size_t n;
 };
 
+/* A name that has to be resolved for a ServiceEntry. */
+struct entry_name {
+	const char *host;
+	bool known; /* there is an answer, be it that it has no address */
+};
+
+/* What only hosts of ServiceEntries have. */
+struct view_entry {
+	const struct object *const *objects; /* that have the host, the oldest first */
+	size_t n_objects;
+	enum resolution resolution; /* of the oldest, as the location */
+	enum location location;
+	const struct ip *ips; /* dialled by clients: written by a person, else given by the mesh */
+	size_t n_ips;
+	bool given; /* by the mesh: nobody but the own sidecar answers there */
+	const struct cidr *ranges;
+	size_t n_ranges;
+	const char *const *subject_alt_names; /* NULL-terminated */
+	const struct entry_name *names;       /* behind the ports */
+	size_t n_names;
+	const struct entry_name *own;  /* the host itself, for `other`; NULL: needs no resolving */
+	const struct view_port *other; /* what stands behind given addresses on ports that nobody
+					  declares: the endpoints' port is 0; NULL: nothing */
+	struct live_host *live;        /* NULL: no names */
+};
+
+/* A Service of Kubernetes, or one host of ServiceEntries. */
 struct view_service {
-	const struct object *object;  /* KIND_SERVICE */
-	const char *host;             /* "db.shop.svc.cluster.local" */
+	const struct object *object;    /* KIND_SERVICE, or the oldest KIND_SERVICE_ENTRY */
+	const struct view_entry *entry; /* NULL: of Kubernetes */
+	const char *host; /* "db.shop.svc.cluster.local", "db.example.com", "*.example.com" */
 	const struct view_rule *rule; /* NULL: none */
 	const struct view_port *ports;
 	size_t n_ports;
@@ -117,6 +152,10 @@ void view_builder_set(struct view_builder *b,
 bool view_builder_set_json(struct view_builder *b, enum kind kind, struct slice json,
 			   struct err *err) MUST_CHECK;
 void view_builder_remove(struct view_builder *b, enum kind kind, const char *ns, const char *name);
+/* What a name of a view's `names` resolves to, in the order of the answer; N 0: it has no address. */
+void view_builder_set_addresses(struct view_builder *b, const char *name, const struct ip *ips,
+				size_t n);
+void view_builder_forget_addresses(struct view_builder *b, const char *name);
 const char *view_builder_problem(
 	const struct view_builder *b); /* "" or why the mesh configuration was not taken */
 /* LIVE NULL (offline use): the live pointers are NULL. */
@@ -129,18 +168,28 @@ const struct workload *view_self(const struct view *v); /* NULL until the own Po
 uint64_t view_version(const struct view *v);            /* highest resourceVersion seen */
 size_t view_count(const struct view *v, enum kind kind);
 
-/* A Service's virtual IP and port. NULL: none such. */
+/* What becomes of what no Service covers; *BY is the Sidecar that says so, NULL: the mesh does. */
+enum outbound_policy view_outbound_policy(const struct view *v, const struct object **by);
+/* A Service's virtual IP and port, exactly. NULL: none such. */
 const struct view_port *view_port_by_vip(const struct view *v, const struct addr *at);
 /* The Service that owns the virtual IP, whatever the port. */
 const struct view_service *view_service_by_vip(const struct view *v, const struct ip *ip);
+/* A ServiceEntry's range and port, the longest prefix first. NULL: none such. */
+const struct view_port *view_port_by_range(const struct view *v, const struct addr *at);
 /* A headless Service's endpoint; when several match, the oldest Service. */
 const struct view_port *view_port_by_headless(const struct view *v, const struct addr *at,
 					      const struct view_endpoint **ep);
 const struct view_service *view_service_by_name(const struct view *v, const char *ns,
 						const char *name);
-/* All Services, N of them, in the order of namespace and name; free() the array. For people: a
- * connection has no time for this. */
+/* All Services of Kubernetes, N of them, in the order of namespace and name; free() the array. For
+ * people: a connection has no time for this. */
 const struct view_service **view_services(const struct view *v, size_t *n);
+/* A host of ServiceEntries by its name, which may be "*.example.com". NULL: none such. */
+const struct view_service *view_entry_by_host(const struct view *v, struct slice host);
+/* All of them, by host; as view_services(). */
+const struct view_service **view_entries(const struct view *v, size_t *n);
+/* Whether P's connections have to wait for names to be resolved. */
+bool view_port_waits(const struct view_port *p);
 const struct workload *view_workload_by_ip(const struct view *v,
 					   const struct ip *ip); /* running Pods only */
 /* Never NULL. Ports that Services target or that the own Pod's containers declare have an entry; all
@@ -170,7 +219,32 @@ const char *view_identity(const struct view *v, const struct workload *w, char *
 			  size_t out_len);
 /* URI is W's identity, under the mesh's trust domain or one of its aliases. */
 bool view_is_identity(const struct view *v, const struct workload *w, struct slice uri);
+/* The same for a service account of namespace NS. */
+bool view_is_account(const struct view *v, const char *ns, const char *account, struct slice uri);
 
 /* "db", "db.shop", "db.shop.svc", "db.shop.svc.cluster.local", Pod host names; from the own
  * namespace. All addresses, up to MAX. */
 size_t view_resolve(const struct view *v, struct slice host, struct ip *out, size_t max);
+/* The mesh gives virtual IPs to HOST of ENTRY. */
+bool entry_wants_vip(const struct object *entry, const char *host);
+
+/* The addresses of family F that clients of a ServiceEntry's HOST dial (lower case, no last dot: itself,
+ * else its longest wildcard "*.x"). False: nobody knows it, or it has no address but its own. True with
+ * *N 0: none of that family. */
+bool view_host_ips(const struct view *v, struct slice host, enum ip_family f, struct ip *out,
+		   size_t max, size_t *n);
+
+enum { VIEW_NAME_IPS = 4096 }; /* more addresses than this no answer can hold */
+/* What the DNS proxy answers for a name: */
+struct view_name {
+	bool is_alias;     /* of what stands before the search domain */
+	const char *alias; /* an ExternalName points there; NULL: nothing does */
+	size_t n;          /* addresses of the family that was asked for; maybe none */
+};
+/*
+ * NAME as a program asks for it: lower case, no dot at the end; all forms that Istio's DNS proxy has, those of
+ * Services short as seen from the own namespace, and each with SEARCH (the first search domain, "" for none)
+ * behind it. Allocates nothing. False: not a name of the mesh, somebody else knows.
+ */
+bool view_name(const struct view *v, struct slice name, struct slice search, enum ip_family family,
+	       struct ip *out, size_t max, struct view_name *found);

@@ -5,13 +5,17 @@
 
 #include "base/mem.h"
 #include "base/name_set.h"
+#include "dns/cluster_name.h"
 #include "model/object_set.h"
 #include "model/slice_groups.h"
 #include "model/view_inside.h"
 
+enum { IP_BITS = 128 };
+
 struct view_builder {
 	struct object_set sets[N_KINDS];
 	struct slice_groups slices;
+	struct hosts hosts;
 	char *self_ns, *self_pod;
 	uint64_t version;
 	struct mesh_part *mesh;
@@ -25,11 +29,13 @@ struct view_builder {
 	/* The last view's, which the next one goes on from. NULL: there was none. */
 	struct peer_auths *peer_auths;
 	struct rules *rules;
+	struct scope *scope;
 	struct authz_part *authz;
 	struct object *self; /* the own Pod as of those */
 	struct live *live;
-	struct shared_map by_name, by_pod, by_vip, by_ip, by_headless;
-	struct service_part **mine; /* of by_name */
+	struct shared_map by_name, by_host, by_pod, by_vip, by_range, by_ip, by_headless;
+	unsigned n_ranges[IP_BITS + 1]; /* of ServiceEntries, by their bits */
+	struct service_part **mine;     /* of by_name */
 	size_t n_mine, size_mine;
 };
 
@@ -63,7 +69,11 @@ struct view_builder *view_builder_new(const char *self_ns, const char *self_pod)
 	b->self_pod = mem_strdup(self_pod);
 	b->mesh = part_new(sizeof(*b->mesh), 0, 0);
 	mesh_config_default(&b->mesh->mesh);
+	b->hosts.entries = &b->sets[KIND_SERVICE_ENTRY];
+	b->hosts.workloads = &b->sets[KIND_WORKLOAD_ENTRY];
+	b->hosts.pods = &b->sets[KIND_POD];
 	b->by_name.ops = &service_ops;
+	b->by_host.ops = &service_ops;
 	b->by_pod.ops = &workload_ops;
 	return b;
 }
@@ -75,15 +85,19 @@ void view_builder_free(struct view_builder *b)
 	shared_map_fini(&b->by_vip);
 	shared_map_fini(&b->by_ip);
 	shared_map_fini(&b->by_headless);
+	shared_map_fini(&b->by_range);
 	shared_map_fini(&b->by_name);
+	shared_map_fini(&b->by_host);
 	shared_map_fini(&b->by_pod);
 	part_put(b->authz ? &b->authz->part : NULL);
 	part_put(b->rules ? rules_part(b->rules) : NULL);
+	part_put(b->scope ? scope_part(b->scope) : NULL);
 	part_put(b->peer_auths ? peer_auths_part(b->peer_auths) : NULL);
 	part_put(&b->mesh->part);
 	object_put(b->self);
 	object_put(b->mesh_from);
 	slice_groups_fini(&b->slices);
+	hosts_fini(&b->hosts);
 	for (size_t i = 0; i < N_KINDS; i++)
 		object_set_fini(&b->sets[i]);
 	name_set_clear(&b->services);
@@ -107,6 +121,7 @@ static void note(struct view_builder *b, const struct object *old, const struct 
 {
 	const struct object *o = now ? now : old;
 	b->changed[o->kind] = true;
+	hosts_note(&b->hosts, old, now);
 	if (o->kind == KIND_SERVICE)
 		name_set_add(&b->services, o->meta.ns, o->meta.name);
 	if (o->kind == KIND_POD)
@@ -165,6 +180,17 @@ void view_builder_remove(struct view_builder *b, enum kind kind, const char *ns,
 	object_set_remove(set, at);
 	note(b, old, NULL);
 	object_put(old);
+}
+
+void view_builder_set_addresses(struct view_builder *b, const char *name, const struct ip *ips,
+				size_t n)
+{
+	hosts_set_addresses(&b->hosts, name, ips, n);
+}
+
+void view_builder_forget_addresses(struct view_builder *b, const char *name)
+{
+	hosts_forget_addresses(&b->hosts, name);
 }
 
 const char *view_builder_problem(const struct view_builder *b)
@@ -253,17 +279,22 @@ static struct view_frame frame_of(const struct view_builder *b)
 		.mesh = &b->mesh->mesh,
 		.peer_auths = b->peer_auths,
 		.rules = b->rules,
+		.scope = b->scope,
 		.live = b->live,
 	};
 }
 
-static void refresh_frame(struct view_builder *b, struct live *live)
+/* Every Service is made anew, and every host. */
+static void all_services(struct view_builder *b)
+{
+	all_of(&b->sets[KIND_SERVICE], NULL, &b->services);
+	hosts_all(&b->hosts);
+}
+
+static void refresh_policies(struct view_builder *b, bool mesh, bool self)
 {
 	const struct object_set *sets = b->sets;
-	bool mesh = refresh_mesh(b), self = refresh_self(b), other_live = live != b->live;
-	bool any_rule = sets[KIND_DESTINATION_RULE].n > 0;
 	struct view_frame frame = frame_of(b);
-	b->live = live;
 	if (mesh || !b->peer_auths || b->changed[KIND_PEER_AUTHENTICATION]) {
 		part_put(b->peer_auths ? peer_auths_part(b->peer_auths) : NULL);
 		b->peer_auths = peer_auths_new(frame.mesh, &sets[KIND_PEER_AUTHENTICATION]);
@@ -273,15 +304,32 @@ static void refresh_frame(struct view_builder *b, struct live *live)
 		part_put(b->authz ? &b->authz->part : NULL);
 		b->authz = authz_part_new(&frame, &sets[KIND_AUTHORIZATION_POLICY]);
 	}
+}
+
+static void refresh_frame(struct view_builder *b, struct live *live)
+{
+	const struct object_set *sets = b->sets;
+	bool mesh = refresh_mesh(b), self = refresh_self(b), other_live = live != b->live;
+	bool any_rule = sets[KIND_DESTINATION_RULE].n > 0, any_sidecar = sets[KIND_SIDECAR].n > 0;
+	struct view_frame frame = frame_of(b);
+	b->live = live;
+	refresh_policies(b, mesh, self);
 	if (mesh || (self && any_rule) || !b->rules || b->changed[KIND_DESTINATION_RULE]) {
 		part_put(b->rules ? rules_part(b->rules) : NULL);
 		b->rules = rules_new(&frame, &sets[KIND_DESTINATION_RULE]);
-		all_of(&sets[KIND_SERVICE], NULL, &b->services);
+		all_services(b);
 	}
-	if (other_live)
-		all_of(&sets[KIND_SERVICE], NULL, &b->services);
-	else if (self) /* some of its namespace stand before it now, others no longer */
+	if (mesh || (self && any_sidecar) || !b->scope || b->changed[KIND_SIDECAR]) {
+		part_put(b->scope ? scope_part(b->scope) : NULL);
+		b->scope = scope_new(&frame, &sets[KIND_SIDECAR]);
+		all_services(b);
+	}
+	if (other_live) {
+		all_services(b);
+	} else if (self) { /* some of its namespace stand before it now, others no longer */
 		all_of(&sets[KIND_SERVICE], b->self_ns, &b->services);
+		hosts_all(&b->hosts); /* what it can reach is another matter now */
+	}
 	memset(b->changed, 0, sizeof(b->changed));
 }
 
@@ -360,11 +408,11 @@ static void add_service(struct view_builder *b, struct service_part *part)
 	const struct object *o = part->service.object;
 	shared_map_add(&b->by_name, key, key_of(o->meta.ns, o->meta.name, key), part);
 	part_put(&part->part); /* the map holds it */
-	for (int f = 0; f < N_IP_FAMILIES; f++)
+	for (int f = 0; f < N_IP_FAMILIES && part->known; f++)
 		if (o->service->has_ip[f])
 			shared_map_add(&b->by_vip, &o->service->cluster_ip[f], sizeof(struct ip),
 				       part);
-	for (size_t i = 0; i < part->n_headless; i++)
+	for (size_t i = 0; i < part->n_headless && part->known; i++)
 		shared_map_add(&b->by_headless, &part->headless[i].endpoint->at,
 			       sizeof(struct addr), &part->headless[i]);
 	if (!part->mine)
@@ -385,10 +433,10 @@ static void remove_service(struct view_builder *b, struct service_part *part)
 			b->mine[i] = b->mine[--b->n_mine];
 			break;
 		}
-	for (size_t i = 0; i < part->n_headless; i++)
+	for (size_t i = 0; i < part->n_headless && part->known; i++)
 		shared_map_remove(&b->by_headless, &part->headless[i].endpoint->at,
 				  sizeof(struct addr), &part->headless[i]);
-	for (int f = 0; f < N_IP_FAMILIES; f++)
+	for (int f = 0; f < N_IP_FAMILIES && part->known; f++)
 		if (o->service->has_ip[f])
 			shared_map_remove(&b->by_vip, &o->service->cluster_ip[f], sizeof(struct ip),
 					  part);
@@ -403,10 +451,86 @@ static void renew_service(struct view_builder *b, const struct view_frame *frame
 	struct service_part *old = service_of(b, ns, name);
 	const struct object *service = find(b, KIND_SERVICE, ns, name);
 	struct object *const *slices = slice_groups_find(&b->slices, ns, name, &n);
+	bool was_known = old && old->known, is_known = false;
 	if (old)
 		remove_service(b, old);
-	if (service)
-		add_service(b, service_part_new(frame, service, slices, n));
+	if (service) {
+		struct service_part *part = service_part_new(frame, service, slices, n);
+		is_known = part->known;
+		add_service(b, part);
+	}
+	if (was_known != is_known) { /* a ServiceEntry of the same host gives way, or takes over */
+		char host[512];
+		(void)snprintf(host, sizeof(host), "%s.%s.svc.cluster.local", name,
+			       ns); /* names are bounded: it fits */
+		name_set_add(&b->hosts.dirty, "", host);
+	}
+}
+
+/* Hosts of ServiceEntries. */
+
+static struct service_part *host_of(const struct view_builder *b, const char *host)
+{
+	for (struct shared_walk w = shared_map_find(&b->by_host, host, strlen(host));
+	     shared_map_next(&w);) {
+		struct service_part *part = w.value;
+		if (strcmp(part->service.host, host) == 0)
+			return part;
+	}
+	return NULL;
+}
+
+static void add_host(struct view_builder *b, struct service_part *part)
+{
+	const struct view_entry *e = part->service.entry;
+	const char *host = part->service.host;
+	shared_map_add(&b->by_host, host, strlen(host), part);
+	part_put(&part->part); /* the map holds it */
+	for (size_t i = 0; i < e->n_ips; i++)
+		shared_map_add(&b->by_vip, &e->ips[i], sizeof(struct ip), part);
+	for (size_t i = 0; i < e->n_ranges; i++) {
+		shared_map_add(&b->by_range, &e->ranges[i], sizeof(struct cidr), part);
+		b->n_ranges[e->ranges[i].bits]++;
+	}
+}
+
+static void remove_host(struct view_builder *b, struct service_part *part)
+{
+	const struct view_entry *e = part->service.entry;
+	const char *host = part->service.host;
+	for (size_t i = 0; i < e->n_ips; i++)
+		shared_map_remove(&b->by_vip, &e->ips[i], sizeof(struct ip), part);
+	for (size_t i = 0; i < e->n_ranges; i++) {
+		shared_map_remove(&b->by_range, &e->ranges[i], sizeof(struct cidr), part);
+		b->n_ranges[e->ranges[i].bits]--;
+	}
+	shared_map_remove(&b->by_host, host, strlen(host), part); /* may end it */
+}
+
+/* A Service of Kubernetes has the host, and is known here. */
+static bool is_kubernetes(const struct view_builder *b, const char *host)
+{
+	struct cluster_name n;
+	char ns[256], name[256];
+	cluster_name_read(slice_of(host), SLICE("cluster.local"), &n);
+	if (n.kind != CLUSTER_NAME_SERVICE || n.ns.len >= sizeof(ns) ||
+	    n.service.len >= sizeof(name))
+		return false;
+	(void)snprintf(ns, sizeof(ns), "%.*s", SLICE_FMT(n.ns));          /* it fits */
+	(void)snprintf(name, sizeof(name), "%.*s", SLICE_FMT(n.service)); /* as above */
+	const struct service_part *part = service_of(b, ns, name);
+	return part && part->known;
+}
+
+static void renew_host(struct view_builder *b, const struct view_frame *frame, const char *host)
+{
+	struct service_part *old = host_of(b, host);
+	struct service_part *part =
+		is_kubernetes(b, host) ? NULL : entry_part_new(frame, &b->hosts, host);
+	if (old)
+		remove_host(b, old);
+	if (part)
+		add_host(b, part);
 }
 
 static void renew(struct view_builder *b)
@@ -417,8 +541,12 @@ static void renew(struct view_builder *b)
 		renew_workload(b, &frame, n->ns, n->name);
 	for (const struct name *n = name_set_first(&services); n; n = name_set_next(n))
 		renew_service(b, &frame, n->ns, n->name);
+	struct name_set hosts = name_set_take(&b->hosts.dirty); /* Services may have added some */
+	for (const struct name *n = name_set_first(&hosts); n; n = name_set_next(n))
+		renew_host(b, &frame, n->name);
 	name_set_clear(&pods);
 	name_set_clear(&services);
+	name_set_clear(&hosts);
 }
 
 /* The view. */
@@ -436,17 +564,24 @@ static struct view *view_of(const struct view_builder *b)
 	(void)part_get(&b->mesh->part);                 /* counted for V, as those below */
 	(void)part_get(peer_auths_part(b->peer_auths)); /* as above */
 	(void)part_get(rules_part(b->rules));           /* as above */
+	(void)part_get(scope_part(b->scope));           /* as above */
 	(void)part_get(&b->authz->part);                /* as above */
 	v->mesh = b->mesh;
 	v->peer_auths = b->peer_auths;
 	v->rules = b->rules;
+	v->scope = b->scope;
 	v->authz = b->authz;
 	v->self = workload_of(b, b->self_ns, b->self_pod);
 	if (v->self)
 		(void)part_get(&v->self->part); /* as above */
 	v->services = shared_map_copy(&b->by_name);
 	v->workloads = shared_map_copy(&b->by_pod);
+	v->hosts = shared_map_copy(&b->by_host);
 	v->by_vip = shared_map_copy(&b->by_vip);
+	v->by_range = shared_map_copy(&b->by_range);
+	for (unsigned bits = 0; bits <= IP_BITS; bits++)
+		if (b->n_ranges[bits])
+			v->range_bits[bits / 64] |= UINT64_C(1) << bits % 64;
 	v->by_ip = shared_map_copy(&b->by_ip);
 	v->by_headless = shared_map_copy(&b->by_headless);
 	return v;

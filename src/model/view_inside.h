@@ -3,8 +3,12 @@
  * that a change costs what it touches, and old views that connections still hold cost little.
  *
  *   view.c           answers
+ *   view_name.c      names, as the DNS proxy answers them
  *   view_build.c     the builder: what has changed, and what has to be made anew for that
  *   view_service.c   a Service, its ports and endpoints: one struct service_part
+ *   view_entry.c     the same of a host of ServiceEntries
+ *   view_hosts.c     which ServiceEntries have which host, and what names resolve to
+ *   view_scope.c     which Services the own workload may know: exportTo, Sidecars
  *   view_workload.c  a Pod: one struct workload_part
  *   view_policy.c    PeerAuthentications and AuthorizationPolicies
  *   view_rules.c     DestinationRules
@@ -13,6 +17,7 @@
 #pragma once
 #include <stdatomic.h>
 
+#include "base/name_set.h"
 #include "base/shared_map.h"
 #include "model/index.h"
 #include "model/view.h"
@@ -58,7 +63,8 @@ struct service_part {
 	size_t n_slices;
 	struct headless *headless;
 	size_t n_headless;
-	bool mine; /* it may stand behind ports of the own Pod */
+	bool mine;  /* it may stand behind ports of the own Pod */
+	bool known; /* in the own workload's scope: clients here can mean it */
 };
 
 struct authz_part {
@@ -81,10 +87,15 @@ struct view {
 	uint64_t version;
 	size_t counts[N_KINDS];
 
+	struct scope *scope;
+	uint64_t range_bits[3]; /* bit n: some ServiceEntry has a range of n bits */
+
 	struct shared_map services;  /* service_part by "ns/name"; holds them */
+	struct shared_map hosts;     /* service_part of ServiceEntries by host; holds them */
 	struct shared_map workloads; /* workload_part by "ns/name"; holds them */
 	/* What these point to is among the above. */
-	struct shared_map by_vip;      /* service_part by IP */
+	struct shared_map by_vip;      /* service_part by IP; all of these are in scope */
+	struct shared_map by_range;    /* service_part by struct cidr */
 	struct shared_map by_ip;       /* workload_part by IP */
 	struct shared_map by_headless; /* headless by address */
 
@@ -102,6 +113,9 @@ struct detection_words {
 /* Lays what ANNOTATIONS of O say for PORT over what is there. */
 void detection_lay(struct detection_words *words, struct arena *a, const struct object *o,
 		   uint16_t port);
+/* NS/NAME. NULL: none such. */
+const struct service_part *view_find_service(const struct view *v, struct slice ns,
+					     struct slice name);
 /* The one that was made first wins: a resource added later takes nothing away. */
 bool service_older(const struct view_service *a, const struct view_service *b);
 
@@ -112,8 +126,17 @@ struct view_frame {
 	const struct mesh_config *mesh;
 	const struct peer_auths *peer_auths;
 	struct rules *rules;
+	struct scope *scope;
 	struct live *live; /* or NULL */
 };
+
+/* What the own workload may know of. */
+struct scope *scope_new(const struct view_frame *frame, const struct object_set *sidecars);
+/* By its namespace, by what it is exported to, and by the Sidecar in force. */
+bool scope_has_service(const struct scope *s, const struct object *service, const char *host);
+bool scope_has_entry(const struct scope *s, const struct object *entry, const char *host);
+const struct object *scope_sidecar(const struct scope *s); /* NULL: none */
+struct part *scope_part(struct scope *s);
 
 /* PeerAuthentications, and what they mean for a Pod. */
 struct peer_auths *peer_auths_new(const struct mesh_config *mesh,
@@ -136,6 +159,32 @@ bool workload_is_addressed(const struct object *pod);
 /* SLICES: those of SERVICE. */
 struct service_part *service_part_new(const struct view_frame *frame, const struct object *service,
 				      struct object *const *slices, size_t n_slices);
+/* Ends the live cells of PORT. */
+void view_port_end(const struct view_port *port);
+
+/* ServiceEntries by host, workloads that they select, and what names resolve to; the builder's. */
+struct hosts {
+	struct host_group *groups;
+	struct resolved *resolved;
+	struct name_set dirty; /* hosts to be made anew, under the namespace "" */
+	size_t n_selecting;    /* entries with a selector */
+	const struct object_set *entries, *workloads, *pods;
+};
+void hosts_fini(struct hosts *h);
+/* NOW has taken the place of OLD, of a kind that ServiceEntries look at; either may be NULL. */
+void hosts_note(struct hosts *h, const struct object *old, const struct object *now);
+void hosts_all(struct hosts *h); /* all are to be made anew */
+/* The entries that have HOST, N of them, by namespace and name. NULL: none. */
+struct object *const *hosts_entries(const struct hosts *h, const char *host, size_t *n);
+void hosts_set_addresses(struct hosts *h, const char *name, const struct ip *ips, size_t n);
+void hosts_forget_addresses(struct hosts *h, const char *name);
+/* What NAME resolves to; HOST is made anew when that changes. False: not known. */
+bool hosts_resolve(struct hosts *h, const char *name, const char *host, const struct ip **ips,
+		   size_t *n);
+
+/* One host of ServiceEntries; NULL: none of them is in scope. */
+struct service_part *entry_part_new(const struct view_frame *frame, struct hosts *hosts,
+				    const char *host);
 /* Those of MINE that target ports of the own Pod -> v->inbound. */
 void view_build_inbound(struct view *v, struct service_part *const *mine, size_t n,
 			struct live *live);

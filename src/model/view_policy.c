@@ -176,7 +176,7 @@ const char *view_identity(const struct view *v, const struct workload *w, char *
 	return out;
 }
 
-bool view_is_identity(const struct view *v, const struct workload *w, struct slice uri)
+bool view_is_account(const struct view *v, const char *ns, const char *account, struct slice uri)
 {
 	char path[VIEW_IDENTITY_LEN];
 	struct slice scheme = SLICE("spiffe://");
@@ -184,12 +184,16 @@ bool view_is_identity(const struct view *v, const struct workload *w, struct sli
 		return false;
 	struct slice rest = slice_sub(uri, scheme.len, uri.len);
 	struct slice domain = slice_cut(&rest, '/');
-	(void)snprintf(path, sizeof(path), "ns/%s/sa/%s", w->pod->meta.ns,
-		       w->pod->pod->spec.service_account);
+	(void)snprintf(path, sizeof(path), "ns/%s/sa/%s", ns, account); /* cut, it is nobody's */
 	if (!slice_is(rest, path))
 		return false;
 	bool ours = slice_is(domain, v->mesh->mesh.trust_domain);
 	for (const char *const *a = v->mesh->mesh.trust_domain_aliases; *a && !ours; a++)
 		ours = slice_is(domain, *a);
 	return ours;
+}
+
+bool view_is_identity(const struct view *v, const struct workload *w, struct slice uri)
+{
+	return view_is_account(v, w->pod->meta.ns, w->pod->pod->spec.service_account, uri);
 }

@@ -163,16 +163,19 @@ static bool is_mine(const struct service_part *part, const struct object *self)
 	return false;
 }
 
+void view_port_end(const struct view_port *port)
+{
+	live_port_put(port->live);
+	for (size_t j = 0; j < port->n_known; j++)
+		live_endpoint_put(port->endpoints[j].live);
+}
+
 /* Any thread: the cells are counted with atomics. */
 static void end(struct part *p)
 {
 	struct service_part *part = CONTAINER_OF(p, struct service_part, part);
-	for (size_t i = 0; i < part->service.n_ports; i++) {
-		const struct view_port *port = &part->service.ports[i];
-		live_port_put(port->live);
-		for (size_t j = 0; j < port->n_known; j++)
-			live_endpoint_put(port->endpoints[j].live);
-	}
+	for (size_t i = 0; i < part->service.n_ports; i++)
+		view_port_end(&part->service.ports[i]);
 }
 
 static void hold(struct service_part *part, const struct object *service,
@@ -220,5 +223,6 @@ struct service_part *service_part_new(const struct view_frame *frame, const stru
 	for (size_t i = 0; i < n_ports && n_endpoints; i++)
 		add_endpoints(part, &ports[i], n_endpoints, frame->live);
 	part->mine = is_mine(part, frame->self);
+	part->known = scope_has_service(frame->scope, service, part->service.host);
 	return part;
 }

@@ -109,10 +109,16 @@ bool cidr_parse(struct slice text, struct cidr *out)
 	uint64_t bits = v4 ? 32 : 128;
 	if (host.len < text.len && !slice_to_u64(rest, bits, &bits))
 		return false;
-	out->bits = (uint8_t)(v4 ? bits + 96 : bits);
-	for (unsigned i = out->bits; i < 128; i++)
-		out->ip.b[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
+	*out = cidr_around(&out->ip, (unsigned)(v4 ? bits + 96 : bits));
 	return true;
+}
+
+struct cidr cidr_around(const struct ip *ip, unsigned bits)
+{
+	struct cidr c = {.ip = *ip, .bits = (uint8_t)bits};
+	for (unsigned i = bits; i < 128; i++)
+		c.ip.b[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
+	return c;
 }
 
 bool cidr_has(const struct cidr *c, const struct ip *ip)

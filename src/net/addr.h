@@ -44,6 +44,8 @@ bool cidr_parse(struct slice text, struct cidr *out); /* a bare address is a /32
 							 must be zero or are cleared */
 const char *cidr_text(const struct cidr *c, char out[ADDR_TEXT]); /* "10.0.0.0/8" */
 bool cidr_has(const struct cidr *c, const struct ip *ip);
+/* The range of BITS (of 128) that IP is in. */
+struct cidr cidr_around(const struct ip *ip, unsigned bits);
 /* The Nth address of C, counted from its network address (N below 2^32). */
 struct ip cidr_nth(const struct cidr *c, uint32_t n);
 

@@ -23,6 +23,8 @@ struct resolve {
 	struct socket *sockets; /* those that c-ares waits for */
 	struct timer timer;     /* as it wants to be called */
 	bool over;              /* on_end() has come, or shall not */
+	bool whole;             /* no search, no sorting */
+	int family;             /* AF_UNSPEC: both */
 	resolve_end *on_end;
 	void *ctx;
 	char *host;
@@ -127,17 +129,21 @@ static void on_state(void *ctx, ares_socket_t fd, int readable, int writable)
 		drop(r, at); /* as in add() */
 }
 
-static size_t take_ips(const struct ares_addrinfo *info, struct ip *ips)
+static size_t take_ips(const struct ares_addrinfo *info, struct ip *ips, uint32_t *ttl_s)
 {
 	size_t n = 0;
 	for (const struct ares_addrinfo_node *a = info->nodes; a && n < RESOLVE_MAX_IPS;
 	     a = a->ai_next) {
 		struct sockaddr_storage sa = {0};
+		uint32_t ttl = a->ai_ttl > 0 ? (uint32_t)a->ai_ttl : 0;
 		if (a->ai_addrlen > sizeof(sa))
 			continue;
 		memcpy(&sa, a->ai_addr, a->ai_addrlen);
-		if (sa.ss_family == AF_INET || sa.ss_family == AF_INET6)
-			ips[n++] = addr_of(&sa).ip;
+		if (sa.ss_family != AF_INET && sa.ss_family != AF_INET6)
+			continue;
+		if (n == 0 || ttl < *ttl_s)
+			*ttl_s = ttl;
+		ips[n++] = addr_of(&sa).ip;
 	}
 	return n;
 }
@@ -147,53 +153,81 @@ static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo 
 	struct resolve *r = ctx;
 	struct ip ips[RESOLVE_MAX_IPS];
 	struct err err = {0};
+	struct resolve_answer answer = {.ips = ips};
 	(void)timeouts; /* the status says enough */
-	size_t n = status == ARES_SUCCESS && info ? take_ips(info, ips) : 0;
+	if (status == ARES_SUCCESS && info)
+		answer.n = take_ips(info, ips, &answer.ttl_s);
 	if (info)
 		ares_freeaddrinfo(info);
 	if (r->over)
 		return; /* cancelled, or destroyed with the loop */
 	end(r);
-	if (n == 0)
-		err_set(&err, ERR_NOT_FOUND, "resolving %s: %s", r->host,
-			status == ARES_SUCCESS ? "no address" : ares_strerror(status));
-	r->on_end(r->ctx, ips, n, n ? NULL : &err);
+	bool none = status == ARES_SUCCESS || status == ARES_ENOTFOUND || status == ARES_ENODATA;
+	if (answer.n == 0) {
+		(void)err_set(&err, none ? ERR_NOT_FOUND : ERR_NOT_NOW, "resolving %s: %s", r->host,
+			      status == ARES_SUCCESS ? "no address"
+						     : ares_strerror(status)); /* told below */
+		answer.err = &err;
+	}
+	r->on_end(r->ctx, &answer);
 }
 
 /* The first call into c-ares comes from the loop, so that an answer from /etc/hosts does, too. */
 static void begin(struct timer *t)
 {
 	struct resolve *r = CONTAINER_OF(t, struct resolve, timer);
-	struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	struct ares_addrinfo_hints hints = {.ai_family = r->family,
+					    .ai_socktype = SOCK_STREAM,
+					    .ai_flags = r->whole ? ARES_AI_NOSORT : 0};
 	r->timer.fire = on_timer;
 	ares_getaddrinfo(r->channel, r->host, NULL, &hints, on_answer, r);
 	next_timeout(r);
 }
 
-struct resolve *resolve_start(struct loop *loop, const char *host, resolve_end *on_end, void *ctx,
-			      struct err *err)
+static struct resolve *start(struct loop *loop, const struct resolve *how, struct err *err)
 {
 	MUST(pthread_once(&once, init_library) == 0);
 	struct resolve *r = mem_new(sizeof(*r));
+	*r = *how;
 	struct ares_options options = {.timeout = TRY_MS,
 				       .tries = TRIES,
 				       .sock_state_cb = on_state,
 				       .sock_state_cb_data = r};
-	int status =
-		ares_init_options(&r->channel, &options,
-				  ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+	int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+	if (r->whole)
+		mask |= ARES_OPT_DOMAINS | ARES_OPT_NDOTS; /* of which there are none */
+	int status = ares_init_options(&r->channel, &options, mask);
 	if (status != ARES_SUCCESS) {
 		err_set(err, ERR_NOT_NOW, "resolver: %s", ares_strerror(status));
+		free(r->host);
 		free(r);
 		return NULL;
 	}
 	r->loop = loop;
-	r->on_end = on_end;
-	r->ctx = ctx;
-	r->host = mem_strdup(host);
 	r->timer.fire = begin;
 	timer_set(loop, &r->timer, 0);
 	return r;
+}
+
+struct resolve *resolve_start(struct loop *loop, const char *host, resolve_end *on_end, void *ctx,
+			      struct err *err)
+{
+	struct resolve how = {
+		.family = AF_UNSPEC, .on_end = on_end, .ctx = ctx, .host = mem_strdup(host)};
+	return start(loop, &how, err);
+}
+
+struct resolve *resolve_whole(struct loop *loop, const char *host, enum resolve_family family,
+			      resolve_end *on_end, void *ctx, struct err *err)
+{
+	static const int families[] = {
+		[RESOLVE_BOTH] = AF_UNSPEC, [RESOLVE_V4] = AF_INET, [RESOLVE_V6] = AF_INET6};
+	struct resolve how = {.whole = true,
+			      .family = families[family],
+			      .on_end = on_end,
+			      .ctx = ctx,
+			      .host = mem_strdup(host)};
+	return start(loop, &how, err);
 }
 
 void resolve_cancel(struct resolve *r)

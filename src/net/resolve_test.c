@@ -16,15 +16,15 @@ struct answer {
 	struct err err;
 };
 
-static void on_end(void *ctx, const struct ip *ips, size_t n, const struct err *err)
+static void on_end(void *ctx, const struct resolve_answer *answer)
 {
 	struct answer *a = ctx;
 	a->calls++;
-	a->n = n;
-	for (size_t i = 0; i < n; i++)
-		a->ips[i] = ips[i];
-	if (err)
-		a->err = *err;
+	a->n = answer->n;
+	for (size_t i = 0; i < answer->n; i++)
+		a->ips[i] = answer->ips[i];
+	if (answer->err)
+		a->err = *answer->err;
 }
 
 static struct loop *new_loop(void **state)

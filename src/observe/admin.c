@@ -21,6 +21,10 @@ static const char *why_name(enum protocol_why why)
 		return "name";
 	case WHY_WELL_KNOWN_PORT:
 		return "well-known-port";
+	case WHY_ENTRY:
+		return "protocol";
+	case WHY_ENTRY_UNKNOWN:
+		return "unknown-protocol";
 	case WHY_UNDECLARED:
 		break;
 	}
@@ -111,6 +115,53 @@ static void service_json(const struct view *v, const struct view_service *s, str
 	json_close(out);
 }
 
+static void entry_json(const struct view *v, const struct view_service *s, struct json_out *out)
+{
+	char text[ADDR_TEXT];
+	const struct view_entry *e = s->entry;
+	json_open_object(out, NULL);
+	json_cstr(out, "host", s->host);
+	json_cstr(out, "namespace", s->object->meta.ns);
+	json_open_array(out, "entries");
+	for (size_t i = 0; i < e->n_objects; i++)
+		json_cstr(out, NULL, e->objects[i]->meta.name);
+	json_close(out);
+	json_cstr(out, "location",
+		  e->location == LOCATION_MESH_INTERNAL ? "MESH_INTERNAL" : "MESH_EXTERNAL");
+	json_cstr(out, "resolution", resolution_name(e->resolution));
+	json_open_array(out, "addresses");
+	for (size_t i = 0; i < e->n_ips; i++)
+		json_cstr(out, NULL, ip_text(&e->ips[i], text));
+	for (size_t i = 0; i < e->n_ranges; i++)
+		json_cstr(out, NULL, cidr_text(&e->ranges[i], text));
+	json_close(out);
+	json_bool(out, "given", e->given);
+	json_open_array(out, "names");
+	for (size_t i = 0; i < e->n_names; i++) {
+		json_open_object(out, NULL);
+		json_cstr(out, "name", e->names[i].host);
+		json_bool(out, "known", e->names[i].known);
+		json_close(out);
+	}
+	json_close(out);
+	json_open_array(out, "ports");
+	for (size_t i = 0; i < s->n_ports; i++)
+		port_json(v, &s->ports[i], out);
+	json_close(out);
+	json_close(out);
+}
+
+static void scope_json(const struct view *v, struct json_out *out)
+{
+	const struct object *by = NULL;
+	char text[320];
+	enum outbound_policy policy = view_outbound_policy(v, &by);
+	json_open_object(out, "outbound_traffic_policy");
+	json_cstr(out, "mode", policy == OUTBOUND_REGISTRY_ONLY ? "REGISTRY_ONLY" : "ALLOW_ANY");
+	json_cstr(out, "by", by ? object_text(by, text, sizeof(text)) : NULL);
+	json_close(out);
+}
+
 bool admin_config_json(const struct view *v, struct buf *out)
 {
 	struct json_out j;
@@ -128,6 +179,13 @@ bool admin_config_json(const struct view *v, struct buf *out)
 	json_open_array(&j, "services");
 	for (size_t i = 0; i < n; i++)
 		service_json(v, all[i], &j);
+	free(all);
+	json_close(&j);
+	scope_json(v, &j);
+	all = view_entries(v, &n);
+	json_open_array(&j, "service_entries");
+	for (size_t i = 0; i < n; i++)
+		entry_json(v, all[i], &j);
 	free(all);
 	json_close(&j);
 	json_close(&j);

@@ -95,7 +95,9 @@ static void add_service(struct labels *l, const struct conn_record *r, const str
 	char text[LABEL_MAX_BYTES + 1];
 	if (p->port) {
 		labels_add(l, p->port->service->host);
-		labels_add(l, first_label(p->port->service->host, text, sizeof(text)));
+		labels_add(l, p->port->service->entry /* its host is its name, as in Istio */
+				      ? p->port->service->host
+				      : first_label(p->port->service->host, text, sizeof(text)));
 		labels_add(l, p->port->service->object->meta.ns);
 		return;
 	}
@@ -241,4 +243,20 @@ void observe_count(struct worker_metrics *wm, enum observe_counter counter, uint
 {
 	if (n)
 		counter_add(&wm->numbers.of.counters[counter], n);
+}
+
+void observe_dns(struct worker_metrics *wm, bool tcp, enum dns_source source, unsigned rcode)
+{
+	unsigned column = rcode < N_DNS_RCODES - 1 ? rcode : N_DNS_RCODES - 1;
+	counter_add(&wm->numbers.of.dns[tcp][source][column], 1);
+}
+
+void observe_dns_upstream(struct worker_metrics *wm, uint64_t ns)
+{
+	observe_time(&wm->numbers.of.dns_upstream, ns);
+}
+
+void observe_dns_cache(struct worker_metrics *wm, uint64_t n)
+{
+	atomic_store_explicit(&wm->numbers.of.dns_cached, n, memory_order_relaxed);
 }

@@ -79,6 +79,16 @@ void observe_handshake(struct worker_metrics *wm, enum live_side side, enum tls_
 	  "Connections that a rule of an AUDIT policy matched.")                                   \
 	X(AUTHZ_SHADOW_DENIED, "hark_authorization_shadow_denied_total",                           \
 	  "Connections that a policy would deny that is a dry run.")                               \
+	X(DNS_TRIES, "hark_dns_upstream_queries_total",                                            \
+	  "Questions sent to the nameservers of resolv.conf, each try by itself.")                 \
+	X(DNS_FAILURES, "hark_dns_upstream_failures_total",                                        \
+	  "Of those: could not be sent, was refused, or met silence.")                             \
+	X(DNS_IGNORED, "hark_dns_ignored_total",                                                   \
+	  "Messages from a nameserver's address that were no answer to what was asked.")           \
+	X(DNS_MALFORMED, "hark_dns_malformed_total",                                               \
+	  "Messages of applications that were no DNS query: answered FORMERR, or not at all.")     \
+	X(DNS_REFUSED, "hark_dns_overload_total",                                                  \
+	  "Questions answered SERVFAIL because too many others wait for nameservers.")             \
 	X(LOG_DROPPED, "hark_access_log_dropped_total",                                            \
 	  "Access log lines dropped because nobody took the earlier ones.")
 enum observe_counter {
@@ -88,6 +98,24 @@ enum observe_counter {
 		N_OBSERVE_COUNTERS
 };
 void observe_count(struct worker_metrics *wm, enum observe_counter counter, uint64_t n);
+
+/* Who answered a question of the application. */
+#define DNS_SOURCES(X)                                                                             \
+	X(MESH, "mesh")         /* the view */                                                     \
+	X(CACHE, "cache")       /* a nameserver, earlier */                                        \
+	X(UPSTREAM, "upstream") /* a nameserver, now */                                            \
+	X(PROXY, "proxy")       /* nobody: malformed, no view yet, no nameserver answered */
+enum dns_source {
+#define X(id, name) DNS_SOURCE_##id,
+	DNS_SOURCES(X)
+#undef X
+		N_DNS_SOURCES
+};
+void observe_dns(struct worker_metrics *wm, bool tcp, enum dns_source source, unsigned rcode);
+/* A nameserver answered NS nanoseconds after the application asked. */
+void observe_dns_upstream(struct worker_metrics *wm, uint64_t ns);
+/* Answers that are kept now. */
+void observe_dns_cache(struct worker_metrics *wm, uint64_t n);
 
 /* What only the main thread knows. */
 struct metrics_facts {

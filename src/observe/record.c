@@ -42,7 +42,11 @@ enum end_reason end_of_refusal(const struct plan *p)
 		return END_NOT_AUTHORIZED;
 	if (plan_has_step(p, STEP_HANDSHAKE_TIMEOUT))
 		return END_HANDSHAKE_TIMEOUT;
-	return plan_has_step(p, STEP_NO_ENDPOINTS) ? END_NO_ENDPOINT : END_REFUSED_BY_PLAN;
+	if (plan_has_step(p, STEP_NO_ADDRESS))
+		return END_NOT_RESOLVED;
+	return plan_has_step(p, STEP_NO_ENDPOINTS) || plan_has_step(p, STEP_NO_ENTRY_ENDPOINTS)
+		       ? END_NO_ENDPOINT
+		       : END_REFUSED_BY_PLAN;
 }
 
 /* Mesh TLS ends here: the first word was its ClientHello, and says nothing of what is inside. */

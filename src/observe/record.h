@@ -35,6 +35,7 @@
 	X(NO_CERTIFICATE, "no-certificate", true, "UF",                                            \
 	  "there is no certificate to speak TLS with")                                             \
 	X(NO_ENDPOINT, "no-endpoint", true, "UH", "no endpoint of the Service is left to try")     \
+	X(NOT_RESOLVED, "not-resolved", true, "UH", "the server's name could not be resolved")     \
 	X(CONNECT_REFUSED, "connect-refused", true, "UF", "the server refused the connection")     \
 	X(CONNECT_TIMEOUT, "connect-timeout", true, "UF", "the server did not answer in time")     \
 	X(CONNECT_FAILED, "connect-failed", true, "UF",                                            \
@@ -58,7 +59,7 @@ const char *end_reason_text(enum end_reason r);
 const char *end_reason_flag(enum end_reason r);
 bool end_reason_is_error(enum end_reason r);
 /* How a connection ends that the plan refuses: END_REFUSED_BY_PLAN, END_NOT_AUTHORIZED,
- * END_HANDSHAKE_TIMEOUT or END_NO_ENDPOINT. */
+ * END_HANDSHAKE_TIMEOUT, END_NOT_RESOLVED or END_NO_ENDPOINT. */
 enum end_reason end_of_refusal(const struct plan *p);
 
 struct series; /* the metric row of one label set; metrics.c */

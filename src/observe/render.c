@@ -146,26 +146,64 @@ static void by_side(struct buf *out, const char *name, const char *help,
 	}
 }
 
+/* LABELS: "" or such as `side="outbound",`. */
+static void histogram_lines(struct buf *out, const char *name, const char *labels,
+			    const struct histogram *h)
+{
+	int bare = labels[0] ? (int)strlen(labels) - 1 : 0; /* without the comma */
+	uint64_t n = 0;
+	for (unsigned i = 0; i < N_TIME_BOUNDS; i++) {
+		n += counter_get(&h->buckets[i]);
+		(void)buf_printf(out, "%s_bucket{%sle=\"%g\"} %llu\n", name, labels, time_bounds[i],
+				 (unsigned long long)n);
+	}
+	n += counter_get(&h->buckets[N_TIME_BOUNDS]);
+	(void)buf_printf(out, "%s_bucket{%sle=\"+Inf\"} %llu\n", name, labels,
+			 (unsigned long long)n);
+	(void)buf_printf(out, "%s_sum%s%.*s%s %.9f\n", name, bare ? "{" : "", bare, labels,
+			 bare ? "}" : "", (double)counter_get(&h->sum_ns) / (double)NS_PER_S);
+	(void)buf_printf(out, "%s_count%s%.*s%s %llu\n", name, bare ? "{" : "", bare, labels,
+			 bare ? "}" : "", (unsigned long long)n);
+}
+
 static void render_histogram(struct buf *out, const char *name, const char *help,
 			     const struct histogram of[N_SIDES])
 {
+	static const char *const labels[N_SIDES] = {"side=\"outbound\",", "side=\"inbound\","};
 	render_head(out, name, "histogram", help);
-	for (unsigned side = 0; side < N_SIDES; side++) {
-		const struct histogram *h = &of[side];
-		uint64_t n = 0;
-		for (unsigned i = 0; i < N_TIME_BOUNDS; i++) {
-			n += counter_get(&h->buckets[i]);
-			(void)buf_printf(out, "%s_bucket{side=\"%s\",le=\"%g\"} %llu\n", name,
-					 sides[side], time_bounds[i], (unsigned long long)n);
-		}
-		n += counter_get(&h->buckets[N_TIME_BOUNDS]);
-		(void)buf_printf(out, "%s_bucket{side=\"%s\",le=\"+Inf\"} %llu\n", name,
-				 sides[side], (unsigned long long)n);
-		(void)buf_printf(out, "%s_sum{side=\"%s\"} %.9f\n", name, sides[side],
-				 (double)counter_get(&h->sum_ns) / (double)NS_PER_S);
-		(void)buf_printf(out, "%s_count{side=\"%s\"} %llu\n", name, sides[side],
-				 (unsigned long long)n);
-	}
+	for (unsigned side = 0; side < N_SIDES; side++)
+		histogram_lines(out, name, labels[side], &of[side]);
+}
+
+static void render_dns(const struct numbers *all, struct buf *out)
+{
+	static const char name[] = "hark_dns_queries_total";
+	static const char *const transports[] = {"udp", "tcp"};
+	static const char *const rcodes[N_DNS_RCODES] = {
+		"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other"};
+	static const char *const sources[N_DNS_SOURCES] = {
+#define X(id, word) [DNS_SOURCE_##id] = word,
+		DNS_SOURCES(X)
+#undef X
+	};
+	render_head(out, name, "counter", "Questions of the application, by who answered them.");
+	for (unsigned t = 0; t < 2; t++)
+		for (unsigned s = 0; s < N_DNS_SOURCES; s++)
+			for (unsigned r = 0; r < N_DNS_RCODES; r++) {
+				uint64_t n = counter_get(&all->dns[t][s][r]);
+				if (n || r == 0) /* 50 lines of zeros tell nobody anything */
+					(void)buf_printf(out,
+							 "%s{transport=\"%s\",answered_by=\"%s\","
+							 "rcode=\"%s\"} %llu\n",
+							 name, transports[t], sources[s], rcodes[r],
+							 (unsigned long long)n);
+			}
+	render_head(out, "hark_dns_cached_answers", "gauge",
+		    "Answers of nameservers that are kept now.");
+	line(out, "hark_dns_cached_answers", "", counter_get(&all->dns_cached));
+	render_head(out, "hark_dns_upstream_seconds", "histogram",
+		    "From a question to a nameserver's answer.");
+	histogram_lines(out, "hark_dns_upstream_seconds", "", &all->dns_upstream);
 }
 
 static void render_ended(const struct numbers *all, struct buf *out)
@@ -259,6 +297,7 @@ bool metrics_render(const struct metrics *m, const struct metrics_facts *facts, 
 	render_ended(all, out);
 	render_handshakes(all, out);
 	render_early(all, out);
+	render_dns(all, out);
 	render_counters(all, out);
 	render_facts(facts, out);
 	render_process(facts, out);

@@ -6,6 +6,7 @@
 enum { N_SIDES = 2 }; /* enum live_side */
 
 enum { N_TIME_BOUNDS = 18 };
+enum { N_DNS_RCODES = 7 }; /* those of dns/message.h, and all others */
 
 struct histogram {
 	_Atomic uint64_t buckets[N_TIME_BOUNDS + 1]; /* not cumulative; the last one is +Inf */
@@ -21,6 +22,9 @@ struct numbers {
 	_Atomic uint64_t handshakes[N_SIDES][TLS_N_WHYS];
 	_Atomic uint64_t open[N_SIDES], detecting[N_SIDES]; /* now */
 	struct histogram detection[N_SIDES], first_byte[N_SIDES];
+	_Atomic uint64_t dns[2][N_DNS_SOURCES][N_DNS_RCODES]; /* over UDP, over TCP */
+	_Atomic uint64_t dns_cached;                          /* now */
+	struct histogram dns_upstream;
 };
 enum { N_NUMBERS = sizeof(struct numbers) / sizeof(uint64_t) };
 

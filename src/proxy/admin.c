@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json_out.h"
+#include "base/mem.h"
 #include "net/sock.h"
 #include "proxy/identity.h"
 
@@ -12,6 +13,7 @@ enum {
 	ANSWER_BYTES = 64 << 20, /* of one answer, at most */
 	BODY_BYTES = 64 * 1024,
 	OTHERS_IDLE_MS = 5000,
+	EXPLAIN_WAIT_MS = 3000, /* for names */
 };
 
 static const char json_type[] = "application/json";
@@ -143,37 +145,108 @@ static bool plan_inbound(const struct proxy *p, const struct rest_request *req, 
 	return true;
 }
 
-static void get_explain(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+/* The plan that REQ asks about; false: REPLY is answered. */
+static bool explained(struct proxy *p, const struct rest_request *req, struct plan *plan,
+		      struct rest_reply *reply)
 {
-	struct proxy *p = ctx;
 	struct slice dst = rest_query(req, "dst"), port = rest_query(req, "inbound");
 	struct outbound_facts facts = {0};
-	struct plan plan;
 	if (!p->view) {
 		rest_reply_text(reply, 503, "no configuration yet");
-		return;
+		return false;
 	}
 	if (!dst.at == !port.at) {
 		rest_reply_text(reply, 400, "expected dst=HOST:PORT, or inbound=PORT with src=IP");
-		return;
+		return false;
 	}
-	if (port.at && !plan_inbound(p, req, port, &plan, reply))
-		return;
-	if (dst.at && !find_dst(p->view, dst, &facts.dst, reply))
-		return;
-	if (dst.at)
-		decide_outbound(p->view, &facts, &plan);
+	if (port.at)
+		return plan_inbound(p, req, port, plan, reply);
+	if (!find_dst(p->view, dst, &facts.dst, reply))
+		return false;
+	decide_outbound(p->view, &facts, plan);
+	return true;
+}
+
+static void answer_explain(struct proxy *p, const struct rest_request *req, const struct plan *plan,
+			   struct rest_reply *reply)
+{
 	struct buf out;
 	struct json_out j;
 	buf_init(&out, ANSWER_BYTES);
 	if (slice_is(rest_query(req, "format"), "text")) {
-		bool whole = plan_explain_text(p->view, &plan, &out);
+		bool whole = plan_explain_text(p->view, plan, &out);
 		answer(reply, "text/plain", &out, whole);
 		return;
 	}
 	json_out_init(&j, &out);
-	plan_explain_json(p->view, &plan, &j);
+	plan_explain_json(p->view, plan, &j);
 	answer(reply, json_type, &out, !out.full);
+}
+
+/* A question that waits for names to be resolved, as a connection would. */
+struct explaining {
+	struct proxy *proxy;
+	const struct rest_request *req;
+	struct rest_reply *reply;
+	struct timer timer;
+	TAILQ_ENTRY(explaining) link;
+};
+
+static void explaining_free(struct explaining *x)
+{
+	timer_cancel(x->proxy->loop, &x->timer);
+	TAILQ_REMOVE(&x->proxy->explaining, x, link);
+	free(x);
+}
+
+static void on_gone(void *ctx, struct rest_reply *reply)
+{
+	(void)reply; /* the one we have */
+	explaining_free(ctx);
+}
+
+/* FINALLY: whatever the answer is. */
+static void explain_again(struct explaining *x, bool finally)
+{
+	struct plan plan;
+	struct rest_reply *reply = x->reply;
+	if (explained(x->proxy, x->req, &plan, reply)) {
+		if (plan.action == PLAN_WAIT && !finally)
+			return;
+		answer_explain(x->proxy, x->req, &plan, reply);
+	}
+	explaining_free(x);
+}
+
+static void on_patience_over(struct timer *t)
+{
+	explain_again(CONTAINER_OF(t, struct explaining, timer), true);
+}
+
+void admin_view_came(struct proxy *p)
+{
+	struct explaining *x, *next;
+	TAILQ_FOREACH_SAFE (x, &p->explaining, link, next)
+		explain_again(x, false);
+}
+
+static void get_explain(void *ctx, const struct rest_request *req, struct rest_reply *reply)
+{
+	struct proxy *p = ctx;
+	struct plan plan;
+	if (!explained(p, req, &plan, reply))
+		return;
+	if (plan.action != PLAN_WAIT || !p->names) {
+		answer_explain(p, req, &plan, reply);
+		return;
+	}
+	struct explaining *x = mem_new(sizeof(*x));
+	*x = (struct explaining){.proxy = p, .req = req, .reply = reply};
+	x->timer.fire = on_patience_over;
+	TAILQ_INSERT_TAIL(&p->explaining, x, link);
+	rest_reply_on_gone(reply, on_gone, x);
+	timer_set(p->loop, &x->timer, EXPLAIN_WAIT_MS * NS_PER_MS);
+	names_ask(p->names, p->view, plan.host, plan_has_step(&plan, STEP_ENTRY_PORT), clock_ns());
 }
 
 /* Which server has which endpoint. */
@@ -189,6 +262,7 @@ static const struct {
 	{"GET", "/connections", list_connections, ON_ADMIN},
 	{"GET", "/learned", get_learned, ON_ADMIN},
 	{"GET", "/explain", get_explain, ON_ADMIN},
+	{"GET", "/dns", list_names, ON_ADMIN},
 	{"GET", "/certs", identity_get_certs, ON_ADMIN},
 	{"POST", "/certs/rotate", identity_post_rotate, ON_ADMIN},
 	{"GET", "/ready", get_ready, ON_ADMIN},
@@ -228,6 +302,7 @@ bool admin_start(struct proxy *p, struct err *err)
 {
 	const struct proxy_config *cfg = p->cfg;
 	const struct ip loopback = ip_v4(0x7f000001), any = {0};
+	TAILQ_INIT(&p->explaining);
 	p->admin = serve(p, "admin", ON_ADMIN);
 	p->metrics_server = serve(p, "metrics", ON_METRICS);
 	p->health = serve(p, "health", ON_HEALTH);

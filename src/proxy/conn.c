@@ -11,6 +11,7 @@
 #include "proxy/carry.h"
 #include "proxy/dial.h"
 #include "proxy/fixed.h"
+#include "proxy/names.h"
 #include "proxy/race.h"
 #include "proxy/secure.h"
 #include "proxy/worker.h"
@@ -24,7 +25,8 @@ static const struct {
 	const char *name;
 	unsigned next; /* states that may follow, as a bit set */
 } states[N_CONN_STATES] = {
-	[CONN_ACCEPTED] = {"accepted", TO(FIRST_WORD) | TO(DIAL) | TO(CLOSED)},
+	[CONN_ACCEPTED] = {"accepted", TO(NAMES) | TO(FIRST_WORD) | TO(DIAL) | TO(CLOSED)},
+	[CONN_NAMES] = {"names", TO(FIRST_WORD) | TO(DIAL) | TO(CLOSED)},
 	[CONN_FIRST_WORD] = {"first-word", TO(HANDSHAKE) | TO(DIAL) | TO(RELAY) | TO(CLOSED)},
 	[CONN_HANDSHAKE] = {"handshake", TO(DIAL) | TO(RELAY) | TO(CLOSED)},
 	[CONN_DIAL] = {"dial", TO(RELAY) | TO(CLOSED)},
@@ -181,6 +183,11 @@ static void conn_event(struct conn *c, enum side side, uint32_t events)
 	else if (events & EPOLLIN)
 		in->ready = true;
 	switch (c->state) {
+	case CONN_NAMES:
+		/* Its bytes and its FIN wait in the kernel. */
+		if (events & (EPOLLERR | EPOLLHUP))
+			conn_close(c, END_CLIENT_RESET, CLOSE_FIN);
+		return;
 	case CONN_FIRST_WORD:
 		if (side == SIDE_CLIENT)
 			race_client(c, events);
@@ -217,7 +224,9 @@ static void on_server(struct io *io, uint32_t events)
 static void on_connect_timeout(struct timer *t)
 {
 	struct conn *c = CONTAINER_OF(t, struct conn, timer);
-	if (c->state == CONN_FIRST_WORD)
+	if (c->state == CONN_NAMES)
+		conn_close(c, END_NOT_RESOLVED, CLOSE_RESET);
+	else if (c->state == CONN_FIRST_WORD)
 		race_dial_timeout(c);
 	else if (c->state == CONN_HANDSHAKE)
 		early_goes_on(c, dial_timeout(c));
@@ -253,15 +262,18 @@ static void make_plan(struct conn *c, enum listen_kind kind)
 	}
 }
 
+/* What a connection to a host of ServiceEntries needs is resolved, and stays fresh while it is used. */
+static void ask_for_names(struct conn *c)
+{
+	const struct view_service *s = c->plan.host;
+	if (s && s->entry->live && c->plan.action != PLAN_REFUSE)
+		names_ask(c->worker->setup->names, (struct view *)c->record.view, s,
+			  plan_has_step(&c->plan, STEP_ENTRY_PORT), clock_ns());
+}
+
 static void follow_plan(struct conn *c)
 {
-	struct err err = {0};
-	if (c->plan.action != PLAN_REFUSE &&
-	    !loop_add(c->worker->loop, &c->client, CONN_EVENTS, &err)) {
-		log_warn("proxy", "client: %s", err.text);
-		conn_close(c, END_NO_DESCRIPTORS, CLOSE_RESET);
-		return;
-	}
+	ask_for_names(c);
 	switch (c->plan.action) {
 	case PLAN_RELAY:
 		conn_dial(c);
@@ -273,12 +285,48 @@ static void follow_plan(struct conn *c)
 		conn_go(c, CONN_FIRST_WORD);
 		race_start(c);
 		return;
+	case PLAN_WAIT:
+		conn_go(c, CONN_NAMES);
+		timer_set(c->worker->loop, &c->timer, c->plan.connect_timeout_ms * NS_PER_MS);
+		return;
 	case PLAN_REFUSE:
 		conn_close(c, end_of_refusal(&c->plan), CLOSE_RESET);
 		return;
 	case N_PLAN_ACTIONS:
 		return;
 	}
+}
+
+void conn_view_came(struct conn *c)
+{
+	struct err err = {0};
+	view_put((struct view *)c->record.view); /* nothing of it is in use but the old plan */
+	c->record.view = view_get(c->worker->view);
+	make_plan(c, LISTEN_OUTBOUND);
+	if (c->plan.action == PLAN_WAIT) {
+		ask_for_names(c);
+		return;
+	}
+	timer_cancel(c->worker->loop, &c->timer);
+	/* What the client has said meanwhile is told once more, now that somebody listens. */
+	if (!loop_mod(c->worker->loop, &c->client, CONN_EVENTS, &err)) {
+		log_warn("proxy", "client: %s", err.text);
+		conn_close(c, END_NO_DESCRIPTORS, CLOSE_RESET);
+		return;
+	}
+	follow_plan(c);
+}
+
+static void begin(struct conn *c)
+{
+	struct err err = {0};
+	if (c->plan.action != PLAN_REFUSE &&
+	    !loop_add(c->worker->loop, &c->client, CONN_EVENTS, &err)) {
+		log_warn("proxy", "client: %s", err.text);
+		conn_close(c, END_NO_DESCRIPTORS, CLOSE_RESET);
+		return;
+	}
+	follow_plan(c);
 }
 
 static struct addr original_dst(const struct worker *w, enum listen_kind kind, int fd)
@@ -312,7 +360,7 @@ void conn_accept(struct worker *w, enum listen_kind kind, int fd, const struct a
 	worker_conn_added(w);
 	make_plan(c, kind);
 	observe_opened(w->metrics, &c->record);
-	follow_plan(c);
+	begin(c);
 }
 
 /* While it lives. */

@@ -4,7 +4,7 @@
  *
  *   conn_accept(worker, LISTEN_OUTBOUND, fd, &peer);     // everything else comes by events
  *
- *   accepted -> first-word -> handshake -> dial -> relay -> drain -> closed
+ *   accepted -> names -> first-word -> handshake -> dial -> relay -> drain -> closed
  *
  * One enum says where it is, one table what may follow, one function writes it (conn_go). A state
  * is also the worker's list that the connection is on. Every end has a reason (END_ in
@@ -29,7 +29,8 @@ struct mesh_tls;
 struct ticket_cell;
 
 enum conn_state {
-	CONN_ACCEPTED,   /* within the turn that took it from the listener */
+	CONN_ACCEPTED, /* within the turn that took it from the listener */
+	CONN_NAMES, /* a ServiceEntry's names are being resolved: planned again with a newer view */
 	CONN_FIRST_WORD, /* who will speak first? race.h */
 	CONN_HANDSHAKE,  /* mesh TLS with the client; nothing is dialled before its peer is known */
 	CONN_DIAL,       /* to the server; the client's bytes wait in the kernel */
@@ -108,6 +109,8 @@ void conn_accept(struct worker *w, enum listen_kind kind, int fd, const struct a
  * the turn and must not be used by the caller after that. */
 enum conn_close { CLOSE_FIN, CLOSE_RESET };
 void conn_close(struct conn *c, enum end_reason why, enum conn_close with);
+/* There is a newer view; C is CONN_NAMES. */
+void conn_view_came(struct conn *c);
 /* Once per second: idle timeout, and metrics of long connections. */
 void conn_sweep(struct conn *c);
 /* The record with the byte counters of this moment. */

@@ -52,10 +52,11 @@ void dial_start(struct conn *c)
 {
 	c->failure = END_NO_ENDPOINT;
 	c->balance = (struct balance){0};
-	if (c->plan.destination != DEST_SERVICE)
+	const struct view_port *balanced = plan_balanced(&c->plan);
+	if (!balanced)
 		return;
 	const struct mesh_config *mesh = view_mesh(c->record.view);
-	balance_start(&c->balance, c->plan.port, mesh->lb, ip_is_v4(&c->record.original_dst.ip),
+	balance_start(&c->balance, balanced, mesh->lb, ip_is_v4(&c->record.original_dst.ip),
 		      worker_random(c->worker), clock_ns());
 }
 
@@ -63,7 +64,7 @@ void dial_start(struct conn *c)
 static void choose_transport(struct conn *c, const struct addr *to)
 {
 	if (c->plan.side == LIVE_OUTBOUND && (c->plan.port || c->plan.peer_workload))
-		decide_transport(c->record.view, &c->plan, to, NULL);
+		decide_transport(c->record.view, &c->plan, to, c->endpoint, NULL);
 }
 
 static bool wants_tls(const struct conn *c)
@@ -74,11 +75,14 @@ static bool wants_tls(const struct conn *c)
 /* The next address to try; false: none is left. */
 static bool next_address(struct conn *c, struct addr *to, const struct workload **workload)
 {
-	if (c->plan.destination == DEST_SERVICE) {
-		c->endpoint = balance_next(&c->balance, c->plan.port);
+	const struct view_port *balanced = plan_balanced(&c->plan);
+	if (balanced) {
+		c->endpoint = balance_next(&c->balance, balanced);
 		if (!c->endpoint)
 			return false;
 		*to = c->endpoint->at;
+		if (to->port == 0)
+			to->port = c->plan.to.port;
 		*workload = view_workload_by_ip(c->record.view, &to->ip);
 		return true;
 	}

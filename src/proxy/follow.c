@@ -22,10 +22,21 @@ static const struct api_resource resources[] = {
 	{"PeerAuthentication", "/apis/security.istio.io/v1/peerauthentications", NULL},
 	{"DestinationRule", "/apis/networking.istio.io/v1/destinationrules", NULL},
 	{"AuthorizationPolicy", "/apis/security.istio.io/v1/authorizationpolicies", NULL},
+	{"ServiceEntry", "/apis/networking.istio.io/v1/serviceentries", NULL},
+	{"WorkloadEntry", "/apis/networking.istio.io/v1/workloadentries", NULL},
+	{"Sidecar", "/apis/networking.istio.io/v1/sidecars", NULL},
 };
-static const enum kind kinds[] = {
-	KIND_NAMESPACE, KIND_CONFIG_MAP,          KIND_SERVICE,          KIND_ENDPOINT_SLICE,
-	KIND_POD,       KIND_PEER_AUTHENTICATION, KIND_DESTINATION_RULE, KIND_AUTHORIZATION_POLICY};
+static const enum kind kinds[] = {KIND_NAMESPACE,
+				  KIND_CONFIG_MAP,
+				  KIND_SERVICE,
+				  KIND_ENDPOINT_SLICE,
+				  KIND_POD,
+				  KIND_PEER_AUTHENTICATION,
+				  KIND_DESTINATION_RULE,
+				  KIND_AUTHORIZATION_POLICY,
+				  KIND_SERVICE_ENTRY,
+				  KIND_WORKLOAD_ENTRY,
+				  KIND_SIDECAR};
 _Static_assert(N_ELEMS(kinds) == N_ELEMS(resources), "a kind for each resource");
 
 struct follow {
@@ -196,6 +207,18 @@ void follow_free(struct follow *f)
 	free(f->pod);
 	free(f->uid);
 	free(f);
+}
+
+void follow_set_addresses(struct follow *f, const char *name, const struct ip *ips, size_t n)
+{
+	view_builder_set_addresses(f->builder, name, ips, n);
+	changed(f);
+}
+
+void follow_forget_addresses(struct follow *f, const char *name)
+{
+	view_builder_forget_addresses(f->builder, name);
+	changed(f);
 }
 
 bool follow_connected(const struct follow *f)

@@ -27,4 +27,7 @@ struct follow *follow_new(struct loop *loop, const char *api, const char *ns, co
 			  struct live *live, const struct follow_events *events, void *ctx,
 			  struct err *err) MUST_CHECK;
 void follow_free(struct follow *f); /* NULL is fine */
+/* What a name of the view resolves to, or that nobody knows it any more: makes a new view. */
+void follow_set_addresses(struct follow *f, const char *name, const struct ip *ips, size_t n);
+void follow_forget_addresses(struct follow *f, const char *name);
 bool follow_connected(const struct follow *f);

@@ -3,7 +3,9 @@
  * list.c (connections of all workers).
  */
 #pragma once
+#include "proxy/dns_proxy.h"
 #include "proxy/follow.h"
+#include "proxy/names.h"
 #include "proxy/proxy.h"
 #include "proxy/worker.h"
 #include "rest/server.h"
@@ -14,13 +16,16 @@ struct proxy {
 	const struct proxy_config *cfg;
 	struct loop *loop;
 	struct follow *follow; /* NULL with one fixed destination */
+	struct names *names;   /* as above */
 	struct live *live;
 	struct view *view; /* the newest; NULL: none yet */
 	struct metrics *metrics;
 	struct tls_sources *tls_sources;
 	struct worker_setup setup;
 	struct worker *workers[MAX_WORKERS];
+	struct dns_proxy *dns; /* NULL: off */
 	struct rest_server *admin, *metrics_server, *health;
+	TAILQ_HEAD(, explaining) explaining; /* admin.c: questions that wait for names */
 	uint64_t started_wall_ns;
 	bool serving; /* the workers have a view */
 
@@ -45,6 +50,9 @@ void proxy_serve(struct proxy *p); /* the newest view to the workers, once all t
 
 bool admin_start(struct proxy *p, struct err *err) MUST_CHECK;
 void admin_stop(struct proxy *p);
+void admin_view_came(struct proxy *p); /* p->view is a newer one */
 
+/* GET /dns: the names that the DNS proxy answers, or its answer for one. */
+void list_names(void *ctx, const struct rest_request *req, struct rest_reply *reply);
 /* GET /connections: asks every worker by message, answers when all have. */
 void list_connections(void *ctx, const struct rest_request *req, struct rest_reply *reply);

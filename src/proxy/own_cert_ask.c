@@ -147,21 +147,21 @@ static bool ask_at(struct own_cert *o, const struct addr *to, struct err *err)
 	return ok;
 }
 
-static void on_resolved(void *ctx, const struct ip *ips, size_t n, const struct err *why)
+static void on_resolved(void *ctx, const struct resolve_answer *a)
 {
 	struct own_cert *o = ctx;
 	struct err err = {0};
 	struct slice port = slice_of(o->cfg.ca_addr);
 	uint64_t number = 0;
 	o->resolve = NULL;
-	if (why) {
-		own_cert_ended(o, OWN_CERT_UNAVAILABLE, why);
+	if (a->err) {
+		own_cert_ended(o, OWN_CERT_UNAVAILABLE, a->err);
 		return;
 	}
 	(void)slice_cut(&port, ':');                   /* the host */
 	(void)slice_to_u64(port, UINT16_MAX, &number); /* own_cert_ask() has seen that it is one */
 	/* One of them, each time another: an address that does not answer is not asked for ever. */
-	struct addr to = {.ip = ips[o->next_ip++ % n], .port = (uint16_t)number};
+	struct addr to = {.ip = a->ips[o->next_ip++ % a->n], .port = (uint16_t)number};
 	if (!ask_at(o, &to, &err))
 		own_cert_ended(o, OWN_CERT_LOCAL, &err);
 }

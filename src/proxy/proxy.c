@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -29,6 +30,7 @@ enum {
 void proxy_config_default(struct proxy_config *cfg)
 {
 	const char *ns = getenv("POD_NAMESPACE"), *pod = getenv("POD_NAME");
+	const char *dns = getenv(SIDECAR_DNS_ENV);
 	*cfg = (struct proxy_config){
 		.api = "unix:/run/hark/api.sock",
 		.ns = ns ? ns : "default",
@@ -38,6 +40,9 @@ void proxy_config_default(struct proxy_config *cfg)
 		.health_port = SIDECAR_HEALTH_PORT,
 		.prometheus_port = SIDECAR_PROMETHEUS_PORT,
 		.drain_s = UINT_MAX,
+		.dns = dns && strcasecmp(dns, "true") == 0,
+		.dns_port = SIDECAR_DNS_PORT,
+		.resolv_conf = "/etc/resolv.conf",
 	};
 	own_cert_config_default(&cfg->cert);
 }
@@ -52,7 +57,8 @@ unsigned proxy_n_conns(const struct proxy *p)
 
 bool proxy_ready(const struct proxy *p)
 {
-	return p->serving && !p->draining && !identity_missing(p);
+	return p->serving && !p->draining && !identity_missing(p) &&
+	       (!p->dns || dns_proxy_ready(p->dns));
 }
 
 /* The view. */
@@ -75,8 +81,27 @@ static void on_view(void *ctx, struct view *view)
 	struct proxy *p = ctx;
 	view_put(p->view);
 	p->view = view_get(view);
+	if (p->dns)
+		dns_proxy_set_view(p->dns, view);
+	if (p->names)
+		names_set_view(p->names, view);
+	admin_view_came(p);
 	identity_view_came(p);
 	proxy_serve(p);
+}
+
+static void on_addresses(void *ctx, const char *name, const struct ip *ips, size_t n)
+{
+	struct proxy *p = ctx;
+	if (p->follow)
+		follow_set_addresses(p->follow, name, ips, n);
+}
+
+static void on_forget(void *ctx, const char *name)
+{
+	struct proxy *p = ctx;
+	if (p->follow)
+		follow_forget_addresses(p->follow, name);
 }
 
 /* Without an API all is default, but for the access log: that one has to be asked for. */
@@ -216,7 +241,7 @@ static void fill_setup(struct proxy *p)
 	const struct ip any = {0};
 	struct worker_setup *s = &p->setup;
 	s->n_workers = count_workers(cfg->workers);
-	p->metrics = metrics_new(s->n_workers);
+	p->metrics = metrics_new(s->n_workers + 1); /* the last one is the DNS proxy's */
 	p->tls_sources = mem_new(sizeof(*p->tls_sources));
 	s->metrics = p->metrics;
 	s->tls_sources = p->tls_sources;
@@ -262,15 +287,33 @@ static bool start_workers(struct proxy *p, struct err *err)
 	return true;
 }
 
+static bool make_dns(struct proxy *p, struct err *err)
+{
+	struct dns_proxy_config cfg = {
+		.resolv_conf = p->cfg->resolv_conf,
+		.port = p->cfg->dns_port,
+		.nameserver_port = 53,
+		.metrics = metrics_worker(p->metrics, p->setup.n_workers),
+	};
+	if (!p->cfg->dns || p->cfg->to.port)
+		return true;
+	p->dns = dns_proxy_new(&cfg, err);
+	return p->dns != NULL;
+}
+
 static bool start(struct proxy *p, struct err *err)
 {
 	static const struct follow_events events = {on_view};
+	static const struct names_events names_events = {on_addresses, on_forget};
 	const struct proxy_config *cfg = p->cfg;
 	if (!(p->loop = loop_new(err)) || !watch_signals(p, err))
 		return false;
 	p->live = live_new();
+	if (!cfg->to.port)
+		p->setup.names = p->names = names_new(p->loop, &names_events, p);
 	fill_setup(p);
-	if (!admin_start(p, err) || !drop_privileges(cfg->uid, err) || !start_workers(p, err) ||
+	if (!admin_start(p, err) || !make_dns(p, err) || !drop_privileges(cfg->uid, err) ||
+	    !start_workers(p, err) || (p->dns && !dns_proxy_start(p->dns, err)) ||
 	    !identity_start(p, err))
 		return false;
 	if (cfg->to.port)
@@ -282,9 +325,12 @@ static bool start(struct proxy *p, struct err *err)
 static void stop(struct proxy *p)
 {
 	follow_free(p->follow);
+	p->follow = NULL;
 	for (unsigned i = 0; i < p->setup.n_workers; i++)
 		if (p->workers[i])
 			worker_stop(p->workers[i]);
+	if (p->dns)
+		dns_proxy_stop(p->dns);
 	/* What workers posted back runs while the endpoints still stand. */
 	struct err err = {0};
 	if (p->loop && !loop_turn(p->loop, 0, &err))
@@ -292,7 +338,9 @@ static void stop(struct proxy *p)
 	admin_stop(p);
 	for (unsigned i = 0; i < p->setup.n_workers; i++)
 		worker_free(p->workers[i]);
+	dns_proxy_free(p->dns);
 	identity_stop(p);
+	names_free(p->names); /* the workers are gone, and what they asked has run */
 	loop_free(p->loop);
 	if (p->signals.fd >= 0)
 		(void)close(p->signals.fd); /* nothing to lose */

@@ -29,6 +29,9 @@ struct proxy_config {
 	uint16_t metrics_port, health_port, prometheus_port; /* on all addresses; 0: none */
 	struct own_cert_config cert;                         /* its `ns` is that above */
 	unsigned drain_s;                                    /* UINT_MAX: as the mesh says */
+	bool dns; /* the DNS proxy, on loopback; not with TO */
+	uint16_t dns_port;
+	const char *resolv_conf; /* whose nameservers know the rest */
 };
 
 void proxy_config_default(struct proxy_config *cfg);

@@ -273,6 +273,9 @@ static void take_view(struct post *p)
 	if (!old)
 		resume_accept(w);
 	view_put(old);
+	struct conn *c, *next;
+	TAILQ_FOREACH_SAFE (c, &w->conns[CONN_NAMES], link, next)
+		conn_view_came(c);
 }
 
 void worker_set_view(struct worker *w, struct view *view)

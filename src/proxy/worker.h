@@ -27,6 +27,8 @@ enum {
 	ACCEPTS_PER_TURN = 64,
 };
 
+struct names;
+
 struct listen_row {
 	enum listen_kind kind;
 	struct addr on; /* :: takes both families */
@@ -44,6 +46,7 @@ struct worker_setup {
 	struct live_port *fixed_live;            /* where that race learns; NULL: nowhere */
 	struct metrics *metrics;
 	struct tls_sources *tls_sources;
+	struct names *names;          /* resolves for ServiceEntries; NULL: nobody does */
 	const struct loop *main_loop; /* that workers may post to; NULL: none */
 	unsigned n_workers;
 };

@@ -1,0 +1,148 @@
+/* What is said of ServiceEntries, WorkloadEntries and Sidecars that people write: one wrong thing per row. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/manifest.h"
+
+#define HEAD(kind)                                                                                 \
+	"apiVersion: networking.istio.io/v1\nkind: " kind                                          \
+	"\nmetadata: {name: a}\nspec:\n" /* 1 to 4 */
+#define SE HEAD("ServiceEntry")
+#define HOST SE "  hosts: [db.example.com]\n"         /* 5 */
+#define PORT HOST "  ports: [{number: 1, name: a}]\n" /* 6 */
+
+/* clang-format off */
+static const struct {
+	const char *rule, *yaml;
+	const char *told; /* all of it */
+} cases[] = {
+	{"all of it", SE "  hosts: [DB.example.com, '*.example.org']\n  addresses: [10.1.0.0/16, 'fd00::7']\n"
+		"  ports: [{number: 3306, name: mysql, protocol: MYSQL, targetPort: 3307}, {number: 80, name: b}]\n"
+		"  location: MESH_INTERNAL\n  resolution: STATIC\n"
+		"  endpoints: [{address: 10.2.0.1, ports: {mysql: 4000}, labels: {a: b}, network: n, locality: r/z, weight: 2, serviceAccount: db}]\n"
+		"  exportTo: [., far]\n  subjectAltNames: ['spiffe://a/b']\n", ""},
+	{"older versions", "apiVersion: networking.istio.io/v1alpha3\nkind: ServiceEntry\nmetadata: {name: a}\nspec: {hosts: [a.b], ports: [{number: 1, name: a}]}\n", ""},
+	{"no hosts", SE "  ports: [{number: 1, name: a}]\n", "f:4: spec.hosts: is required\n"},
+	{"an empty list of hosts", SE "  hosts: []\n", "f:5: spec.hosts: names no host\n"},
+	{"a star alone", SE "  hosts: ['*']\n", "f:5: spec.hosts[0]: \"*\" alone is no host\n"},
+	{"a star inside", SE "  hosts: [a.*.b]\n", "f:5: spec.hosts[0]: expected a host name, or one that begins with \"*.\", got string \"a.*.b\"\n"},
+	{"no ports", HOST, "f:4: spec.ports: is required: a ServiceEntry needs a port\n"},
+	{"a port without a name", HOST "  ports: [{number: 1}]\n", "f:6: spec.ports[0].name: is required\n"},
+	{"a number twice", HOST "  ports: [{number: 1, name: a}, {number: 1, name: b}]\n", "f:6: spec.ports[1].number: 1 is also ports[0]\n"},
+	{"a name twice", HOST "  ports: [{number: 1, name: a}, {number: 2, name: a}]\n", "f:6: spec.ports[1].name: \"a\" is also ports[0]\n"},
+	{"a protocol that nobody knows", HOST "  ports: [{number: 1, name: a, protocol: mysq}]\n",
+		"f:6: spec.ports[0].protocol: \"mysq\" is no protocol that is known: leave it out, and both ends are listened to\n"},
+	{"no address", PORT "  addresses: [db]\n", "f:7: spec.addresses[0]: expected an IP address or a range like \"10.1.0.0/16\", got string \"db\"\n"},
+	{"a range that is resolved", PORT "  resolution: DNS\n  addresses: [10.0.0.0/8]\n", "f:8: spec.addresses[0]: a range needs resolution NONE or STATIC\n"},
+	{"one address as a range", PORT "  resolution: DNS\n  addresses: [10.0.0.1/32]\n", ""},
+	{"selector and endpoints", PORT "  resolution: STATIC\n  workloadSelector: {labels: {a: b}}\n  endpoints: [{address: 1.2.3.4}]\n",
+		"f:9: spec.endpoints: cannot stand beside workloadSelector\n"},
+	{"a selector of nothing", PORT "  workloadSelector: {}\n", "f:7: spec.workloadSelector.labels: names no label: nothing would be selected\n"},
+	{"a selector with a star", PORT "  workloadSelector: {labels: {a: '*'}}\n", "f:7: spec.workloadSelector.labels.a: a selector has no wildcards\n"},
+	{"NONE with endpoints", PORT "  endpoints: [{address: 1.2.3.4}]\n", "f:7: spec.endpoints: resolution NONE has no endpoints\n"},
+	{"two in turn", PORT "  resolution: DNS_ROUND_ROBIN\n  endpoints: [{address: a.b}, {address: c.d}]\n",
+		"f:8: spec.endpoints: resolution DNS_ROUND_ROBIN has at most one endpoint\n"},
+	{"a star that is resolved", SE "  hosts: ['*.a']\n  ports: [{number: 1, name: a}]\n  resolution: DNS\n",
+		"f:5: spec.hosts[0]: a host with a star cannot be resolved: give endpoints, or resolution NONE\n"},
+	{"a name that is static", PORT "  resolution: STATIC\n  endpoints: [{address: a.b}]\n",
+		"f:8: spec.endpoints[0].address: STATIC takes IP addresses: a host name needs resolution DNS\n"},
+	{"an endpoint's port of nobody", PORT "  resolution: STATIC\n  endpoints:\n  - address: 1.2.3.4\n    ports: {b: 5}\n",
+		"f:10: spec.endpoints[0].ports: \"b\" is no port of the ServiceEntry\n"},
+	{"an endpoint without an address", PORT "  resolution: STATIC\n  endpoints: [{}]\n",
+		"f:8: spec.endpoints[0].address: is required, unless network is given\n"},
+	{"a Unix socket", PORT "  resolution: STATIC\n  endpoints: [{address: 'unix:///a'}]\n",
+		"f:8: spec.endpoints[0].address: Unix sockets are not supported by hark\n"},
+	{"DYNAMIC_DNS", PORT "  resolution: DYNAMIC_DNS\n", "f:7: spec.resolution: DYNAMIC_DNS is not supported by hark\n"},
+	{"exported to no name", PORT "  exportTo: [A]\n", "f:7: spec.exportTo[0]: expected \".\", \"*\" or the name of a namespace, got string \"A\"\n"},
+	{"a word spelt wrong", PORT "  resolutions: DNS\n", "f:7: spec.resolutions: unknown field, did you mean \"resolution\"?\n"},
+
+	{"a workload", HEAD("WorkloadEntry") "  address: vm.example.com\n  serviceAccount: db\n", ""},
+	{"no address of a workload", HEAD("WorkloadEntry") "  address: a_b\n", "f:5: spec.address: expected an IP address or a host name, got string \"a_b\"\n"},
+	{"a port that is none", HEAD("WorkloadEntry") "  address: 1.2.3.4\n  ports: {a: 70000}\n", "f:6: spec.ports.a: expected a port 1..65535, got integer 70000\n"},
+
+	{"a sidecar", HEAD("Sidecar") "  workloadSelector: {labels: {a: b}}\n  egress:\n  - hosts: ['./*', 'far/db.example.com', '*/*.example.org', '~far/*', '~/a.b', '~/*']\n  outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n", ""},
+	{"a host without a namespace", HEAD("Sidecar") "  egress:\n  - hosts: [db]\n",
+		"f:6: spec.egress[0].hosts[0]: expected \"NAMESPACE/HOST\", like \"./*\" or \"shop/db.example.com\", got string \"db\"\n"},
+	{"a listener of its own", HEAD("Sidecar") "  egress:\n  - hosts: ['./*']\n    bind: 127.0.0.1\n", "f:7: spec.egress[0].bind: is not supported by hark\n"},
+	{"no capture", HEAD("Sidecar") "  egress:\n  - hosts: ['./*']\n    captureMode: NONE\n",
+		"f:7: spec.egress[0].captureMode: NONE is not supported by hark: traffic comes by capture\n"},
+	{"ingress", HEAD("Sidecar") "  ingress: []\n", "f:5: spec.ingress: is not supported by hark\n"},
+};
+/* clang-format on */
+
+static void rows(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_ELEMS(cases); i++) {
+		struct manifest m;
+		struct buf told;
+		print_message("%s\n", cases[i].rule);
+		buf_init(&told, 65536);
+		manifest_init(&m);
+		manifest_read(&m, "f", slice_of(cases[i].yaml));
+		manifest_check(&m, NULL);
+		assert_true(manifest_print(&m, &told));
+		assert_string_equal(buf_len(&told) ? buf_cstr(&told) : "", cases[i].told);
+		buf_fini(&told);
+		manifest_fini(&m);
+	}
+}
+
+static const struct service_entry *decoded(struct object **o, bool strict, const char *json)
+{
+	struct err err = {0};
+	*o = object_from_json(KIND_SERVICE_ENTRY, slice_of(json), strict, &err);
+	if (!*o)
+		fail_msg("%s", err.text);
+	return (*o)->service_entry;
+}
+
+static void status(void **state)
+{
+	struct object *o = NULL;
+	(void)state;
+	const struct service_entry *s = decoded(&o, false,
+						"{\"metadata\":{\"name\":\"a\"},\"spec\":{"
+						"\"hosts\":[\"A.B\"]},\"status\":{\"addresses\":["
+						"{\"value\":\"240.240.0.1\",\"host\":\"a.b\"},{"
+						"\"value\":\"1.1.1.1\"},{\"value\":\"x\",\"host\":"
+						"\"a.b\"}]}}");
+	assert_string_equal(s->hosts[0], "a.b");
+	assert_int_equal(s->n_vips, 1); /* of those with a host and an address */
+	assert_string_equal(s->vips[0].host, "a.b");
+	assert_int_equal(ip_to_v4(&s->vips[0].ip), 0xf0f00001);
+	object_put(o);
+}
+
+/* Who reads a server's objects takes what a newer one lets pass. */
+static void lenient(void **state)
+{
+	struct object *o = NULL;
+	(void)state;
+	const struct service_entry *s =
+		decoded(&o, false,
+			"{\"metadata\":{\"name\":\"a\"},\"spec\":{\"hosts\":[\"a.b\"],"
+			"\"resolution\":\"DYNAMIC_DNS\","
+			"\"new\":1,\"ports\":[{\"number\":1,\"name\":\"a\",\"protocol\":\"QUIC\"}],"
+			"\"endpoints\":[{"
+			"\"address\":\"unix:///x\"}]}}");
+	assert_int_equal(s->resolution, RESOLUTION_DYNAMIC_DNS);
+	assert_string_equal(s->endpoints[0].address, "");
+	object_put(o);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rows),
+		cmocka_unit_test(status),
+		cmocka_unit_test(lenient),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

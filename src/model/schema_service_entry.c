@@ -1,0 +1,257 @@
+/* ServiceEntry (networking.istio.io), with the rules that its CRD and Istio's webhook hold. */
+#include "model/schema.h"
+
+#include <string.h>
+
+#include "model/protocol.h"
+
+enum {
+	MAX_HOSTS = 256,
+	MAX_ADDRESSES = 256,
+	MAX_ADDRESS_TEXT = 64,
+	MAX_PORTS = 256,
+	MAX_ENDPOINTS = 4096,
+	IP_BITS = 128,
+};
+
+static const char *const no_names[] = {NULL};
+
+/* At most MAX of what N lists, else that is told; false: nothing of it counts. */
+static bool at_most(struct decoder *d, const struct tree *n, unsigned max, const char *what)
+{
+	if (n->type != TREE_SEQ) {
+		decode_expected(d, n, what);
+		return false;
+	}
+	if (n->n > max)
+		decode_problem(d, n, NULL, "has more than %u items", max);
+	return n->n <= max;
+}
+
+static void read_hosts(struct decoder *d, struct tree *n, void *out)
+{
+	struct service_entry *s = out;
+	if (!at_most(d, n, MAX_HOSTS, "a list of host names"))
+		return;
+	const char **hosts = arena_array(d->arena, (size_t)n->n + 1, sizeof(*hosts));
+	size_t count = 0;
+	for (const struct tree *c = n->first; c; c = c->next) {
+		const char *text = decode_string(d, c);
+		const char *host = text ? lower_dup(d->arena, slice_of(text)) : "";
+		if (text && strcmp(host, "*") == 0)
+			decode_problem(d, c, NULL, "\"*\" alone is no host");
+		else if (text && !host_name_ok(slice_of(host), true))
+			decode_expected(d, c, "a host name, or one that begins with \"*.\"");
+		else if (text)
+			hosts[count++] = host;
+	}
+	if (n->n == 0)
+		decode_problem(d, n, NULL, "names no host");
+	s->hosts = hosts;
+}
+
+static void read_addresses(struct decoder *d, struct tree *n, void *out)
+{
+	struct service_entry *s = out;
+	if (!at_most(d, n, MAX_ADDRESSES, "a list of addresses"))
+		return;
+	struct cidr *all = arena_array(d->arena, n->n, sizeof(*all));
+	for (const struct tree *c = n->first; c; c = c->next) {
+		bool ok = c->type == TREE_STRING && c->text.len <= MAX_ADDRESS_TEXT &&
+			  cidr_parse(c->text, &all[s->n_addresses]);
+		if (ok)
+			s->n_addresses++;
+		else
+			decode_expected(d, c, "an IP address or a range like \"10.1.0.0/16\"");
+	}
+	s->addresses = all;
+}
+
+static const struct field port_fields[] = {
+	FIELD_UINT(struct entry_port, "number", number, 1, 65535, .flags = FIELD_REQUIRED),
+	FIELD_STRING(struct entry_port, "name", name, .flags = FIELD_REQUIRED),
+	FIELD_STRING(struct entry_port, "protocol", protocol),
+	FIELD_UINT(struct entry_port, "targetPort", target_port, 1, 65535),
+};
+
+static void check_port(struct decoder *d, const struct tree *n, void *out)
+{
+	const struct entry_port *p = out;
+	if (d->strict && p->protocol[0] && protocol_parse(slice_of(p->protocol)) == PROTO_AUTO)
+		decode_problem(
+			d, n, "protocol",
+			"\"%.40s\" is no protocol that is known: leave it out, and both ends "
+			"are listened to",
+			p->protocol);
+}
+static const struct schema port_schema = SCHEMA(struct entry_port, port_fields, NULL, check_port);
+
+static const struct field selector_fields[] = {
+	FIELD_PAIRS(struct service_entry, "labels", selector),
+};
+
+static void check_workload_selector(struct decoder *d, const struct tree *n, void *out)
+{
+	struct service_entry *s = out;
+	s->has_selector = true;
+	check_selector(d, n, "labels", &s->selector);
+	if (d->strict && s->selector.n == 0)
+		decode_problem(d, n, "labels", "names no label: nothing would be selected");
+}
+static const struct schema selector_schema =
+	SCHEMA(struct service_entry, selector_fields, NULL, check_workload_selector);
+
+static void check_ports(struct decoder *d, const struct tree *n, const struct service_entry *s)
+{
+	if (s->n_ports == 0)
+		decode_problem(d, n, "ports", "is required: a ServiceEntry needs a port");
+	else if (s->n_ports > MAX_PORTS)
+		decode_problem(d, n, "ports", "has more than %d items", MAX_PORTS);
+	for (size_t i = 0; i < s->n_ports && i < MAX_PORTS; i++)
+		for (size_t j = 0; j < i; j++) {
+			const struct entry_port *p = &s->ports[i], *q = &s->ports[j];
+			const struct tree *at = list_item(n, "ports", i);
+			if (p->number == q->number)
+				decode_problem(d, at, "number", "%u is also ports[%zu]", p->number,
+					       j);
+			if (strcmp(p->name, q->name) == 0)
+				decode_problem(d, at, "name", "\"%.80s\" is also ports[%zu]",
+					       p->name, j);
+		}
+}
+
+static bool has_port(const struct service_entry *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_ports; i++)
+		if (strcmp(s->ports[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void check_endpoint(struct decoder *d, const struct tree *n, const struct service_entry *s,
+			   size_t i)
+{
+	const struct workload_entry *e = &s->endpoints[i];
+	const struct tree *at = list_item(n, "endpoints", i);
+	for (size_t k = 0; k < e->n_ports; k++)
+		if (!has_port(s, e->ports[k].name))
+			decode_problem(d, at, "ports", "\"%.80s\" is no port of the ServiceEntry",
+				       e->ports[k].name);
+	if (s->resolution == RESOLUTION_STATIC && e->address[0] && !e->has_ip)
+		decode_problem(d, at, "address",
+			       "STATIC takes IP addresses: a host name needs resolution DNS");
+}
+
+static bool is_wild(const char *host)
+{
+	return host[0] == '*';
+}
+
+static void check_resolution(struct decoder *d, const struct tree *n, const struct service_entry *s)
+{
+	bool dns = s->resolution == RESOLUTION_DNS || s->resolution == RESOLUTION_DNS_ROUND_ROBIN;
+	for (size_t i = 0; dns && i < s->n_addresses; i++)
+		if (s->addresses[i].bits != IP_BITS)
+			decode_problem(d, list_item(n, "addresses", i), NULL,
+				       "a range needs resolution NONE or STATIC");
+	for (size_t i = 0; dns && s->n_endpoints == 0 && !s->has_selector && s->hosts[i]; i++)
+		if (is_wild(s->hosts[i]))
+			decode_problem(d, list_item(n, "hosts", i), NULL,
+				       "a host with a star cannot be resolved: give endpoints, or "
+				       "resolution NONE");
+	switch (s->resolution) {
+	case RESOLUTION_NONE:
+		if (s->n_endpoints)
+			decode_problem(d, n, "endpoints", "resolution NONE has no endpoints");
+		return;
+	case RESOLUTION_DNS_ROUND_ROBIN:
+		if (s->n_endpoints > 1)
+			decode_problem(d, n, "endpoints",
+				       "resolution DNS_ROUND_ROBIN has at most one endpoint");
+		return;
+	case RESOLUTION_DYNAMIC_DNS:
+		decode_problem(d, n, "resolution", "DYNAMIC_DNS is not supported by hark");
+		return;
+	case RESOLUTION_STATIC:
+	case RESOLUTION_DNS:
+		return;
+	}
+}
+
+static void check_spec(struct decoder *d, const struct tree *n, void *out)
+{
+	const struct service_entry *s = out;
+	if (!d->strict)
+		return;
+	check_ports(d, n, s);
+	if (s->has_selector && s->n_endpoints)
+		decode_problem(d, n, "endpoints", "cannot stand beside workloadSelector");
+	if (s->n_endpoints > MAX_ENDPOINTS)
+		decode_problem(d, n, "endpoints", "has more than %d items", MAX_ENDPOINTS);
+	for (size_t i = 0; i < s->n_endpoints && i < MAX_ENDPOINTS; i++)
+		check_endpoint(d, n, s, i);
+	check_resolution(d, n, s);
+	check_export_to(d, n, s->export_to);
+}
+
+static void default_spec(void *out)
+{
+	struct service_entry *s = out;
+	s->hosts = s->export_to = s->subject_alt_names = no_names;
+}
+
+static const char *const location_words[] = {"MESH_EXTERNAL", "MESH_INTERNAL", NULL};
+static const char *const resolution_words[] = {"NONE",        "STATIC", "DNS", "DNS_ROUND_ROBIN",
+					       "DYNAMIC_DNS", NULL};
+
+static const struct field spec_fields[] = {
+	FIELD_CUSTOM("hosts", read_hosts, .flags = FIELD_REQUIRED),
+	FIELD_CUSTOM("addresses", read_addresses),
+	FIELD_LIST(struct service_entry, "ports", ports, n_ports, &port_schema),
+	FIELD_ENUM(struct service_entry, "location", location, location_words),
+	FIELD_ENUM(struct service_entry, "resolution", resolution, resolution_words),
+	FIELD_LIST(struct service_entry, "endpoints", endpoints, n_endpoints,
+		   &workload_entry_spec_schema),
+	FIELD_INLINE("workloadSelector", &selector_schema),
+	FIELD_STRINGS(struct service_entry, "exportTo", export_to),
+	FIELD_STRINGS(struct service_entry, "subjectAltNames", subject_alt_names),
+};
+static const struct schema spec_schema =
+	SCHEMA(struct service_entry, spec_fields, NULL, check_spec);
+
+/* Those with a host: Istio's older ones, which stand for the whole entry, belong to nobody here. */
+static void read_vips(struct decoder *d, struct tree *n, void *out)
+{
+	struct service_entry *s = out;
+	if (n->type != TREE_SEQ) {
+		decode_expected(d, n, "a list of addresses");
+		return;
+	}
+	struct entry_vip *all = arena_array(d->arena, n->n, sizeof(*all));
+	for (const struct tree *c = n->first; c; c = c->next) {
+		const struct tree *value = c->type == TREE_MAP ? tree_get(c, "value") : NULL;
+		const struct tree *host = value ? tree_get(c, "host") : NULL;
+		struct entry_vip *vip = &all[s->n_vips];
+		if (!host || host->type != TREE_STRING || value->type != TREE_STRING ||
+		    !ip_parse(value->text, &vip->ip))
+			continue;
+		vip->host = lower_dup(d->arena, host->text);
+		s->n_vips++;
+	}
+	s->vips = all;
+}
+
+static const struct field status_fields[] = {
+	FIELD_CUSTOM("addresses", read_vips),
+	FIELD_KNOWN("conditions"),
+	FIELD_KNOWN("validationMessages"),
+	FIELD_KNOWN("observedGeneration"),
+};
+static const struct schema status_schema = SCHEMA(struct service_entry, status_fields, NULL, NULL);
+
+static const struct field fields[] = {
+	TOP_ROWS,
+	FIELD_INLINE("spec", &spec_schema, .flags = FIELD_REQUIRED),
+	FIELD_INLINE("status", &status_schema),
+};
+const struct schema service_entry_schema = SCHEMA(struct service_entry, fields, default_spec, NULL);

@@ -1,0 +1,139 @@
+/* Sidecar (networking.istio.io): what a workload's sidecar knows of the mesh. Listeners of its own
+ * (bind, captureMode NONE, ingress) are not supported and said to be so. */
+#include "model/schema.h"
+
+#include <string.h>
+
+struct nothing {
+	char none;
+};
+
+static const struct field selector_fields[] = {
+	FIELD_PAIRS(struct sidecar, "labels", selector),
+};
+
+static void check_workload_selector(struct decoder *d, const struct tree *n, void *out)
+{
+	struct sidecar *s = out;
+	s->has_selector = true;
+	check_selector(d, n, "labels", &s->selector);
+}
+static const struct schema selector_schema =
+	SCHEMA(struct sidecar, selector_fields, NULL, check_workload_selector);
+
+/* Of one listener. */
+struct egress {
+	const char *const *hosts;
+	const char *capture_mode;
+};
+
+static const char *const capture_words[] = {"DEFAULT", "IPTABLES", "NONE", NULL};
+enum { CAPTURE_NONE = 2 };
+
+static void read_capture(struct decoder *d, struct tree *n, void *out)
+{
+	(void)out; /* it has no other effect */
+	if (n->type == TREE_STRING && slice_is(n->text, capture_words[CAPTURE_NONE])) {
+		if (d->strict)
+			decode_problem(d, n, NULL,
+				       "NONE is not supported by hark: traffic comes by capture");
+		return;
+	}
+	for (size_t i = 0; capture_words[i]; i++)
+		if (n->type == TREE_STRING && slice_is(n->text, capture_words[i]))
+			return;
+	decode_expected(d, n, "one of DEFAULT, IPTABLES, NONE");
+}
+
+static const struct field egress_fields[] = {
+	FIELD_STRINGS(struct egress, "hosts", hosts, .flags = FIELD_REQUIRED),
+	FIELD_KNOWN("port"),
+	FIELD_UNSUPPORTED("bind"),
+	FIELD_CUSTOM("captureMode", read_capture),
+};
+static const struct schema egress_schema = SCHEMA(struct egress, egress_fields, NULL, NULL);
+
+/* "NS/HOST"; with a tilde before it, or no namespace but the tilde: what is taken away. */
+static bool read_host(struct decoder *d, const char *text, struct scope_host *out)
+{
+	struct slice host = slice_of(text), ns;
+	if (slice_find(host, '/') == host.len)
+		return false;
+	ns = slice_cut(&host, '/');
+	if (slice_starts(ns, SLICE("~")) && !slice_is(host, "*")) {
+		out->excluded = true;
+		ns = ns.len > 1 ? slice_sub(ns, 1, ns.len) : SLICE("*");
+	} else if (slice_starts(ns, SLICE("~")) && ns.len > 1) {
+		out->excluded = true;
+		ns = slice_sub(ns, 1, ns.len);
+	}
+	out->ns = arena_dup(d->arena, ns);
+	out->host = lower_dup(d->arena, host);
+	bool ns_ok = slice_is(ns, "*") || slice_is(ns, ".") || slice_is(ns, "~") ||
+		     name_ok(NAME_LABEL, ns);
+	return ns_ok && (strcmp(out->host, "*") == 0 || host_name_ok(slice_of(out->host), true));
+}
+
+static void read_egress(struct decoder *d, struct tree *n, void *out)
+{
+	struct sidecar *s = out;
+	size_t room = 0;
+	if (n->type != TREE_SEQ) {
+		decode_expected(d, n, "a list of listeners");
+		return;
+	}
+	for (const struct tree *c = n->first; c; c = c->next) {
+		const struct tree *hosts = c->type == TREE_MAP ? tree_get(c, "hosts") : NULL;
+		room += hosts && hosts->type == TREE_SEQ ? hosts->n : 0;
+	}
+	struct scope_host *all = arena_array(d->arena, room, sizeof(*all));
+	for (struct tree *c = n->first; c; c = c->next) {
+		struct egress e = {0};
+		decode(d, &egress_schema, c, &e);
+		for (size_t i = 0; e.hosts && e.hosts[i] && s->n_egress < room; i++) {
+			struct scope_host *host = &all[s->n_egress];
+			*host = (struct scope_host){0};
+			if (read_host(d, e.hosts[i], host))
+				s->n_egress++;
+			else
+				decode_expected(d, list_item(c, "hosts", i),
+						"\"NAMESPACE/HOST\", like \"./*\" or "
+						"\"shop/db.example.com\"");
+		}
+	}
+	s->egress = all;
+	s->has_egress = n->n > 0;
+}
+
+/* Absent, the mesh's counts; but an empty message has protobuf's zero value. */
+static const char *const policy_words[] = {"ALLOW_ANY", "REGISTRY_ONLY", NULL};
+
+static const struct field policy_fields[] = {
+	FIELD_ENUM(struct sidecar, "mode", outbound_policy, policy_words),
+	FIELD_UNSUPPORTED("egressProxy"),
+};
+
+static void read_policy(struct decoder *d, struct tree *n, void *out)
+{
+	static const struct schema schema = SCHEMA(struct sidecar, policy_fields, NULL, NULL);
+	struct sidecar *s = out, read = {.outbound_policy = OUTBOUND_REGISTRY_ONLY};
+	decode(d, &schema, n, &read);
+	s->outbound_policy = read.outbound_policy;
+	s->has_outbound_policy = true;
+}
+
+static const struct field spec_fields[] = {
+	FIELD_INLINE("workloadSelector", &selector_schema),
+	FIELD_CUSTOM("egress", read_egress),
+	FIELD_CUSTOM("outboundTrafficPolicy", read_policy),
+	FIELD_UNSUPPORTED("ingress"),
+	FIELD_KNOWN("inboundConnectionPool"),
+};
+static const struct schema spec_schema = SCHEMA(struct sidecar, spec_fields, NULL, NULL);
+
+static const struct field fields[] = {
+	TOP_ROWS,
+	FIELD_INLINE("spec", &spec_schema),
+	FIELD_KNOWN("status"),
+};
+const struct schema sidecar_schema = SCHEMA(struct sidecar, fields, NULL, NULL);

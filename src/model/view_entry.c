@@ -1,0 +1,472 @@
+/* What a view knows of one host of ServiceEntries: all entries of one namespace that have it count
+ * together, the oldest first. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/annotations.h"
+#include "model/object_set.h"
+#include "model/view_inside.h"
+
+enum { IP_BITS = 128 };
+
+/* A host as it is being made. */
+struct making {
+	const struct view_frame *frame;
+	struct hosts *hosts;
+	struct service_part *part;
+	struct arena *arena;
+	const char *host;
+	struct view_entry *entry;
+	struct entry_name *names; /* of the entry */
+	size_t size_names;
+	struct view_endpoint *found; /* of the port at hand, as they come */
+	size_t n_found, size_found;
+};
+
+static int by_age(const void *a, const void *b)
+{
+	const struct object *const *x = a, *const *y = b;
+	return object_older(*x, *y) ? -1 : object_older(*y, *x);
+}
+
+/* Those of ALL that count, the oldest first, into OUT: what the own namespace has, else that of the
+ * oldest. */
+static size_t choose(const struct view_frame *frame, const char *host, struct object *const *all,
+		     size_t n, const struct object **out)
+{
+	size_t n_visible = 0, n_chosen = 0;
+	for (size_t i = 0; i < n; i++)
+		if (scope_has_entry(frame->scope, all[i], host))
+			out[n_visible++] = all[i];
+	qsort(out, n_visible, sizeof(struct object *), by_age);
+	const char *ns = n_visible ? out[0]->meta.ns : "";
+	for (size_t i = 0; i < n_visible; i++)
+		if (strcmp(out[i]->meta.ns, frame->self_ns) == 0)
+			ns = frame->self_ns;
+	for (size_t i = 0; i < n_visible; i++)
+		if (strcmp(out[i]->meta.ns, ns) == 0)
+			out[n_chosen++] = out[i];
+	return n_chosen;
+}
+
+/* Endpoints */
+
+static void add_endpoint(struct making *m, const struct ip *ip, uint16_t port,
+			 const struct view_peer *peer)
+{
+	struct addr at = {.ip = *ip, .port = port};
+	for (size_t i = 0; i < m->n_found && m->n_found <= 64; i++)
+		if (addr_eq(&m->found[i].at, &at))
+			return;
+	if (m->n_found == m->size_found) {
+		m->size_found = m->size_found ? 2 * m->size_found : 8;
+		m->found = mem_grow(m->found, m->size_found, sizeof(*m->found));
+	}
+	m->found[m->n_found++] = (struct view_endpoint){.at = at, .ready = true, .peer = peer};
+}
+
+/* The own Pod has no way to addresses of a family that it lacks. */
+static bool reachable(const struct making *m, const struct ip *ip)
+{
+	const struct object *self = m->frame->self;
+	if (!self || (!self->pod->has_ip[IP_V4] && !self->pod->has_ip[IP_V6]))
+		return true;
+	return self->pod->has_ip[ip_is_v4(ip) ? IP_V4 : IP_V6];
+}
+
+/* NAME is one that the host needs; it is listed once. */
+static struct entry_name *name_of(struct making *m, const char *name, bool known)
+{
+	for (size_t i = 0; i < m->entry->n_names; i++)
+		if (strcmp(m->names[i].host, name) == 0)
+			return &m->names[i];
+	MUST(m->entry->n_names < m->size_names);
+	struct entry_name *n = &m->names[m->entry->n_names++];
+	*n = (struct entry_name){arena_dup(m->arena, slice_of(name)), known};
+	return n;
+}
+
+/* All addresses of NAME; with FIRST_ONLY the first of each family. */
+static bool add_resolved(struct making *m, const char *name, uint16_t port, bool first_only,
+			 const struct view_peer *peer)
+{
+	const struct ip *ips = NULL;
+	size_t n = 0;
+	bool had[N_IP_FAMILIES] = {false};
+	bool known = hosts_resolve(m->hosts, name, m->host, &ips, &n);
+	for (size_t i = 0; i < n; i++) {
+		bool *family = &had[ip_is_v4(&ips[i]) ? IP_V4 : IP_V6];
+		if (!reachable(m, &ips[i]) || (first_only && *family))
+			continue;
+		*family = true;
+		add_endpoint(m, &ips[i], port, peer);
+	}
+	return known;
+}
+
+static uint16_t port_at(const struct workload_entry *e, const struct entry_port *p)
+{
+	for (size_t i = 0; i < e->n_ports; i++)
+		if (strcmp(e->ports[i].name, p->name) == 0)
+			return e->ports[i].port;
+	return p->target_port ? p->target_port : p->number;
+}
+
+/* What E says of who answers there; LABELS: metadata's, before its own. NULL: nobody of a mesh. */
+static const struct view_peer *peer_of(struct making *m, const struct workload_entry *e,
+				       const struct pairs *labels, const char *ns)
+{
+	const char *mode = labels ? pairs_get(labels, LABEL_TLS_MODE) : NULL;
+	if (!mode)
+		mode = pairs_get(&e->labels, LABEL_TLS_MODE);
+	bool mesh_tls = mode ? strcmp(mode, "istio") == 0 : e->service_account[0] != '\0';
+	if (!mesh_tls)
+		return NULL;
+	struct view_peer *peer = arena_alloc(m->arena, sizeof(*peer));
+	*peer = (struct view_peer){arena_dup(m->arena, slice_of(ns)),
+				   arena_dup(m->arena, slice_of(e->service_account)), true};
+	return peer;
+}
+
+static void add_workload(struct making *m, const struct service_entry *s,
+			 const struct entry_port *p, const struct workload_entry *e,
+			 const struct view_peer *peer)
+{
+	bool dns = s->resolution == RESOLUTION_DNS || s->resolution == RESOLUTION_DNS_ROUND_ROBIN;
+	if (e->has_ip)
+		add_endpoint(m, &e->ip, port_at(e, p), peer);
+	else if (e->address[0] && dns)
+		(void)name_of(m, e->address,
+			      add_resolved(m, e->address, port_at(e, p),
+					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, peer));
+}
+
+/* Labels of the spec and of the metadata, which come first. */
+static bool selected(const struct service_entry *s, const struct object *o)
+{
+	for (size_t i = 0; i < s->selector.n; i++) {
+		const char *key = s->selector.at[i].key, *value = pairs_get(&o->meta.labels, key);
+		if (!value && o->kind == KIND_WORKLOAD_ENTRY)
+			value = pairs_get(&o->workload_entry->labels, key);
+		if (!value || strcmp(value, s->selector.at[i].value) != 0)
+			return false;
+	}
+	return s->selector.n > 0;
+}
+
+static void add_pod(struct making *m, const struct object *pod, const struct entry_port *p)
+{
+	const struct pod *spec = pod->pod;
+	if (!spec->ready || pod->meta.deletion_ns || !workload_is_addressed(pod))
+		return;
+	for (int f = 0; f < N_IP_FAMILIES; f++)
+		if (spec->has_ip[f])
+			add_endpoint(m, &spec->ip[f], p->target_port ? p->target_port : p->number,
+				     NULL);
+}
+
+static void add_selected(struct making *m, const struct object *entry, const struct entry_port *p)
+{
+	const struct object_set *sets[] = {m->hosts->pods, m->hosts->workloads};
+	const char *ns = entry->meta.ns;
+	for (size_t k = 0; k < N_ELEMS(sets); k++) {
+		size_t at = 0;
+		(void)object_set_find(sets[k], ns, "", &at); /* where the namespace begins */
+		for (; at < sets[k]->n && strcmp(sets[k]->at[at]->meta.ns, ns) == 0; at++) {
+			const struct object *o = sets[k]->at[at];
+			if (!selected(entry->service_entry, o))
+				continue;
+			if (o->kind == KIND_POD)
+				add_pod(m, o, p);
+			else
+				add_workload(m, entry->service_entry, p, o->workload_entry,
+					     peer_of(m, o->workload_entry, &o->meta.labels, ns));
+		}
+	}
+}
+
+/* What stands behind port P of ENTRY. */
+static void add_endpoints(struct making *m, const struct object *entry, const struct entry_port *p)
+{
+	const struct service_entry *s = entry->service_entry;
+	bool dns = s->resolution == RESOLUTION_DNS || s->resolution == RESOLUTION_DNS_ROUND_ROBIN;
+	if (s->resolution == RESOLUTION_NONE)
+		return; /* wherever the client dials */
+	if (s->has_selector)
+		add_selected(m, entry, p);
+	for (size_t i = 0; i < s->n_endpoints; i++)
+		add_workload(m, s, p, &s->endpoints[i],
+			     peer_of(m, &s->endpoints[i], NULL, entry->meta.ns));
+	if (!s->has_selector && s->n_endpoints == 0 && dns && m->host[0] != '*')
+		(void)name_of(m, m->host,
+			      add_resolved(m, m->host, p->target_port ? p->target_port : p->number,
+					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, NULL));
+}
+
+/* What was found becomes PORT's, IPv4 first. */
+static void take_endpoints(struct making *m, struct view_port *port)
+{
+	struct view_endpoint *all = arena_array(m->arena, m->n_found, sizeof(*all));
+	struct live *live = m->frame->live;
+	size_t n = 0;
+	for (int v6 = 0; v6 < 2; v6++) {
+		for (size_t i = 0; i < m->n_found; i++) {
+			if (ip_is_v4(&m->found[i].at.ip) == (v6 != 0))
+				continue;
+			all[n] = m->found[i];
+			all[n].live = live ? live_endpoint_get(live, &all[n].at) : NULL;
+			n++;
+		}
+		if (!v6)
+			port->n_v4 = n;
+	}
+	port->endpoints = all;
+	port->n_endpoints = port->n_known = n;
+	m->n_found = 0;
+}
+
+/* Ports */
+
+static void fill_port(struct making *m, struct view_port *vp, const struct entry_port *p)
+{
+	const struct view_frame *frame = m->frame;
+	struct service_port *port = arena_alloc(m->arena, sizeof(*port));
+	struct detection_words words = {frame->mesh->detection, "",
+					frame->mesh->protocol_detection_timeout_ms};
+	*port = (struct service_port){
+		.name = p->name,
+		.protocol = L4_TCP,
+		.port = p->number,
+		.target_port = {"", p->target_port},
+		.app_protocol = p->protocol[0] ? p->protocol : NULL,
+	};
+	detection_lay(&words, m->arena, m->part->service.object, p->number);
+	vp->service = &m->part->service;
+	vp->port = port;
+	vp->protocol = protocol_of_entry_port(p, &vp->why);
+	vp->detection = words.detection;
+	vp->detection_from = words.from;
+	vp->detection_timeout_ms = words.timeout_ms;
+	vp->tls = rule_tls(m->part->service.rule, p->number);
+	if (frame->live)
+		vp->live = live_port_get(frame->live, LIVE_OUTBOUND, m->host, p->number);
+}
+
+static const struct entry_port *port_of(const struct service_entry *s, uint16_t number)
+{
+	for (size_t i = 0; i < s->n_ports; i++)
+		if (s->ports[i].number == number)
+			return &s->ports[i];
+	return NULL;
+}
+
+/* The ports of all entries, each number once and as the oldest says. */
+static void add_ports(struct making *m)
+{
+	const struct view_entry *entry = m->entry;
+	struct view_service *s = &m->part->service;
+	size_t room = 0;
+	for (size_t i = 0; i < entry->n_objects; i++)
+		room += entry->objects[i]->service_entry->n_ports;
+	struct view_port *ports = arena_array(m->arena, room, sizeof(*ports));
+	for (size_t i = 0; i < entry->n_objects; i++) {
+		const struct service_entry *e = entry->objects[i]->service_entry;
+		for (size_t k = 0; k < e->n_ports; k++) {
+			const struct entry_port *p = &e->ports[k];
+			bool is_new =
+				protocol_class(protocol_parse(slice_of(p->protocol))) != CLASS_NONE;
+			for (size_t j = 0; j < s->n_ports; j++)
+				is_new = is_new && ports[j].port->port != p->number;
+			if (is_new)
+				fill_port(m, &ports[s->n_ports++], p);
+		}
+	}
+	for (size_t j = 0; j < s->n_ports; j++) {
+		for (size_t i = 0; i < entry->n_objects; i++) {
+			const struct entry_port *p =
+				port_of(entry->objects[i]->service_entry, ports[j].port->port);
+			if (p)
+				add_endpoints(m, entry->objects[i], p);
+		}
+		take_endpoints(m, &ports[j]);
+	}
+	s->ports = ports;
+}
+
+/* A port that nobody declares leads to the host's own address, where virtual IPs hide that. */
+static void add_other(struct making *m)
+{
+	struct view_entry *entry = m->entry;
+	if (!entry->given)
+		return;
+	struct service_port *port = arena_alloc(m->arena, sizeof(*port));
+	struct view_port *other = arena_alloc(m->arena, sizeof(*other));
+	*port = (struct service_port){.name = "", .target_port = {"", 0}};
+	*other = (struct view_port){.service = &m->part->service,
+				    .port = port,
+				    .why = WHY_UNDECLARED,
+				    .detection = m->frame->mesh->detection,
+				    .detection_from = ""};
+	struct entry_name *own = arena_alloc(m->arena, sizeof(*own));
+	*own = (struct entry_name){m->host, add_resolved(m, m->host, 0, false, NULL)};
+	entry->own = own;
+	take_endpoints(m, other);
+	if (m->frame->live)
+		other->live = live_port_get(m->frame->live, LIVE_OUTBOUND, m->host, 0);
+	entry->other = other;
+}
+
+/* Addresses */
+
+static bool has_ip(const struct view_entry *e, const struct ip *ip)
+{
+	for (size_t i = 0; i < e->n_ips; i++)
+		if (ip_eq(&e->ips[i], ip))
+			return true;
+	return false;
+}
+
+static void add_written(struct making *m)
+{
+	struct view_entry *entry = m->entry;
+	size_t room = 0;
+	for (size_t i = 0; i < entry->n_objects; i++)
+		room += entry->objects[i]->service_entry->n_addresses;
+	struct ip *ips = arena_array(m->arena, room, sizeof(*ips));
+	struct cidr *ranges = arena_array(m->arena, room, sizeof(*ranges));
+	entry->ips = ips;
+	entry->ranges = ranges;
+	for (size_t i = 0; i < entry->n_objects; i++) {
+		const struct service_entry *s = entry->objects[i]->service_entry;
+		for (size_t k = 0; k < s->n_addresses; k++) {
+			const struct cidr *c = &s->addresses[k];
+			if (c->bits != IP_BITS)
+				ranges[entry->n_ranges++] = *c;
+			else if (!has_ip(entry, &c->ip))
+				ips[entry->n_ips++] = c->ip;
+		}
+	}
+}
+
+static void add_given(struct making *m)
+{
+	struct view_entry *entry = m->entry;
+	size_t room = 0;
+	for (size_t i = 0; i < entry->n_objects; i++)
+		room += entry->objects[i]->service_entry->n_vips;
+	struct ip *ips = arena_array(m->arena, room, sizeof(*ips));
+	entry->ips = ips;
+	for (size_t i = 0; i < entry->n_objects; i++) {
+		const struct service_entry *s = entry->objects[i]->service_entry;
+		for (size_t k = 0; k < s->n_vips; k++)
+			if (entry_wants_vip(entry->objects[i], m->host) &&
+			    strcmp(s->vips[k].host, m->host) == 0 && !has_ip(entry, &s->vips[k].ip))
+				ips[entry->n_ips++] = s->vips[k].ip;
+	}
+	entry->given = entry->n_ips > 0;
+}
+
+bool entry_wants_vip(const struct object *entry, const char *host)
+{
+	const struct service_entry *s = entry->service_entry;
+	const char *label = pairs_get(&entry->meta.labels, LABEL_NO_VIP);
+	return s->n_addresses == 0 && s->resolution != RESOLUTION_NONE &&
+	       s->resolution != RESOLUTION_DYNAMIC_DNS && host[0] != '*' &&
+	       !(label && slice_eq_nocase(slice_of(label), SLICE("false")));
+}
+
+static const char *const *names_of_server(struct making *m)
+{
+	const struct view_entry *entry = m->entry;
+	size_t n = 0, at = 0;
+	for (size_t i = 0; i < entry->n_objects; i++)
+		for (const char *const *s = entry->objects[i]->service_entry->subject_alt_names; *s;
+		     s++)
+			n++;
+	const char **all = arena_array(m->arena, n + 1, sizeof(*all));
+	for (size_t i = 0; i < entry->n_objects; i++)
+		for (const char *const *s = entry->objects[i]->service_entry->subject_alt_names; *s;
+		     s++)
+			all[at++] = *s;
+	return all;
+}
+
+/* Any thread: the cells are counted with atomics. */
+static void end(struct part *p)
+{
+	struct service_part *part = CONTAINER_OF(p, struct service_part, part);
+	for (size_t i = 0; i < part->service.n_ports; i++)
+		view_port_end(&part->service.ports[i]);
+	if (part->service.entry->other)
+		view_port_end(part->service.entry->other);
+	live_host_put(part->service.entry->live);
+}
+
+static size_t count_names(const struct object *const *objects, size_t n, const struct hosts *hosts)
+{
+	size_t names = 1; /* the host itself */
+	for (size_t i = 0; i < n; i++)
+		names += objects[i]->service_entry->has_selector
+				 ? hosts->workloads->n
+				 : objects[i]->service_entry->n_endpoints;
+	return names;
+}
+
+static struct service_part *part_of(struct making *m, const struct object *const *objects, size_t n)
+{
+	struct service_part *part = part_new(sizeof(*part), 4096, n);
+	struct view_entry *entry = arena_alloc(part->part.arena, sizeof(*entry));
+	for (size_t i = 0; i < n; i++)
+		part_hold(&part->part, objects[i]);
+	part->part.end = end;
+	part->known = true;
+	m->part = part;
+	m->arena = part->part.arena;
+	m->entry = entry;
+	m->host = arena_dup(m->arena, slice_of(m->host));
+	entry->objects = (const struct object *const *)part->part.held;
+	entry->n_objects = n;
+	entry->resolution = objects[0]->service_entry->resolution;
+	entry->location = objects[0]->service_entry->location;
+	entry->subject_alt_names = names_of_server(m);
+	part->service.object = objects[0];
+	part->service.entry = entry;
+	part->service.host = m->host;
+	part->service.rule = rules_of(m->frame->rules, &part->service);
+	return part;
+}
+
+struct service_part *entry_part_new(const struct view_frame *frame, struct hosts *hosts,
+				    const char *host)
+{
+	size_t n = 0;
+	struct object *const *all = hosts_entries(hosts, host, &n);
+	const struct object **objects = mem_array(n + 1, sizeof(*objects));
+	struct making m = {.frame = frame, .hosts = hosts, .host = host};
+	n = choose(frame, host, all, n, objects);
+	if (n == 0) {
+		free(objects);
+		return NULL;
+	}
+	struct service_part *part = part_of(&m, objects, n);
+	struct arena *scratch = arena_new();
+	m.size_names = count_names(objects, n, hosts);
+	m.names = arena_array(scratch, m.size_names, sizeof(*m.names));
+	add_written(&m);
+	if (m.entry->n_ips == 0 && m.entry->n_ranges == 0)
+		add_given(&m);
+	add_ports(&m);
+	add_other(&m);
+	struct entry_name *names = arena_array(m.arena, m.entry->n_names, sizeof(*names));
+	for (size_t i = 0; i < m.entry->n_names; i++)
+		names[i] = m.names[i];
+	m.entry->names = names;
+	if (frame->live && (m.entry->n_names || m.entry->own))
+		m.entry->live = live_host_get(frame->live, m.host);
+	arena_free(scratch);
+	free(m.found);
+	free(objects);
+	return part;
+}

@@ -1,0 +1,547 @@
+/* Hosts of ServiceEntries in a view: addresses, ports, endpoints, names, scope. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/view_fixture.h"
+
+#define META(name, ns, second)                                                                     \
+	"metadata: {name: " name ", namespace: " ns                                                \
+	", creationTimestamp: '2026-01-01T00:00:" second "Z'}\n"
+#define SE(name, ns, second)                                                                       \
+	"---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n" META(name, ns,             \
+									     second) "spec:\n"
+
+static struct addr at(const char *text)
+{
+	struct addr a;
+	assert_true(addr_parse(slice_of(text), &a));
+	return a;
+}
+
+static const char *vip_host(const struct view *v, const char *text)
+{
+	struct addr a = at(text);
+	const struct view_port *p = view_port_by_vip(v, &a);
+	return p ? p->service->host : NULL;
+}
+
+static const char *range_host(const struct view *v, const char *text)
+{
+	struct addr a = at(text);
+	const struct view_port *p = view_port_by_range(v, &a);
+	return p ? p->service->host : NULL;
+}
+
+/* "10.1.1.1:5 10.1.1.2:5" behind port NUMBER of HOST */
+static const char *endpoints(const struct view *v, const char *host, uint16_t number)
+{
+	static char text[512];
+	char one[ADDR_TEXT];
+	const struct view_service *s = view_entry_by_host(v, slice_of(host));
+	assert_non_null(s);
+	text[0] = '\0';
+	for (size_t i = 0; i < s->n_ports; i++)
+		for (size_t k = 0; s->ports[i].port->port == number && k < s->ports[i].n_endpoints;
+		     k++)
+			(void)snprintf(&text[strlen(text)], sizeof(text) - strlen(text), "%s%s",
+				       text[0] ? " " : "",
+				       addr_text(&s->ports[i].endpoints[k].at, one));
+	return text;
+}
+
+static void addresses(void **state)
+{
+	(void)state;
+	struct view *v = test_view(
+		"shop", "web-1",
+		SE("a", "shop",
+		   "01") "  hosts: [a.example.com]\n  addresses: [10.1.0.1, 10.2.0.0/16, "
+			 "'fd00::/64']\n"
+			 "  ports: [{number: 80, name: a}]\n" SE(
+				 "b", "shop",
+				 "02") "  hosts: [b.example.com]\n  addresses: [10.1.0.1, "
+				       "10.2.3.0/24]\n"
+				       "  ports: [{number: 80, name: a}, {number: 81, name: b}]\n");
+	assert_string_equal(vip_host(v, "10.1.0.1:80"), "a.example.com"); /* the oldest */
+	assert_string_equal(vip_host(v, "10.1.0.1:81"), "b.example.com"); /* ports are divided */
+	assert_null(vip_host(v, "10.1.0.1:82"));
+	assert_null(vip_host(v, "10.2.0.0:80")); /* a range is no address */
+	assert_string_equal(range_host(v, "10.2.9.9:80"), "a.example.com");
+	assert_string_equal(range_host(v, "10.2.3.9:80"), "b.example.com"); /* the longest prefix */
+	assert_string_equal(range_host(v, "10.2.3.9:81"), "b.example.com");
+	assert_null(range_host(v, "10.2.9.9:81")); /* never another port */
+	assert_null(range_host(v, "10.3.0.1:80"));
+	assert_string_equal(range_host(v, "[fd00::5]:80"), "a.example.com");
+	view_put(v);
+}
+
+/* Without an address it takes nobody else's. */
+static void no_address(void **state)
+{
+	(void)state;
+	struct ip ips[4];
+	size_t n = 9;
+	struct view *v = test_view(
+		"shop", "web-1",
+		SE("a", "shop", "01") "  hosts: [a.example.com, '*.example.org']\n"
+				      "  ports: [{number: 80, name: a, protocol: TCP}]\n");
+	assert_null(vip_host(v, "10.1.0.1:80"));
+	assert_null(vip_host(v, "0.0.0.0:80"));
+	assert_null(range_host(v, "10.1.0.1:80"));
+	assert_false(view_host_ips(v, SLICE("a.example.com"), IP_V4, ips, 4, &n));
+	assert_false(view_host_ips(v, SLICE("x.example.org"), IP_V4, ips, 4, &n));
+	view_put(v);
+}
+
+static void kubernetes_first(void **state)
+{
+	(void)state;
+	struct view *v = test_view(
+		"shop", "web-1",
+		SE("a", "shop",
+		   "01") "  hosts: [db.shop.svc.cluster.local]\n  addresses: [10.9.0.1]\n"
+			 "  ports: [{number: 80, name: a}]\n"
+			 "---\napiVersion: v1\nkind: Service\n" META(
+				 "db", "shop",
+				 "02") "spec: {clusterIP: 10.9.0.2, ports: [{port: 80}]}\n");
+	assert_null(vip_host(v, "10.9.0.1:80"));
+	assert_string_equal(vip_host(v, "10.9.0.2:80"), "db.shop.svc.cluster.local");
+	assert_null(view_entry_by_host(v, SLICE("db.shop.svc.cluster.local")));
+	view_put(v);
+}
+
+static void given_addresses(void **state)
+{
+	(void)state;
+	struct ip ips[4];
+	size_t n = 0;
+	struct view *v = test_view(
+		"shop", "web-1",
+		SE("a", "shop",
+		   "01") "  hosts: [a.example.com]\n  resolution: DNS\n"
+			 "  ports: [{number: 80, name: a}]\n"
+			 "status:\n  addresses:\n  - {value: 240.240.0.1, host: a.example.com}\n"
+			 "  - {value: '2001:2::1', host: a.example.com}\n"
+			 "  - {value: 240.240.0.9, host: gone.example.com}\n" SE(
+				 "w", "shop", "02") "  hosts: ['*.example.com', "
+						    "'*.b.example.com']\n  addresses: [10.9.0.3]\n"
+						    "  ports: [{number: 80, name: a}]\n");
+	assert_string_equal(vip_host(v, "240.240.0.1:80"), "a.example.com");
+	assert_string_equal(vip_host(v, "[2001:2::1]:80"), "a.example.com");
+	assert_null(vip_host(v, "240.240.0.9:80"));
+	assert_true(view_host_ips(v, SLICE("a.example.com"), IP_V4, ips, 4, &n));
+	assert_int_equal(n, 1);
+	assert_int_equal(ip_to_v4(&ips[0]), 0xf0f00001);
+	assert_true(view_host_ips(v, SLICE("a.example.com"), IP_V6, ips, 4, &n));
+	assert_int_equal(n, 1);
+	assert_true(view_host_ips(v, SLICE("z.example.com"), IP_V4, ips, 4, &n));
+	assert_int_equal(ip_to_v4(&ips[0]), 0x0a090003);
+	assert_true(view_host_ips(v, SLICE("z.example.com"), IP_V6, ips, 4, &n)); /* known, but */
+	assert_int_equal(n, 0);
+	assert_false(view_host_ips(v, SLICE("example.com"), IP_V4, ips, 4, &n));
+	assert_false(view_host_ips(v, SLICE("other.org"), IP_V4, ips, 4, &n));
+	const struct view_entry *e = view_entry_by_host(v, SLICE("a.example.com"))->entry;
+	assert_true(e->given);
+	assert_non_null(e->other);
+	assert_null(view_entry_by_host(v, SLICE("*.example.com"))->entry->other);
+	view_put(v);
+}
+
+static void endpoints_of_all_kinds(void **state)
+{
+	(void)state;
+	struct view *v = test_view(
+		"shop", "web-1",
+		SE("a", "shop",
+		   "01") "  hosts: [a.example.com]\n  resolution: STATIC\n"
+			 "  ports: [{number: 80, name: a, targetPort: 81}, {number: 90, name: b}]\n"
+			 "  endpoints: [{address: 10.1.1.1}, {address: 'fd00::1'}, {address: "
+			 "10.1.1.2, ports: {a: 82}}]\n"
+		/* another one with the host: together */
+		SE("b", "shop",
+		   "02") "  hosts: [a.example.com]\n  resolution: STATIC\n"
+			 "  ports: [{number: 80, name: x}]\n  endpoints: [{address: "
+			 "10.1.1.3}]\n" SE(
+				 "c", "shop",
+				 "03") "  hosts: [c.example.com]\n  resolution: STATIC\n  "
+				       "location: MESH_INTERNAL\n"
+				       "  ports: [{number: 80, name: a, targetPort: 81}]\n"
+				       "  workloadSelector: {labels: {tier: db, from: here}}\n"
+				       "---\napiVersion: networking.istio.io/v1\nkind: "
+				       "WorkloadEntry\n"
+				       "metadata: {name: vm, namespace: shop, labels: {tier: db}}\n"
+				       "spec: {address: 10.1.2.1, ports: {a: 85}, labels: {from: "
+				       "here, tier: other}, serviceAccount: sql}\n"
+				       "---\napiVersion: networking.istio.io/v1\nkind: "
+				       "WorkloadEntry\n"
+				       "metadata: {name: no, namespace: shop, labels: {tier: "
+				       "db}}\nspec: {address: 10.1.2.2}\n"
+				       "---\napiVersion: networking.istio.io/v1\nkind: "
+				       "WorkloadEntry\n"
+				       "metadata: {name: far, namespace: far, labels: {tier: db, "
+				       "from: here}}\nspec: {address: 10.1.2.3}\n"
+				       "---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, "
+				       "namespace: shop, labels: {tier: db, from: here}}\n"
+				       "spec: {containers: [{name: c}]}\nstatus: {phase: Running, "
+				       "podIP: 10.1.2.4, conditions: [{type: Ready, status: "
+				       "'True'}]}\n"
+				       "---\napiVersion: v1\nkind: Pod\nmetadata: {name: q, "
+				       "namespace: shop, labels: {tier: db, from: here}}\n"
+				       "spec: {containers: [{name: c}]}\nstatus: {phase: Running, "
+				       "podIP: 10.1.2.5, conditions: [{type: Ready, status: "
+				       "'False'}]}\n");
+	assert_string_equal(endpoints(v, "a.example.com", 80),
+			    "10.1.1.1:81 10.1.1.2:82 10.1.1.3:80 [fd00::1]:81");
+	assert_string_equal(endpoints(v, "a.example.com", 90),
+			    "10.1.1.1:90 10.1.1.2:90 [fd00::1]:90");
+	assert_string_equal(endpoints(v, "c.example.com", 80), "10.1.2.4:81 10.1.2.1:85");
+	const struct view_port *p = view_entry_by_host(v, SLICE("c.example.com"))->ports;
+	assert_null(p->endpoints[0].peer); /* a Pod says for itself who it is */
+	assert_true(p->endpoints[1].peer->mesh_tls);
+	assert_string_equal(p->endpoints[1].peer->service_account, "sql");
+	view_put(v);
+}
+
+static const struct {
+	const char *word;
+	enum protocol protocol;
+	enum protocol_why why;
+} protocols[] = {
+	{"", PROTO_AUTO, WHY_UNDECLARED}, /* no name and no number speaks */
+	{", protocol: MySQL", PROTO_MYSQL, WHY_ENTRY},
+	{", protocol: tcp", PROTO_TCP, WHY_ENTRY},
+	{", protocol: HTTP", PROTO_HTTP, WHY_ENTRY},
+	{", protocol: mysql-x", PROTO_AUTO, WHY_ENTRY_UNKNOWN},
+};
+
+static void declared(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_ELEMS(protocols); i++) {
+		char text[512];
+		(void)snprintf(text, sizeof(text),
+			       SE("a", "shop", "01") "  hosts: [a.example.com]\n"
+						     "  ports: [{number: 3306, name: http-x%s}, "
+						     "{number: 53, name: u, protocol: UDP}]\n",
+			       protocols[i].word);
+		struct view *v = test_view("shop", "web-1", text);
+		const struct view_service *s = view_entry_by_host(v, SLICE("a.example.com"));
+		assert_int_equal(s->n_ports, 1); /* UDP is none */
+		assert_int_equal(s->ports[0].protocol, protocols[i].protocol);
+		assert_int_equal(s->ports[0].why, protocols[i].why);
+		view_put(v);
+	}
+}
+
+/* Names */
+
+struct naming {
+	struct view_builder *b;
+	struct view *v;
+};
+
+static void put(struct naming *n, enum kind kind, const char *json)
+{
+	struct err err = {0};
+	if (!view_builder_set_json(n->b, kind, slice_of(json), &err))
+		fail_msg("%s", err.text);
+}
+
+static void next(struct naming *n)
+{
+	view_put(n->v);
+	n->v = view_build(n->b, NULL);
+}
+
+static void resolves(struct naming *n, const char *name, const char *a, const char *b)
+{
+	struct ip ips[2];
+	size_t count = 0;
+	if (a)
+		assert_true(ip_parse(slice_of(a), &ips[count++]));
+	if (b)
+		assert_true(ip_parse(slice_of(b), &ips[count++]));
+	view_builder_set_addresses(n->b, name, ips, count);
+	next(n);
+}
+
+#define ENTRY(name, rest)                                                                          \
+	"{\"metadata\":{\"name\":\"" name                                                          \
+	"\",\"namespace\":\"shop\"},\"spec\":{\"ports\":[{\"number\":80,\"name\":\"a\"}]," rest    \
+	"}}"
+
+static const struct view_port *port(const struct naming *n, const char *host)
+{
+	return view_entry_by_host(n->v, slice_of(host))->ports;
+}
+
+static void names(void **state)
+{
+	(void)state;
+	struct naming n = {view_builder_new("shop", "web-1"), NULL};
+	put(&n, KIND_SERVICE_ENTRY, ENTRY("a", "\"hosts\":[\"a.b\"],\"resolution\":\"DNS\""));
+	put(&n, KIND_SERVICE_ENTRY,
+	    ENTRY("c", "\"hosts\":[\"c.d\"],\"resolution\":\"DNS\",\"endpoints\":[{\"address\":\"a."
+		       "b\"},{\"address\":\"x.y\"},{\"address\":\"10.0.0.9\"}]"));
+	put(&n, KIND_SERVICE_ENTRY,
+	    ENTRY("r", "\"hosts\":[\"r.s\"],\"resolution\":\"DNS_ROUND_ROBIN\""));
+	next(&n);
+	assert_true(view_port_waits(port(&n, "a.b")));
+	assert_string_equal(port(&n, "a.b")->service->entry->names[0].host, "a.b");
+	assert_false(view_port_waits(port(&n, "c.d"))); /* one needs no name */
+	assert_int_equal(port(&n, "c.d")->service->entry->n_names, 2);
+
+	struct view *old = view_get(n.v);
+	resolves(&n, "a.b", "10.0.0.1", "10.0.0.2");
+	assert_string_equal(endpoints(n.v, "a.b", 80), "10.0.0.1:80 10.0.0.2:80");
+	assert_string_equal(endpoints(n.v, "c.d", 80), "10.0.0.1:80 10.0.0.2:80 10.0.0.9:80");
+	assert_string_equal(endpoints(old, "a.b", 80), ""); /* a view never changes */
+	view_put(old);
+	resolves(&n, "r.s", "10.0.0.1", "10.0.0.2");
+	assert_string_equal(endpoints(n.v, "r.s", 80), "10.0.0.1:80"); /* the first alone */
+	resolves(&n, "a.b", "10.0.0.3", NULL);
+	assert_string_equal(endpoints(n.v, "a.b", 80), "10.0.0.3:80");
+	assert_string_equal(endpoints(n.v, "c.d", 80), "10.0.0.3:80 10.0.0.9:80");
+	resolves(&n, "a.b", NULL, NULL);
+	assert_string_equal(endpoints(n.v, "a.b", 80), "");
+	assert_false(view_port_waits(port(&n, "a.b"))); /* there is none: nothing to wait for */
+	view_builder_forget_addresses(n.b, "a.b");
+	next(&n);
+	assert_true(view_port_waits(port(&n, "a.b")));
+	view_builder_remove(n.b, KIND_SERVICE_ENTRY, "shop", "a");
+	next(&n);
+	assert_null(view_entry_by_host(n.v, SLICE("a.b")));
+	resolves(&n, "a.b", "10.0.0.4", NULL); /* others still use it */
+	assert_string_equal(endpoints(n.v, "c.d", 80), "10.0.0.4:80 10.0.0.9:80");
+	view_put(n.v);
+	view_builder_free(n.b);
+}
+
+/* The own Pod has no IPv6: such addresses are none to it. */
+static void families(void **state)
+{
+	(void)state;
+	struct naming n = {view_builder_new("shop", "web-1"), NULL};
+	put(&n, KIND_POD,
+	    "{\"metadata\":{\"name\":\"web-1\",\"namespace\":\"shop\"},\"spec\":{\"containers\":[{"
+	    "\"name\":\"c\"}]},\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.1\"}}");
+	put(&n, KIND_SERVICE_ENTRY, ENTRY("a", "\"hosts\":[\"a.b\"],\"resolution\":\"DNS\""));
+	next(&n);
+	resolves(&n, "a.b", "fd00::1", "10.0.0.2");
+	assert_string_equal(endpoints(n.v, "a.b", 80), "10.0.0.2:80");
+	view_put(n.v);
+	view_builder_free(n.b);
+}
+
+/* Scope */
+
+#define HOSTS                                                                                      \
+	SE("all", "far", "01")                                                                     \
+	"  hosts: [all.example.com]\n  ports: [{number: 80, name: a}]\n" SE(                       \
+		"own", "far",                                                                      \
+		"01") "  hosts: [own.example.com]\n  exportTo: [.]\n  ports: [{number: 80, name: " \
+		      "a}]\n" SE("us", "far", "01") "  hosts: [us.example.com]\n  exportTo: "      \
+						    "[shop]\n  ports: [{number: 80, name: "        \
+						    "a}]\n" SE("no", "shop",                       \
+							       "01") "  hosts: "                   \
+								     "[no.example.com]\n  "        \
+								     "exportTo: ['~']\n  ports: "  \
+								     "[{number: 80, name: "        \
+								     "a}]\n" SE("here", "shop",    \
+										"01") "  hosts: "  \
+										      "[here."     \
+										      "example."   \
+										      "com]\n  "   \
+										      "exportTo: " \
+										      "[.]\n  "    \
+										      "ports: "    \
+										      "[{number: " \
+										      "80, name: " \
+										      "a}]\n"      \
+										      "---"        \
+										      "\napiVersi" \
+										      "on: "       \
+										      "v1\nkind: " \
+										      "Service\nm" \
+										      "etadata: "  \
+										      "{name: "    \
+										      "svc, "      \
+										      "namespace:" \
+										      " far, "     \
+										      "annotation" \
+										      "s: "        \
+										      "{networkin" \
+										      "g.istio."   \
+										      "io/"        \
+										      "exportTo: " \
+										      "'x, "       \
+										      "shop'}}\n"  \
+										      "spec: "     \
+										      "{clusterIP" \
+										      ": "         \
+										      "10.9.0.2, " \
+										      "ports: "    \
+										      "[{port: "   \
+										      "80}]}\n"    \
+										      "---"        \
+										      "\napiVersi" \
+										      "on: "       \
+										      "v1\nkind: " \
+										      "Service\nm" \
+										      "etadata: "  \
+										      "{name: "    \
+										      "hid, "      \
+										      "namespace:" \
+										      " far, "     \
+										      "annotation" \
+										      "s: "        \
+										      "{networkin" \
+										      "g.istio."   \
+										      "io/"        \
+										      "exportTo: " \
+										      ".}}\n"      \
+										      "spec: "     \
+										      "{clusterIP" \
+										      ": "         \
+										      "10.9.0.3, " \
+										      "ports: "    \
+										      "[{port: "   \
+										      "80}]}\n"
+#define SIDECAR(name, ns, spec)                                                                    \
+	"---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: " name           \
+	", namespace: " ns "}\nspec: " spec "\n"
+
+static const struct {
+	const char *rule, *more;
+	const char *known; /* of all us here svc */
+} scopes[] = {
+	{"exportTo alone", "", "all us here svc"},
+	{"the mesh's default",
+	 "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: "
+	 "istio-system}\ndata: {mesh: 'defaultServiceExportTo: [.]'}\n",
+	 "us here svc"},
+	{"the own namespace", SIDECAR("default", "shop", "{egress: [{hosts: ['./*']}]}"), "here"},
+	{"one host of another",
+	 SIDECAR("default", "shop",
+		 "{egress: [{hosts: ['./*']}, {hosts: ['far/us.example.com']}]}"),
+	 "us here"},
+	{"a star", SIDECAR("default", "shop", "{egress: [{hosts: ['*/*.example.com']}]}"),
+	 "all us here"},
+	{"less one",
+	 SIDECAR("default", "shop", "{egress: [{hosts: ['*/*', '~far/us.example.com']}]}"),
+	 "all here svc"},
+	{"less one wherever it is",
+	 SIDECAR("default", "shop", "{egress: [{hosts: ['*/*', '~/here.example.com']}]}"),
+	 "all us svc"},
+	{"nothing", SIDECAR("default", "shop", "{egress: [{hosts: ['~/*']}]}"), ""},
+	{"no egress is everything", SIDECAR("default", "shop", "{}"), "all us here svc"},
+	{"of the root namespace",
+	 SIDECAR("default", "istio-system", "{egress: [{hosts: ['./*']}]}"), "here"},
+	{"the namespace before the root",
+	 SIDECAR("default", "istio-system", "{egress: [{hosts: ['./*']}]}")
+		 SIDECAR("default", "shop", "{egress: [{hosts: ['*/*']}]}"),
+	 "all us here svc"},
+	{"the workload before the namespace",
+	 SIDECAR("default", "shop", "{egress: [{hosts: ['*/*']}]}")
+		 SIDECAR("web", "shop",
+			 "{workloadSelector: {labels: {app: web}}, egress: [{hosts: ['./*']}]}"),
+	 "here"},
+	{"another workload's",
+	 SIDECAR("web", "shop",
+		 "{workloadSelector: {labels: {app: db}}, egress: [{hosts: ['./*']}]}"),
+	 "all us here svc"},
+	{"another namespace's", SIDECAR("default", "far", "{egress: [{hosts: ['./*']}]}"),
+	 "all us here svc"},
+};
+
+static void scope(void **state)
+{
+	static const char *const hosts[] = {"all", "own", "us", "no", "here"};
+	(void)state;
+	for (size_t i = 0; i < N_ELEMS(scopes); i++) {
+		char text[8192], known[256] = "";
+		(void)snprintf(text, sizeof(text),
+			       "---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1, namespace: "
+			       "shop, labels: {app: web}}\nspec: {containers: [{name: c}]}\n" HOSTS
+			       "%s",
+			       scopes[i].more);
+		struct view *v = test_view("shop", "web-1", text);
+		print_message("%s\n", scopes[i].rule);
+		for (size_t k = 0; k < N_ELEMS(hosts); k++) {
+			char host[64];
+			(void)snprintf(host, sizeof(host), "%s.example.com", hosts[k]);
+			if (view_entry_by_host(v, slice_of(host)))
+				(void)snprintf(&known[strlen(known)], sizeof(known) - strlen(known),
+					       "%s%s", known[0] ? " " : "", hosts[k]);
+		}
+		bool svc = vip_host(v, "10.9.0.2:80") != NULL;
+		assert_int_equal(svc, view_service_by_name(v, "far", "svc") != NULL);
+		if (svc)
+			(void)snprintf(&known[strlen(known)], sizeof(known) - strlen(known),
+				       " svc");
+		assert_string_equal(known, scopes[i].known);
+		assert_null(vip_host(v, "10.9.0.3:80"));
+		view_put(v);
+	}
+}
+
+/* A host in two namespaces: the own one's, then the oldest's. */
+static void namespaces(void **state)
+{
+	(void)state;
+	static const char text[] =
+		SE("a", "old",
+		   "01") "  hosts: [a.b]\n  addresses: [10.0.0.1]\n  ports: [{number: 80, name: "
+			 "a}]\n" SE("a", "shop", "02") "  hosts: [a.b]\n  addresses: [10.0.0.2]\n  "
+						       "ports: [{number: 80, name: a}]\n";
+	struct view *v = test_view("shop", "web-1", text);
+	assert_string_equal(vip_host(v, "10.0.0.2:80"), "a.b");
+	assert_null(vip_host(v, "10.0.0.1:80"));
+	view_put(v);
+	v = test_view("else", "x", text);
+	assert_string_equal(vip_host(v, "10.0.0.1:80"), "a.b");
+	assert_null(vip_host(v, "10.0.0.2:80"));
+	view_put(v);
+}
+
+static void outbound_policy(void **state)
+{
+	(void)state;
+	const struct object *by = NULL;
+	struct view *v = test_view("shop", "web-1",
+				   SIDECAR("default", "shop", "{outboundTrafficPolicy: {}}"));
+	assert_int_equal(view_outbound_policy(v, &by),
+			 OUTBOUND_REGISTRY_ONLY); /* protobuf's zero */
+	assert_string_equal(by->meta.name, "default");
+	view_put(v);
+	v = test_view("shop", "web-1", SIDECAR("default", "shop", "{egress: [{hosts: ['*/*']}]}"));
+	assert_int_equal(view_outbound_policy(v, &by), OUTBOUND_ALLOW_ANY);
+	assert_null(by);
+	view_put(v);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(addresses),
+		cmocka_unit_test(no_address),
+		cmocka_unit_test(kubernetes_first),
+		cmocka_unit_test(given_addresses),
+		cmocka_unit_test(endpoints_of_all_kinds),
+		cmocka_unit_test(declared),
+		cmocka_unit_test(names),
+		cmocka_unit_test(families),
+		cmocka_unit_test(scope),
+		cmocka_unit_test(namespaces),
+		cmocka_unit_test(outbound_policy),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,393 @@
+"""The world outside: ServiceEntries for servers that are in no mesh and behind no Service, reached by names that a real DNS server
+outside (BIND) serves for example.com. Each Pod of the namespace `far` plays a machine somewhere else."""
+
+import json
+
+import authority
+import clients
+import pytest
+import shop
+from conftest import wait_for
+
+GREETING = "220 odd ready\r\n"
+ODD = {9000: "greet", 9001: "echo", 3306: "greet", 22: "greet"}
+
+NAMED = """
+options { directory "/data"; listen-on { any; }; listen-on-v6 { any; }; recursion no; pid-file none; session-keyfile none; };
+controls { };
+zone "example.com" { type primary; file "/data/zone"; allow-update { any; }; };
+"""
+ZONE = """$TTL 1
+@ IN SOA ns.example.com. root.example.com. 1 60 60 60 1
+@ IN NS ns.example.com.
+ns IN A 127.0.0.1
+"""
+START_NAMED = "cp /config/zone /data/zone; exec named -g -n 1 -c /config/named.conf"
+
+
+def mariadb(name, word):
+    """A MariaDB on its usual port, whose database says which one it is."""
+    init = f"""CREATE DATABASE shop;
+CREATE TABLE shop.who (name TEXT);
+INSERT INTO shop.who VALUES ('{word}');
+CREATE USER shop IDENTIFIED BY 'shop';
+GRANT ALL ON shop.* TO shop;
+"""
+    script = ("mariadb-install-db --no-defaults --datadir=/data --skip-test-db > /dev/null\n"
+              "exec mariadbd --no-defaults --datadir=/data --port=3306 --socket=/tmp/mariadb.sock --skip-name-resolve "
+              "--init-file=/config/init.sql")
+    p = shop.pod("far", name, ["sh", "-ec", script], files=f"{name}-files", ready_port=3306)
+    p["spec"]["securityContext"] = {"runAsUser": 65534}
+    p["spec"]["volumes"].append({"name": "data", "emptyDir": {}})
+    p["spec"]["containers"][0]["volumeMounts"].append({"name": "data", "mountPath": "/data"})
+    return [shop.config_map("far", f"{name}-files", {"init.sql": init}), p]
+
+
+def named():
+    p = shop.pod("far", "dns", ["sh", "-ec", START_NAMED], files="dns-files", ready_port=53)
+    p["spec"]["volumes"].append({"name": "data", "emptyDir": {}})
+    p["spec"]["containers"][0]["volumeMounts"].append({"name": "data", "mountPath": "/data"})
+    return [shop.config_map("far", "dns-files", {"named.conf": NAMED, "zone": ZONE}), p]
+
+
+def client(ns, name, dns):
+    p = shop.client(ns, name)
+    p["spec"].update(dnsPolicy="None", dnsConfig={"nameservers": [dns], "searches": [f"{ns}.svc.cluster.local"],
+                                                  "options": [{"name": "ndots", "value": "5"}]})
+    return p
+
+
+def entry(name, hosts, ports, ns="in", labels=None, **spec):
+    """PORTS: number -> more fields."""
+    rows = [{"number": n, "name": f"p{n}", **more} for n, more in ports.items()]
+    return {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": shop.meta(name, ns, labels=labels or {}),
+            "spec": {"hosts": hosts, "ports": rows, **spec}}
+
+
+def rule(host, tls, ns="in"):
+    return {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": shop.meta("rule", ns),
+            "spec": {"host": host, "trafficPolicy": {"tls": tls}}}
+
+
+def sidecar(name, ns="in", **spec):
+    return {"apiVersion": "networking.istio.io/v1", "kind": "Sidecar", "metadata": shop.meta(name, ns), "spec": spec}
+
+
+class World:
+    def __init__(self, mesh):
+        self.mesh = mesh
+        self.client = "in/client"
+        self.ips = {p["metadata"]["name"]: p["status"]["podIP"] for p in mesh.get("pods")["items"] if p["metadata"]["namespace"] == "far"}
+
+    def ready(self, pod):
+        def is_ready():
+            status = self.mesh.get("pod", pod).get("status", {})
+            return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
+        wait_for(is_ready, timeout=60, what=f"{pod} ready")
+
+    def zone(self, name, *ips, ttl=1):
+        """NAME.example.com has these addresses from now on."""
+        lines = ["server 127.0.0.1", "zone example.com", f"update delete {name}.example.com A"]
+        lines += [f"update add {name}.example.com {ttl} A {ip}" for ip in ips]
+        self.mesh.exec("far/dns", "nsupdate", stdin="\n".join([*lines, "send", ""]))
+
+    def config(self, pod=None):
+        return self.mesh.admin_json(pod or self.client, "/config")
+
+    def entry(self, host, pod=None):
+        return next((e for e in self.config(pod)["service_entries"] if e["host"] == host), None)
+
+    def knows(self, *hosts, pod=None):
+        wait_for(lambda: all(self.entry(h, pod) for h in hosts), what=f"{hosts} in the sidecar's view")
+
+    def forgets(self, *hosts, pod=None):
+        wait_for(lambda: not any(self.entry(h, pod) for h in hosts), what=f"{hosts} gone from the sidecar's view")
+
+    def who(self, host, port=3306):
+        return self.mesh.call(self.client, clients.mariadb_who, host, port)
+
+    def greeted(self, host, port, pod=None):
+        return self.mesh.call(pod or self.client, clients.greeted_exchange, host, port, "hello\r\n", 0, 20)["greeting"]
+
+    def hear(self, host, port):
+        return self.mesh.call(self.client, clients.hear, host, port, 0, "", 20)
+
+    def last(self, port):
+        """The access log's line of the newest connection to PORT."""
+        def lines():
+            found = self.mesh.access_log(self.client, side="outbound")
+            return [e for e in found if (e["downstream_local_address"] or "").endswith(f":{port}")]
+        return wait_for(lines, what=f"the access log line of port {port}")[-1]
+
+    def explain(self, dst):
+        return json.loads(self.mesh.hark("explain", self.client, dst, "-o", "json").stdout)
+
+
+@pytest.fixture(scope="module")
+def world(new_mesh, tmp_path_factory):
+    mesh = new_mesh(shop.documents(
+        shop.namespace("in", True), shop.namespace("other", True), shop.namespace("far", False), *named(), *mariadb("maria-1", "one"),
+        *mariadb("maria-2", "two"), *shop.odd("far", "odd-1", ports=ODD, with_service=False),
+        *shop.odd("far", "odd-2", ports=ODD, with_service=False), *tls_server(tmp_path_factory.mktemp("tls"))))
+    w = World(mesh)
+    mesh.apply(shop.documents(client("in", "client", w.ips["dns"]), client("other", "client", w.ips["dns"])))
+    for pod in ("in/client", "other/client"):
+        w.ready(pod)
+    return w
+
+
+def tls_server(folder):
+    ours = authority.Authority(folder / "ca")
+    cert = ours.issue(dns=["tls.example.com"])
+    files = {"either.py": (shop.HERE / "servers" / "either.py").read_text(), "app.pem": cert["chain"], "app.key": cert["key"]}
+    return [shop.config_map("far", "tls-files", files),
+            shop.pod("far", "tls", ["python3", "/config/either.py", "/config/app.pem", "/config/app.key", "8443"], files="tls-files",
+                     ready_port=8443)]
+
+
+@pytest.fixture
+def applied(world):
+    """applied(RESOURCE...) puts resources there; they are gone when the test is over, and so is what the sidecar knew of them."""
+    texts, hosts = [], []
+
+    def apply(*docs):
+        text = shop.documents(*docs)
+        texts.append(text)
+        world.mesh.apply(text)
+        mine = [h for d in docs if d["kind"] == "ServiceEntry" for h in d["spec"]["hosts"]]
+        hosts.extend(mine)
+        return mine
+
+    yield apply
+    for text in reversed(texts):
+        world.mesh.delete(text)
+    world.forgets(*hosts)
+
+
+@pytest.fixture
+def registry_only(world):
+    """registry_only(True) refuses what no Service covers; the default comes back afterwards."""
+    def set_to(on):
+        mode = "REGISTRY_ONLY" if on else "ALLOW_ANY"
+        world.mesh.apply(shop.documents(shop.mesh_config({"outboundTrafficPolicy": {"mode": mode}})))
+        wait_for(lambda: world.config()["outbound_traffic_policy"]["mode"] == mode, what=mode)
+
+    yield set_to
+    set_to(False)
+
+
+# --- a database outside -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("declared", [{}, {"protocol": "TCP"}, {"protocol": "MySQL"}, {"protocol": "HTTP"}],
+                         ids=["nothing", "TCP", "MySQL", "wrong"])
+def test_mariadb_by_name(world, applied, declared):
+    """The three rows of ASM's table: nothing, TCP, and a word that is wrong; the server speaks first in all of them."""
+    world.zone("db", world.ips["maria-1"])
+    applied(entry("db", ["db.example.com"], {3306: declared}, resolution="DNS"))
+    world.knows("db.example.com")
+    vip = wait_for(lambda: world.entry("db.example.com")["addresses"], what="a virtual IP")[0]
+    assert vip.startswith("240.240.")
+    assert vip in wait_for(lambda: world.mesh.call(world.client, clients.resolve, "db.example.com"))
+    assert world.who("db.example.com") == "one"
+    line = world.last(3306)
+    assert line["upstream_host"] == f"{world.ips['maria-1']}:3306"
+    assert line["upstream_cluster"] == "outbound|3306||db.example.com"
+    assert line["upstream_transport"] == "plaintext"
+
+
+def test_registry_only(world, applied, registry_only):
+    world.zone("db", world.ips["maria-1"])
+    registry_only(True)
+    got = world.hear("db.example.com", 3306)
+    assert got["bytes"] == "" and got["end"] in ("reset", "refused")
+    applied(entry("db", ["db.example.com"], {3306: {}}, resolution="DNS"))
+    world.knows("db.example.com")
+    assert world.who("db.example.com") == "one"
+    # a port that the entry does not declare is nobody's
+    assert world.hear("db.example.com", 22)["end"] in ("reset", "refused")
+
+
+def test_two_on_one_port(world, applied):
+    world.zone("one", world.ips["maria-1"])
+    world.zone("two", world.ips["maria-2"])
+    applied(entry("one", ["one.example.com"], {3306: {"protocol": "TCP"}}, resolution="DNS"),
+            entry("two", ["two.example.com"], {3306: {"protocol": "TCP"}}, resolution="DNS"))
+    world.knows("one.example.com", "two.example.com")
+    for _ in range(3):
+        assert (world.who("one.example.com"), world.who("two.example.com")) == ("one", "two")
+
+
+def test_dead_address_is_passed_over(world, applied):
+    world.zone("many", world.ips["dns"], world.ips["odd-1"], world.ips["tls"])  # on two of them nobody listens there
+    applied(entry("many", ["many.example.com"], {9000: {}}, resolution="DNS"))
+    world.knows("many.example.com")
+    for _ in range(6):
+        assert world.greeted("many.example.com", 9000) == GREETING
+    assert world.last(9000)["upstream_host"] == f"{world.ips['odd-1']}:9000"
+
+
+@pytest.mark.parametrize("resolution", ["DNS", "DNS_ROUND_ROBIN"])
+def test_changed_address(world, applied, resolution):
+    """New connections follow, the old one lives."""
+    world.zone("moving", world.ips["odd-1"])
+    applied(entry("moving", ["moving.example.com"], {9001: {}}, resolution=resolution))
+    world.knows("moving.example.com")
+    held = world.mesh.start(world.client, clients.keep_talking, "moving.example.com", 9001)
+    assert held.hear() == "open"
+    held.tell("before")
+    assert held.hear().strip() == "before"
+    world.zone("moving", world.ips["odd-2"])
+
+    def follows():
+        assert world.mesh.call(world.client, clients.spoken_exchange, "moving.example.com", 9001)["echo"] == "hello"
+        return world.last(9001)["upstream_host"] == f"{world.ips['odd-2']}:9001"
+
+    wait_for(follows, what="the new address")
+    held.tell("after")
+    assert held.hear().strip() == "after"
+
+
+def test_resolver_away(world, applied):
+    """The last good answer stays in force."""
+    world.zone("lasting", world.ips["odd-1"])
+    applied(entry("lasting", ["lasting.example.com"], {9000: {}}, resolution="DNS"))
+    world.knows("lasting.example.com")
+    assert world.greeted("lasting.example.com", 9000) == GREETING
+    world.mesh.exec("far/dns", "sh", "-c", "kill -STOP $(pidof named)")
+    try:
+        wait_for(lambda: any("name=lasting.example.com not resolved" in line
+                             for line in world.mesh.logs(world.client, "istio-proxy").splitlines()), timeout=60, what="the failure in the log")
+        vip = world.entry("lasting.example.com")["addresses"][0]
+        assert world.greeted(vip, 9000) == GREETING
+    finally:
+        world.mesh.exec("far/dns", "sh", "-c", "kill -CONT $(pidof named)")
+
+
+def test_undeclared_port_passes(world, applied):
+    world.zone("box", world.ips["odd-1"])
+    applied(entry("box", ["box.example.com"], {3306: {}}, resolution="DNS"))
+    world.knows("box.example.com")
+    assert world.greeted("box.example.com", 22) == GREETING
+    line = world.last(22)
+    assert line["upstream_host"] == f"{world.ips['odd-1']}:22" and line["upstream_cluster"] == "PassthroughCluster"
+
+
+def test_name_without_address(world, applied):
+    applied(entry("nobody", ["nobody.example.com"], {3306: {}}, resolution="DNS"))
+    world.knows("nobody.example.com")
+    got = world.hear("nobody.example.com", 3306)
+    assert got["bytes"] == "" and got["end"] in ("reset", "refused")
+    assert world.last(3306)["end"] == "not-resolved"
+
+
+# --- other shapes -----------------------------------------------------------------------------------------------------
+
+
+def test_static_with_target_port(world, applied):
+    applied(entry("fixed", ["fixed.example.com"], {4000: {"targetPort": 9000}}, resolution="STATIC",
+                  endpoints=[{"address": world.ips["odd-1"]}, {"address": world.ips["odd-2"], "ports": {"p4000": 3306}}]))
+    world.knows("fixed.example.com")
+    assert {e["address"] for e in world.entry("fixed.example.com")["ports"][0]["endpoints"]} == {
+        f"{world.ips['odd-1']}:9000", f"{world.ips['odd-2']}:3306"}
+    for _ in range(4):
+        assert world.greeted("fixed.example.com", 4000) == GREETING
+
+
+def test_addresses_and_ranges(world, applied, registry_only):
+    """NONE: the address that was dialled, if the entry covers it."""
+    registry_only(True)
+    assert world.hear(world.ips["odd-1"], 9000)["end"] in ("reset", "refused")
+    applied(entry("exact", ["exact.example.com"], {9000: {}}, addresses=[world.ips["odd-1"]]),
+            entry("range", ["range.example.com"], {9000: {}}, addresses=[world.ips["odd-2"] + "/31"]))
+    world.knows("exact.example.com", "range.example.com")
+    assert world.greeted(world.ips["odd-1"], 9000) == GREETING
+    assert world.last(9000)["upstream_cluster"] == "outbound|9000||exact.example.com"
+    assert world.greeted(world.ips["odd-2"], 9000) == GREETING
+    assert world.last(9000)["upstream_cluster"] == "outbound|9000||range.example.com"
+    assert world.hear(world.ips["odd-1"], 9001)["end"] in ("reset", "refused")
+
+
+def test_virtual_ips_stay(world, applied):
+    first = entry("stays", ["stays.example.com"], {3306: {}}, resolution="DNS")
+    applied(first)
+    world.knows("stays.example.com")
+    before = wait_for(lambda: world.entry("stays.example.com")["addresses"])
+    applied(entry("aaa", ["aaa.example.com", "stays.example.com"], {5432: {}}, resolution="DNS"))
+    world.knows("aaa.example.com")
+    got = wait_for(lambda: world.mesh.get("serviceentry", "in/aaa").get("status", {}).get("addresses"), what="the status")
+    assert {a["value"] for a in got if a["host"] == "stays.example.com"} == set(before)
+    assert not {a["value"] for a in got if a["host"] == "aaa.example.com"} & set(before)
+    world.mesh.apply(shop.documents(first))
+    assert world.entry("stays.example.com")["addresses"] == before
+
+
+def test_workload_selector(world, applied):
+    """Pods and WorkloadEntries of the namespace, by their labels."""
+    applied({"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": shop.meta("vm", "far", labels={"tier": "db"}),
+             "spec": {"address": world.ips["odd-1"], "ports": {"p4000": 9000}}},
+            entry("chosen", ["chosen.example.com"], {4000: {"targetPort": 3306}}, ns="far", resolution="STATIC", location="MESH_INTERNAL",
+                  workloadSelector={"labels": {"tier": "db"}}))
+    world.knows("chosen.example.com")
+    endpoints = lambda: {e["address"] for e in world.entry("chosen.example.com")["ports"][0]["endpoints"]}
+    assert endpoints() == {f"{world.ips['odd-1']}:9000"}
+    assert world.greeted("chosen.example.com", 4000) == GREETING
+    more = shop.odd("far", "odd-3", ports={3306: "greet"}, with_service=False, labels={"tier": "db"})
+    applied(*more)
+    wait_for(lambda: any(e.endswith(":3306") for e in endpoints()), what="the Pod's endpoints")
+    for _ in range(4):
+        assert world.greeted("chosen.example.com", 4000) == GREETING
+
+
+def test_scope(world, applied):
+    applied(entry("mine", ["mine.example.com"], {3306: {}}, resolution="DNS", exportTo=["."]),
+            entry("ours", ["ours.example.com"], {3306: {}}, resolution="DNS"))
+    world.knows("mine.example.com", "ours.example.com")
+    world.knows("ours.example.com", pod="other/client")
+    assert world.entry("mine.example.com", pod="other/client") is None
+    applied(sidecar("default", "other", egress=[{"hosts": ["./*", "istio-system/*"]}]))
+    world.forgets("ours.example.com", pod="other/client")
+    assert world.entry("ours.example.com")
+
+
+def test_sidecar_outbound_policy(world, applied):
+    assert world.greeted(world.ips["odd-1"], 9000) == GREETING
+    applied(sidecar("default", outboundTrafficPolicy={"mode": "REGISTRY_ONLY"}))
+    wait_for(lambda: world.config()["outbound_traffic_policy"] == {"mode": "REGISTRY_ONLY", "by": "Sidecar in/default"})
+    assert world.hear(world.ips["odd-1"], 9000)["end"] in ("reset", "refused")
+    assert "Sidecar in/default" in world.last(9000)["reason"]
+
+
+def test_tls_origination(world, applied):
+    """The application speaks plaintext, the server hears TLS; a certificate of nobody's is refused."""
+    world.zone("tls", world.ips["tls"])
+    applied(entry("tls", ["tls.example.com"], {80: {"targetPort": 8443, "protocol": "HTTP"}}, resolution="DNS"))
+    world.knows("tls.example.com")
+
+    def saw():
+        return json.loads(world.mesh.call(world.client, clients.http, "tls.example.com", 80)["body"])
+
+    assert saw() == {"saw": "plaintext"}
+    plain = rule("tls.example.com", {"mode": "SIMPLE", "insecureSkipVerify": True})
+    applied(plain)
+    wait_for(lambda: world.explain("tls.example.com:80")["transport"][0]["transport"] == "tls", what="the rule")
+    assert saw() == {"saw": "tls"}
+    line = world.last(80)
+    assert line["upstream_transport"] == "tls" and line["upstream_host"] == f"{world.ips['tls']}:8443"
+    world.mesh.apply(shop.documents(rule("tls.example.com", {"mode": "SIMPLE"})))
+
+    def refused():
+        got = world.hear("tls.example.com", 80)
+        return got["end"] in ("reset", "refused") and world.last(80)["end"] == "upstream-tls"
+
+    wait_for(refused, what="the refusal of an unknown authority")
+
+
+def test_explain(world, applied):
+    world.zone("told", world.ips["odd-1"])
+    applied(entry("told", ["told.example.com"], {3306: {}}, resolution="DNS"))
+    world.knows("told.example.com")
+    vip = wait_for(lambda: world.entry("told.example.com")["addresses"])[0]
+    text = world.mesh.hark("explain", world.client, "told.example.com:3306").stdout
+    for word in ("told.example.com", vip, "ServiceEntry in/told", f"{world.ips['odd-1']}:3306", "plaintext", "MESH_EXTERNAL"):
+        assert word in text, text

@@ -187,5 +187,5 @@ def versions():
 
     envoy = envoy_path()
     return {"envoy": first_line(envoy, "--version") if envoy else "not installed", "haproxy": first_line("haproxy", "-v"),
-            "nginx": first_line("nginx", "-v"), "hark": first_line("git", "-C", str(TOP), "describe", "--always", "--dirty")}
+            "nginx": first_line("nginx", "-v"), "dnsmasq": first_line("dnsmasq", "--version"), "unbound": first_line("unbound", "-V"), "hark": first_line("git", "-C", str(TOP), "describe", "--always", "--dirty")}
 

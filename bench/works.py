@@ -208,8 +208,9 @@ class IdleMemory(Work):
 
 
 def all_works():
+    from dns import DNS_WORKS
     from mesh import MESH_WORKS  # needs root and `hark up`
     from mtls import mtls_works
 
     return [RequestResponse(64), RequestResponse(1024), Bulk(1), Bulk(8), Connections(), Http(1), Http(2),
-            IdleMemory(), *mtls_works(), *[work() for work in MESH_WORKS]]
+            IdleMemory(), *mtls_works(), *[work() for work in [*MESH_WORKS, *DNS_WORKS]]]

@@ -32,9 +32,9 @@ def say(text):
 
 def run_work(work, rounds, scratch):
     """{peer: {metric: [a value per round]}}; None for a peer that is not there."""
-    to = work.start()
     running, samples = {}, {}
     try:
+        to = work.start()
         for name, how in work.table.items():
             running[name] = peers.start(name, how, scratch, to)
             samples[name] = {metric: [] for metric in work.units} if running[name] else None
@@ -69,7 +69,7 @@ def spread(values):
 def rows_of(work, samples, rounds):
     """Result rows; ratios compare medians, to the bare relay and to the best peer that is neither it, nor direct, nor hark."""
     medians = {name: {m: statistics.median(v) for m, v in metrics.items() if v} for name, metrics in samples.items() if metrics}
-    others = [name for name in medians if name not in ("direct", "bare", "hark")]
+    others = [name for name in medians if name not in ("direct", "bare") and not name.startswith("hark")]
     higher = {"units_per_s", "gib_per_s", "units_per_cpu_s", "gib_per_cpu_s", "aes_of_user", "aes_of_cpu"}
     rows = []
     for name, metrics in samples.items():
@@ -127,7 +127,7 @@ def main():
         return 0 if args.list else 2
     scratch = tempfile.mkdtemp(prefix="hark-bench-")
     os.environ["BENCH_SCRATCH"] = scratch
-    results, failed = [], []
+    results, failed, negotiated = [], [], {}
     try:
         for work in chosen:
             say(f"{work.name}: {work.about}")
@@ -138,10 +138,12 @@ def main():
                 failed.append(work.name)
                 continue
             results += rows
+            if work.negotiated:
+                negotiated[work.name] = work.negotiated
             print(report.text_table(work, rows), flush=True)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    out = {"machine": measure.machine(), "versions": peers.versions(), "results": results, "failed": failed}
+    out = {"machine": measure.machine(), "versions": peers.versions(), "results": results, "negotiated": negotiated, "failed": failed}
     os.makedirs(peers.TOP / "build", exist_ok=True)
     path = peers.TOP / "build/bench.json"
     if args.names and path.exists():  # a partial run replaces its own rows only
@@ -149,6 +151,7 @@ def main():
             old = json.load(f)
         fresh = {w.name for w in chosen}
         out["results"] = [r for r in old["results"] if r["work"] not in fresh] + results
+        out["negotiated"] = {**old.get("negotiated", {}), **negotiated}
     with open(path, "w") as f:
         json.dump(out, f, indent=1)
     if not args.smoke and not args.names:

@@ -113,24 +113,66 @@ class Greeting(works.Work):
 
 class MeshGreeting(works.Work):
     name = "greet-mesh"
-    about = ("time to first byte of a real MariaDB's greeting in `hark up`, nothing declared: Pods without sidecars, and Pods with two sidecars and capture between them")
+    about = ("time to first byte of a real MariaDB's greeting in `hark up`, nothing declared: Pods without sidecars (direct), and Pods with two sidecars and capture between them, "
+             "which speak mutual TLS (`hark`: sessions resumed; `hark-full`: each connection is the first after a new certificate) or, with a PeerAuthentication of mode DISABLE, plaintext")
     units = Greeting.units
     main = "p50_us"
     count = 200
-    table = {"direct": lambda p, to: setattr(p, "port", "out"), "hark": lambda p, to: setattr(p, "port", "in")}
+    count_full = 20
+    # proxy: (namespace, injection, mode, what the client's sidecar has to say of it)
+    ways = {"direct": ("out", "disabled", "UNSET", None), "hark": ("in", "enabled", "UNSET", ("mesh-tls", True)),
+            "hark-full": ("in", "enabled", "UNSET", ("mesh-tls", False)), "hark-plaintext": ("plain", "enabled", "DISABLE", ("plaintext", False))}
+    table = {name: lambda p, to: None for name in ways}
 
     def start(self):
-        self.backend = Mesh("bench-greet", SHARED / "greet.yaml")
+        scratch = pathlib.Path(os.environ["BENCH_SCRATCH"])
+        files = []
+        for ns, injection, mode, _ in dict.fromkeys(self.ways.values()):
+            path = scratch / f"greet-{ns}.yaml"
+            path.write_text((SHARED / "greet.yaml").read_text().replace("@NS@", ns).replace("@INJECTION@", injection).replace("@MODE@", mode))
+            files.append(path)
+        self.backend = Mesh("bench-greet", *dict.fromkeys(files))
         self.to = {}
-        for ns in ("in", "out"):
+        for ns in {way[0] for way in self.ways.values()}:
             self.to[ns] = self.backend.resource("service", "mariadb", ns)["spec"]["clusterIP"]
             for _ in range(3):  # as a running mesh is: the port has been seen before
-                self.backend.run(f"{ns}/client", works.LOAD, "greet", f"{self.to[ns]}:3307", 20)
-                self.backend.run(f"{ns}/client", "mariadb", "-h", "mariadb", "-P", "3307", "-ushop", "-pshop", "-e", "SELECT 1")
+                self.query(ns)
+                self.greet(ns, 20)
         return None
 
+    def query(self, ns):
+        deadline = time.monotonic() + 10  # the news of a ready Pod is on its way to everybody
+        while True:
+            try:
+                return self.backend.run(f"{ns}/client", "mariadb", "-h", "mariadb", "-P", "3307", "-ushop", "-pshop", "-e", "SELECT 1")
+            except subprocess.CalledProcessError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def greet(self, ns, count):
+        return json.loads(self.backend.run(f"{ns}/client", works.LOAD, "greet", f"{self.to[ns]}:3307", count).strip())
+
+    def seen(self, ns):
+        """(transport, resumed) of the last connection of the client's sidecar, from its access log."""
+        out = subprocess.run([HARK, "logs", "-n", self.backend.name, f"{ns}/client", "-c", "istio-proxy", "--tail", "1"], capture_output=True, text=True, check=True)
+        line = json.loads(out.stdout)
+        return line["upstream_transport"], bool(line["tls_resumed"])
+
+    def full(self, ns):
+        """Medians and so on of connections each of which is the first of a new certificate: what was got to resume with is void."""
+        got = []
+        for _ in range(self.count_full):
+            subprocess.run([HARK, "cert", "rotate", "-n", self.backend.name, f"{ns}/client"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            got.append(self.greet(ns, 1)["p50_us"])
+        got.sort()
+        return {"p50_us": got[len(got) // 2], "p99_us": got[-1]}
+
     def measure(self, peer):
-        got = json.loads(self.backend.run(f"{peer.port}/client", works.LOAD, "greet", f"{self.to[peer.port]}:3307", self.count).strip())
+        ns, _, _, want = self.ways[peer.name]
+        got = self.full(ns) if peer.name == "hark-full" else self.greet(ns, self.count)
+        if want and self.seen(ns) != want:
+            raise RuntimeError(f"{peer.name}: the sidecar spoke {self.seen(ns)}, not {want}")
         if peer.name == "direct":
             self.direct = got
         return {"p50_us": got["p50_us"], "p99_us": got["p99_us"], "added_p50_us": got["p50_us"] - self.direct["p50_us"],

@@ -56,6 +56,11 @@ def hark(*extra):
     return Pair(side("client"), side("server")), Pair(side("client"), side("server", ["--detect"]))
 
 
+def bare():
+    """OpenSSL and a loop that does nothing else; full handshakes."""
+    return Pair(lambda p, to, c: p.bare(to, "accept", str(c)), lambda p, to, c: p.bare(to, "dial", str(c)))
+
+
 def haproxy(resume):
     bind, dial = ("", "") if resume else ("no-tls-tickets", "no-ssl-reuse")
     return Pair(lambda p, to, c: p.haproxy("haproxy-mtls.cfg", to, DIAL_TLS="", CACHE=20000 if resume else 0,
@@ -94,9 +99,14 @@ def envoy(resume):
 
 
 def table(resume):
-    """{name: how}, with session resumption or with a full handshake for each connection."""
+    """{name: how}, with session resumption or with a full handshake for each connection. (The bare relay resumes nothing.)"""
     plain, _ = hark(*(() if resume else ("--no-resumption",)))
-    return {"direct": peers.TCP["direct"], "hark": plain, "envoy": envoy(resume), "haproxy": haproxy(resume), "nginx": nginx(resume)}
+    return {"direct": peers.TCP["direct"], **({} if resume else {"bare": bare()}), "hark": plain, "envoy": envoy(resume), "haproxy": haproxy(resume), "nginx": nginx(resume)}
+
+
+def relay_table():
+    """Where connections last, the bare relay has its place too."""
+    return {"direct": peers.TCP["direct"], "bare": bare(), **table(True)}
 
 
 def greet_table(resume):

@@ -122,9 +122,9 @@ class Peer:
         self.spawn([str(BUILD / "hark"), "proxy",
                     "--listen", f"127.0.0.1:{self.port}", "--to", f"127.0.0.1:{to}", "--workers", str(THREADS), *extra], self.port)
 
-    def bare(self, to):
+    def bare(self, to, *tls):
         self.port = free_port()
-        self.spawn([str(BUILD / "bench/bare_relay"), str(self.port), f"127.0.0.1:{to}"], self.port)
+        self.spawn([str(BUILD / "bench/bare_relay"), str(self.port), f"127.0.0.1:{to}", *tls], self.port)
 
     def direct(self, to):
         self.port = to
@@ -187,5 +187,5 @@ def versions():
 
     envoy = envoy_path()
     return {"envoy": first_line(envoy, "--version") if envoy else "not installed", "haproxy": first_line("haproxy", "-v"),
-            "nginx": first_line("nginx", "-v"), "hark": first_line("git", "-C", str(TOP), "describe", "--always", "--dirty")}
+            "nginx": first_line("nginx", "-v"), "dnsmasq": first_line("dnsmasq", "--version"), "unbound": first_line("unbound", "-V"), "hark": first_line("git", "-C", str(TOP), "describe", "--always", "--dirty")}
 

@@ -61,6 +61,8 @@ class Work:
 
     name = about = ""
     table = peers.TCP
+    backend = None
+    negotiated = None  # what the peers agreed on, where they speak TLS
     units = {}
     main = None  # the metric that the ratio is about
     fresh = False  # peers are started anew for each round
@@ -72,7 +74,8 @@ class Work:
         """Once for each peer, before anything is measured."""
 
     def stop(self):
-        self.backend.stop()
+        if self.backend:
+            self.backend.stop()
 
 
 class RequestResponse(Work):
@@ -205,8 +208,9 @@ class IdleMemory(Work):
 
 
 def all_works():
+    from dns import DNS_WORKS
     from mesh import MESH_WORKS  # needs root and `hark up`
     from mtls import mtls_works
 
     return [RequestResponse(64), RequestResponse(1024), Bulk(1), Bulk(8), Connections(), Http(1), Http(2),
-            IdleMemory(), *mtls_works(), *[work() for work in MESH_WORKS]]
+            IdleMemory(), *mtls_works(), *[work() for work in [*MESH_WORKS, *DNS_WORKS]]]

@@ -60,6 +60,15 @@ def visit(host, row):
     return out
 
 
+def greeted(host, row):
+    """One handshake, and the line with which the server greets."""
+    with socket.create_connection((host, row["port"]), timeout=TIMEOUT) as sock:
+        with context_of(row).wrap_socket(sock) as tls:
+            line = tls.makefile("rb").readline().decode()
+            tls.unwrap()
+            return line
+
+
 def visits(host, rows):
     return [visit(host, row) for row in rows]
 
@@ -93,3 +102,20 @@ def gnutls_client(host, port, cert, alpn, *more):
     """It compares host names, which these certificates do not have: --insecure lets it say so and go on."""
     return command(["gnutls-cli", "--x509cafile", "/config/root.pem", "--x509certfile", f"/config/{cert}.pem", "--x509keyfile",
                     f"/config/{cert}.key", "--insecure", *(f"--alpn={a}" for a in alpn), *more, "-p", str(port), host])
+
+
+def openssl_renegotiates(host, port, cert):
+    """TLS 1.2: asks for new keys once the server has greeted. R is s_client's word for it."""
+    argv = ["openssl", "s_client", "-tls1_2", "-connect", f"{host}:{port}", "-cert", f"/config/{cert}.pem", "-cert_chain",
+            f"/config/{cert}.pem", "-key", f"/config/{cert}.key", "-alpn", "istio"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        got = b""
+        while b"220 " not in got:
+            data = process.stdout.read1(1 << 16)
+            if not data:
+                break
+            got += data
+        process.stdin.write(b"R\n")
+        process.stdin.flush()
+        got += process.stdout.read()
+    return got.decode("latin-1")

@@ -180,6 +180,14 @@ const struct view_port *view_port_by_headless(const struct view *v, const struct
 	return found ? found->port : NULL;
 }
 
+static bool is_called(const struct service_part *part, struct slice ns, struct slice name)
+{
+	const char *host = part->service.host;
+	return name.len + 1 == part->ns_at && ns.len == part->ns_len &&
+	       memcmp(host, name.at, name.len) == 0 &&
+	       memcmp(&host[part->ns_at], ns.at, ns.len) == 0;
+}
+
 const struct service_part *view_find_service(const struct view *v, struct slice ns,
 					     struct slice name)
 {
@@ -192,8 +200,7 @@ const struct service_part *view_find_service(const struct view *v, struct slice 
 	memcpy(&key[ns.len + 1], name.at, name.len);
 	for (struct shared_walk w = shared_map_find(&v->services, key, len); shared_map_next(&w);) {
 		const struct service_part *part = w.value;
-		const struct meta *meta = &part->service.object->meta;
-		if (slice_is(ns, meta->ns) && slice_is(name, meta->name))
+		if (is_called(part, ns, name))
 			return part->known ? part : NULL;
 	}
 	return NULL;

@@ -59,6 +59,10 @@ struct headless {
 struct service_part {
 	struct part part;
 	struct view_service service;
+	/* What an answer of DNS needs, side by side: each further look would be a wait for memory. */
+	bool is_headless, has_alias, has_ip[N_IP_FAMILIES];
+	uint16_t ns_at, ns_len; /* in service.host, which begins with the name */
+	struct ip ip[N_IP_FAMILIES];
 	const struct object *const *slices; /* by name */
 	size_t n_slices;
 	struct headless *headless;

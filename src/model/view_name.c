@@ -51,23 +51,23 @@ static bool of_service(struct asking *a, struct slice ns, struct slice name)
 	const struct service_part *s = view_find_service(a->v, ns, name);
 	if (!s)
 		return false;
-	const struct service *spec = s->service.object->service;
-	if (spec->type == SERVICE_EXTERNAL_NAME) {
-		a->found->alias = *spec->external_name ? spec->external_name : NULL;
+	if (s->has_alias) {
+		const char *to = s->service.object->service->external_name;
+		a->found->alias = *to ? to : NULL;
 		return a->found->alias != NULL;
 	}
-	if (spec->headless)
+	if (s->is_headless)
 		return add_endpoints(a, s, SLICE(""));
-	if (spec->has_ip[a->family])
-		add(a, &spec->cluster_ip[a->family]);
-	return spec->has_ip[IP_V4] || spec->has_ip[IP_V6];
+	if (s->has_ip[a->family])
+		add(a, &s->ip[a->family]);
+	return s->has_ip[IP_V4] || s->has_ip[IP_V6];
 }
 
 /* A Pod's host name below its headless Service's. */
 static bool of_host(struct asking *a, struct slice ns, struct slice service, struct slice host)
 {
 	const struct service_part *s = view_find_service(a->v, ns, service);
-	return s && s->service.object->service->headless && host.len && add_endpoints(a, s, host);
+	return s && s->is_headless && host.len && add_endpoints(a, s, host);
 }
 
 /* "db.shop.svc.cluster.local", "db-0.db.shop.svc.cluster.local" */

@@ -192,6 +192,19 @@ static void hold(struct service_part *part, const struct object *service,
 	part->n_slices = n_slices;
 }
 
+static void fill_names(struct service_part *part, const struct object *o)
+{
+	const struct service *spec = o->service;
+	part->is_headless = spec->headless;
+	part->has_alias = spec->type == SERVICE_EXTERNAL_NAME;
+	part->ns_at = (uint16_t)(strlen(o->meta.name) + 1);
+	part->ns_len = (uint16_t)strlen(o->meta.ns);
+	for (int f = 0; f < N_IP_FAMILIES; f++) {
+		part->has_ip[f] = spec->has_ip[f];
+		part->ip[f] = spec->cluster_ip[f];
+	}
+}
+
 struct service_part *service_part_new(const struct view_frame *frame, const struct object *service,
 				      struct object *const *slices, size_t n_slices)
 {
@@ -222,6 +235,7 @@ struct service_part *service_part_new(const struct view_frame *frame, const stru
 			fill_port(part, &ports[n++], &spec->ports[i], frame, key);
 	for (size_t i = 0; i < n_ports && n_endpoints; i++)
 		add_endpoints(part, &ports[i], n_endpoints, frame->live);
+	fill_names(part, service);
 	part->mine = is_mine(part, frame->self);
 	part->known = scope_has_service(frame->scope, service, part->service.host);
 	return part;

@@ -1,6 +1,7 @@
 #include "proxy/dial.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "model/sidecar.h"
@@ -170,6 +171,20 @@ static enum dial_result secured(struct conn *c, enum secure_result result)
 	return try_another(c, c->failure);
 }
 
+/* What became of the connect, 0: it was made. A server that refuses in words may reset right behind
+ * them: where bytes stand, the reset is left for the relay to meet. (Asking for an error takes it away,
+ * be it by SO_ERROR or by a receive.) */
+static int error_of(const struct conn *c, uint32_t events)
+{
+	char byte;
+	ssize_t n = events & EPOLLIN ? recv(c->server.fd, &byte, 1, MSG_PEEK) : -1;
+	if (events & EPOLLIN && n >= 0)
+		return 0;
+	if (events & EPOLLIN && errno != EAGAIN)
+		return errno;
+	return net_connect_result(c->server.fd);
+}
+
 enum dial_result dial_event(struct conn *c, uint32_t events)
 {
 	if (c->upstream == UPSTREAM_HANDSHAKE)
@@ -177,7 +192,7 @@ enum dial_result dial_event(struct conn *c, uint32_t events)
 	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 		return DIAL_UNDER_WAY;
 	if (events & (EPOLLERR | EPOLLHUP)) {
-		int error = net_connect_result(c->server.fd);
+		int error = error_of(c, events);
 		/* No error: made, and ended by both sides since. */
 		if (error || !(events & EPOLLOUT))
 			return try_another(c, failure_of(error ? error : ECONNRESET));

@@ -216,7 +216,8 @@ static void look_into_tls(struct conn *c)
 	case FLOW_RESET:
 	case FLOW_BAD_TLS:
 		c->record.tls_why = tls_why(c->server_tls);
-		feed(c, FW_UPSTREAM_RESET, (struct slice){0}, false);
+		/* Its last words still count; what came behind them is met again by the relay. */
+		feed(c, bytes.len ? FW_UPSTREAM_BYTES : FW_UPSTREAM_RESET, bytes, bytes.len > 0);
 		return;
 	case FLOW_BLOCKED: /* none of these is the answer of a read */
 	case FLOW_GONE:

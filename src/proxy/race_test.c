@@ -147,6 +147,20 @@ static void server_resets_without_a_word(void **state)
 	peers_close(&p);
 }
 
+static void words_before_a_reset_arrive(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) { /* the words and the reset come together, or do not */
+		struct peers p = testbed_peers(&tb);
+		say(p.server, "-ERR max number of clients reached\r\n");
+		reset(p.server);
+		p.server = -1;
+		expect(p.client, "-ERR max number of clients reached\r\n");
+		expect_reset(p.client);
+		peers_close(&p);
+	}
+}
+
 static void refused_server_resets_a_silent_client(void **state)
 {
 	(void)state;
@@ -336,6 +350,7 @@ int main(void)
 		cmocka_unit_test(greeting_that_comes_with_the_end),
 		cmocka_unit_test(server_closes_without_a_word),
 		cmocka_unit_test(server_resets_without_a_word),
+		cmocka_unit_test(words_before_a_reset_arrive),
 		cmocka_unit_test(silent_client_that_leaves_takes_the_server_along),
 		cmocka_unit_test(silent_client_that_resets),
 		cmocka_unit_test(endless_greeting),

@@ -1,0 +1,339 @@
+"""The sidecar's DNS proxy, asked by real clients (dig, getaddrinfo, curl), before a real BIND and before a nameserver that lies."""
+
+import os
+import re
+import signal
+import time
+import uuid
+
+import dns_clients
+import pytest
+import shop
+from conftest import wait_for
+
+KUBE_DNS, BIND, SPOOFER = "198.19.0.10", "198.19.0.53", "198.19.0.54"
+NAMED = """
+options { directory "/tmp"; pid-file none; session-keyfile none; listen-on port 53 { any; }; listen-on-v6 { any; }; recursion no;
+          querylog yes; minimal-responses yes; };
+controls {};
+zone "example.test" { type primary; file "/config/zone"; };
+zone "local" { type primary; file "/config/empty"; };
+"""
+EMPTY = "$TTL 60\n@ SOA ns root 1 60 60 60 1\n@ NS ns.example.test.\n"
+ZONE = """$TTL 60
+@      SOA ns root 1 60 60 60 1
+@      NS  ns
+ns     A   192.0.2.53
+www    A   192.0.2.80
+www    AAAA 2001:db8::80
+short  1 A 192.0.2.81
+mail   MX  10 www
+odd    TYPE65280 \\# 4 0a000001
+many   A   192.0.2.1
+""" + "".join(f"many A 192.0.2.{i}\n" for i in range(2, 101))
+
+
+def tool(name, ns, files, command, **more):
+    return [shop.config_map(ns, f"{name}-files", files), shop.pod(ns, name, command, files=f"{name}-files", ready_port=53, **more)]
+
+
+def nameserver(name, ip, **more):
+    ports = [{"name": "tcp-dns", "port": 53}, {"name": "dns", "port": 53, "protocol": "UDP"}]
+    return {"apiVersion": "v1", "kind": "Service", "metadata": shop.meta(name, "out"),
+            "spec": {"selector": {"app": name}, "clusterIP": ip, "ipFamilies": ["IPv4"], "ports": ports, **more}}
+
+
+def client(name, server=None, ns="shop", annotations=None, searches=()):
+    pod = shop.client(ns, name, annotations=annotations or {})
+    if server:
+        pod["spec"] |= {"dnsPolicy": "None", "dnsConfig": {"nameservers": [server], "searches": list(searches), "options": [{"name": "ndots", "value": "5"}]}}
+    return pod
+
+
+def head(name):
+    pod = shop.client("shop", name, labels={"set": "heads"})
+    pod["spec"] |= {"hostname": name, "subdomain": "heads"}
+    return pod
+
+
+def entry(name, hosts, **spec):
+    return {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": shop.meta(name, "shop"),
+            "spec": {"hosts": hosts, "ports": [{"number": 3306, "name": "tcp", "protocol": "TCP"}], "location": "MESH_EXTERNAL", **spec}}
+
+
+@pytest.fixture(scope="module")
+def town(new_mesh):
+    """Clients whose nameserver is the mesh's, BIND, and one that lies; one of each kind without a DNS proxy."""
+    spoofer = (shop.HERE / "servers" / "spoofer.py").read_text()
+    return new_mesh(shop.documents(
+        shop.namespace("shop", True), shop.namespace("out", False),
+        shop.client("shop"),
+        client("bound", BIND, searches=["shop.svc.cluster.local", "example.test"]), client("lied-to", SPOOFER),
+        client("off", annotations={"proxy.istio.io/config": 'proxyMetadata: {ISTIO_META_DNS_CAPTURE: "false"}'}),
+        shop.client("out"), client("out-bound", BIND, ns="out"),
+        shop.service("shop", "db", "client", [3306]), shop.service("shop", "only4", "client", [80], ipFamilies=["IPv4"]),
+        shop.service("out", "web", "client", [80]),
+        head("h-0"), head("h-1"),
+        {"apiVersion": "v1", "kind": "Service", "metadata": shop.meta("heads", "shop"),
+         "spec": {"clusterIP": "None", "selector": {"set": "heads"}, "ports": [{"name": "p", "port": 80}]}},
+        entry("fixed", ["db.example.com"], addresses=["192.0.2.33"], resolution="STATIC", endpoints=[{"address": "192.0.2.34"}]),
+        entry("wild", ["*.wild.example.com"], addresses=["192.0.2.35"], resolution="NONE"),
+        entry("auto", ["auto.example.com"], resolution="DNS"),
+        *tool("named", "out", {"named.conf": NAMED, "zone": ZONE, "empty": EMPTY}, ["named", "-g", "-n", "1", "-c", "/config/named.conf"]),
+        nameserver("named", BIND),
+        *tool("spoofer", "out", {"spoofer.py": spoofer}, ["python3", "/config/spoofer.py", "53"]),
+        nameserver("spoofer", SPOOFER)))
+
+
+class Dig:
+    """One answer as dig shows it."""
+
+    def __init__(self, text):
+        self.text = text
+        self.status = re.search(r"status: (\w+)", text)[1] if "status:" in text else "none"
+        self.flags = re.search(r"flags: ([a-z ]*);", text)[1].split() if "flags:" in text else []
+        answers = text.partition(";; ANSWER SECTION:\n")[2].partition("\n\n")[0]
+        self.records = [line.split(None, 4) for line in answers.splitlines() if line]
+        self.addresses = sorted(r[4] for r in self.records if r[3] in ("A", "AAAA"))
+        self.tcp = "(TCP)" in text
+
+
+def dig(mesh, pod, *args):
+    return Dig(mesh.exec(pod, "dig", "+tries=1", "+time=20", "+nocookie", *args, check=False).stdout)
+
+
+def service_ips(mesh, name):
+    return mesh.get("service", name)["spec"]["clusterIPs"]
+
+
+def pod_ips(mesh, name):
+    return [i["ip"] for i in mesh.get("pod", name)["status"]["podIPs"]]
+
+
+def metrics(mesh, pod):
+    found = {}
+    for line in mesh.admin(pod, "/stats/prometheus")["body"].splitlines():
+        if line.startswith("hark_dns"):
+            name, _, value = line.rpartition(" ")
+            found[name] = float(value)
+    return found
+
+
+def count(mesh, pod, answered_by, rcode="NOERROR", transport="udp"):
+    return metrics(mesh, pod).get(f'hark_dns_queries_total{{transport="{transport}",answered_by="{answered_by}",rcode="{rcode}"}}', 0)
+
+
+# --- names of the mesh ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["db", "db.shop", "db.shop.svc", "db.shop.svc.cluster.local", "dB.SHop.SVC.cluster.LOCAL"])
+def test_forms_of_a_services_name(town, name):
+    v4, v6 = service_ips(town, "shop/db")
+    before = count(town, "shop/client", "mesh")
+    got = dig(town, "shop/client", name, "A")
+    assert (got.status, got.addresses) == ("NOERROR", [v4])
+    assert "aa" in got.flags and got.records[0][1] == "30" and got.records[0][0] == name + "."
+    assert dig(town, "shop/client", name, "AAAA").addresses == [v6]
+    assert count(town, "shop/client", "mesh") == before + 2
+
+
+def test_a_short_name_is_of_the_own_namespace_only(town):
+    assert dig(town, "shop/client", "web", "A").status == "NXDOMAIN"
+    assert dig(town, "shop/client", "web.out", "A").addresses == service_ips(town, "out/web")[:1]
+
+
+def test_the_first_search_domain_is_answered_at_once(town):
+    v4 = service_ips(town, "out/web")[0]
+    before = metrics(town, "shop/client")["hark_dns_upstream_queries_total"]
+    got = dig(town, "shop/client", "web.out.svc.cluster.local.shop.svc.cluster.local", "A")
+    assert [r[3:] for r in got.records] == [["CNAME", "web.out.svc.cluster.local."], ["A", v4]]
+    assert [r[0] for r in got.records] == ["web.out.svc.cluster.local.shop.svc.cluster.local.", "web.out.svc.cluster.local."]
+    # four dots are fewer than ndots, so getaddrinfo begins with that
+    assert town.call("shop/client", dns_clients.addresses, "web.out.svc.cluster.local", "4") == [v4]
+    assert metrics(town, "shop/client")["hark_dns_upstream_queries_total"] == before
+
+
+def test_a_name_without_that_family_is_empty(town):
+    got = dig(town, "shop/client", "only4.shop", "AAAA")
+    assert (got.status, got.records) == ("NOERROR", [])
+    assert town.call("shop/client", dns_clients.addresses, "only4") == service_ips(town, "shop/only4")
+
+
+def test_headless(town):
+    both = sorted(pod_ips(town, "shop/h-0")[:1] + pod_ips(town, "shop/h-1")[:1])
+    wait_for(lambda: dig(town, "shop/client", "heads.shop", "A").addresses == both, what="both Pods below the headless Service")
+    for name in ("h-0.heads", "h-0.heads.shop", "h-0.heads.shop.svc", "h-0.heads.shop.svc.cluster.local"):
+        assert dig(town, "shop/client", name, "A").addresses == pod_ips(town, "shop/h-0")[:1]
+    assert len(town.call("shop/client", dns_clients.ask_many, KUBE_DNS, "heads.shop", 40)) == 2  # either may be the first
+
+
+def test_other_types_go_to_the_nameserver(town):
+    got = dig(town, "shop/client", "_p3306._tcp.db.shop.svc.cluster.local", "SRV")
+    assert got.records[0][3] == "SRV" and "3306 db.shop.svc.cluster.local." in got.records[0][4]
+    assert dig(town, "shop/client", "-x", pod_ips(town, "shop/client")[0]).records[0][3] == "PTR"
+
+
+def test_over_tcp(town):
+    got = dig(town, "shop/client", "+tcp", "db.shop", "A")
+    assert got.tcp and got.addresses == service_ips(town, "shop/db")[:1]
+    answers = town.call("shop/client", dns_clients.pipelined, KUBE_DNS, ["db.shop", "nowhere.example.org", "web.out"])
+    assert sorted(answers) == [[0, 1], [1, 0], [2, 1]]
+
+
+def test_hosts_of_service_entries(town):
+    assert dig(town, "shop/client", "db.example.com", "A").addresses == ["192.0.2.33"]
+    got = dig(town, "shop/client", "db.example.com.shop.svc.cluster.local", "A")
+    assert [r[3] for r in got.records] == ["CNAME", "A"] and got.records[1][0] == "db.example.com."
+    got = dig(town, "shop/client", "any.thing.wild.example.com", "A")
+    assert got.addresses == ["192.0.2.35"] and got.records[0][0] == "any.thing.wild.example.com."
+    assert dig(town, "shop/client", "wild.example.com", "A").status == "NXDOMAIN"
+    vip = dig(town, "shop/client", "auto.example.com", "A").addresses
+    assert len(vip) == 1 and vip[0].startswith("240.240.")
+    # who has no DNS proxy must not see a virtual IP
+    for pod in ("out/client", "shop/off"):
+        assert dig(town, pod, "auto.example.com", "A").status == "NXDOMAIN"
+
+
+def test_a_new_service_is_known_at_once(town):
+    name = "s" + uuid.uuid4().hex[:8]
+    assert dig(town, "shop/client", f"{name}.shop", "A").status == "NXDOMAIN"  # which is kept, and does not stand in the way
+    town.apply(shop.documents(shop.service("shop", name, "client", [80])))
+    wait_for(lambda: dig(town, "shop/client", f"{name}.shop", "A").addresses == service_ips(town, f"shop/{name}")[:1], what="the new name")
+    town.delete(shop.documents(shop.service("shop", name, "client", [80])))
+    wait_for(lambda: dig(town, "shop/client", f"{name}.shop", "A").status == "NXDOMAIN", what="the end of the name")
+
+
+def test_many_addresses_are_cut_over_udp(town):
+    """What does not fit says so, and dig asks again over TCP by itself."""
+    slices = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "ports": [{"name": "p", "port": 80}],
+              "metadata": shop.meta("crowd-1", "shop", labels={"kubernetes.io/service-name": "crowd"}),
+              "endpoints": [{"addresses": [f"192.0.2.{i}"]} for i in range(1, 101)]}
+    service = shop.service("shop", "crowd", None, [80], clusterIP="None") | {"spec": {"clusterIP": "None", "ports": [{"name": "p", "port": 80}]}}
+    town.apply(shop.documents(service, slices))
+    wait_for(lambda: len(dig(town, "shop/client", "crowd.shop", "A").addresses) == 100, what="all of them")
+    got = dig(town, "shop/client", "+noedns", "+ignore", "crowd.shop", "A")
+    assert "tc" in got.flags and 0 < len(got.addresses) < 40
+    got = dig(town, "shop/client", "+noedns", "crowd.shop", "A")
+    assert got.tcp and len(got.addresses) == 100
+    assert not dig(town, "shop/client", "+bufsize=4096", "crowd.shop", "A").tcp
+
+
+# --- who has it -----------------------------------------------------------------------------------------------------
+
+
+def test_istios_switch(town):
+    assert dig(town, "shop/off", "db.shop", "A").status == "NXDOMAIN"  # the cluster's DNS knows whole names only
+    assert dig(town, "shop/off", "db.shop.svc.cluster.local", "A").records[0][1] == "5"
+    assert town.admin("shop/off", "/dns")["status"] == 404
+    assert dig(town, "out/client", "db.shop", "A").status == "NXDOMAIN"
+
+
+def test_curl_reaches_a_name(town):
+    """A name, through the proxy, to a server: the answer is one that connections can be made to."""
+    got = town.exec("shop/client", "curl", "-sS", "-o", "/dev/null", "-w", "%{remote_ip}", "http://db.shop:3306/", check=False)
+    assert got.stdout in service_ips(town, "shop/db")  # nothing listens there; the name led there
+
+
+def test_admin_shows_the_table(town):
+    table = town.admin_json("shop/client", "/dns")
+    assert table["nameservers"] == [KUBE_DNS] and table["search"] == "shop.svc.cluster.local"
+    rows = {row["host"]: row for row in table["names"]}
+    assert rows["db.shop.svc.cluster.local"]["addresses"] == service_ips(town, "shop/db")
+    assert rows["db.example.com"]["addresses"] == ["192.0.2.33"]
+    one = town.admin_json("shop/client", "/dns?name=db.example.com.shop.svc.cluster.local")
+    assert one["addresses"] == ["192.0.2.33"] and one["answered_by"] == "mesh"
+    assert town.admin_json("shop/client", "/dns?name=www.example.org")["answered_by"] == "nameservers"
+
+
+# --- all other names: a real BIND --------------------------------------------------------------------------------------
+
+
+def queries(town, name):
+    return town.logs("out/named").count(f"query: {name} ")
+
+
+def test_forwarded_answers_are_bind_s(town):
+    for args in (["www.example.test", "A"], ["www.example.test", "AAAA"], ["mail.example.test", "MX"], ["odd.example.test", "TYPE65280"],
+                 ["+dnssec", "www.example.test", "A"], ["+noedns", "www.example.test", "A"], ["+tcp", "www.example.test", "A"]):
+        ours, theirs = dig(town, "shop/bound", *args), dig(town, "out/out-bound", *args)
+        assert (ours.status, ours.flags, ours.records) == (theirs.status, theirs.flags, theirs.records), args
+    got = dig(town, "shop/bound", "+cookie=0123456789abcdef", "+nsid", "www.example.test", "A")
+    assert "COOKIE: 0123456789abcdef" in got.text  # the option went there, and came back with BIND's half
+
+
+def test_mesh_names_beside_bind(town):
+    assert dig(town, "shop/bound", "db.shop.svc.cluster.local", "A").addresses == service_ips(town, "shop/db")[:1]
+    assert town.call("shop/bound", dns_clients.addresses, "www", "4") == ["192.0.2.80"]  # the second search domain
+
+
+def test_answers_are_kept_for_their_time(town):
+    name = "short.example.test"
+    assert dig(town, "shop/bound", name, "A").addresses == ["192.0.2.81"]
+    before = count(town, "shop/bound", "cache")
+    start, n = time.monotonic(), queries(town, name)
+    got = dig(town, "shop/bound", "sHoRt.example.test", "A")
+    if time.monotonic() - start < 0.5:  # on a machine that was not too busy
+        assert got.addresses == ["192.0.2.81"] and got.records[0][0] == "sHoRt.example.test."
+        assert count(town, "shop/bound", "cache") == before + 1 and queries(town, name) == n
+    wait_for(lambda: dig(town, "shop/bound", name, "A") and queries(town, name) > n, what="the end of its TTL")
+
+
+def test_what_there_is_not_is_kept_too(town):
+    name = f"no{uuid.uuid4().hex[:6]}.example.test"
+    assert dig(town, "shop/bound", name, "A").status == "NXDOMAIN"
+    assert dig(town, "shop/bound", name, "A").status == "NXDOMAIN"
+    first = queries(town, name)
+    assert 1 <= first <= 2
+    wait_for(lambda: dig(town, "shop/bound", name, "A") and queries(town, name) > first, what="the end of the SOA's minimum (1 s)")
+
+
+def test_truncation_is_the_clients_to_see(town):
+    got = dig(town, "shop/bound", "+noedns", "+ignore", "many.example.test", "A")
+    assert "tc" in got.flags and not got.tcp
+    got = dig(town, "shop/bound", "+noedns", "many.example.test", "A")
+    assert got.tcp and len(got.addresses) == 100
+
+
+def test_a_resolver_that_does_not_answer(town):
+    """SERVFAIL before a client's usual 5 s are over, and the mesh's names as before."""
+    named = [p for p in town.processes() if open(f"/proc/{p}/comm").read().strip() == "named"]
+    for p in named:
+        os.kill(p, signal.SIGSTOP)
+    try:
+        name = f"x{uuid.uuid4().hex[:6]}.example.test"
+        got = dig(town, "shop/bound", name, "A")
+        assert got.status == "SERVFAIL" and int(re.search(r"Query time: (\d+)", got.text)[1]) < 5000
+        assert dig(town, "shop/bound", "db.shop", "A").addresses == service_ips(town, "shop/db")[:1]
+        assert dig(town, "shop/bound", "+tcp", "db.shop", "A").addresses == service_ips(town, "shop/db")[:1]
+    finally:
+        for p in named:
+            os.kill(p, signal.SIGCONT)
+    wait_for(lambda: dig(town, "shop/bound", "www.example.test", "A").addresses == ["192.0.2.80"], what="BIND's return")
+
+
+# --- those who mean ill ------------------------------------------------------------------------------------------------
+
+
+def test_spoofed_answers_are_ignored(town):
+    before = metrics(town, "shop/lied-to")["hark_dns_ignored_total"]
+    for i in range(5):
+        assert dig(town, "shop/lied-to", f"n{i}.evil.test", "A").addresses == ["192.0.2.1"]
+    assert metrics(town, "shop/lied-to")["hark_dns_ignored_total"] == before + 15
+
+
+def test_a_server_that_is_silent_over_both(town):
+    assert dig(town, "shop/lied-to", "silent.evil.test", "A").status == "SERVFAIL"
+    assert dig(town, "shop/lied-to", "+tcp", "n.evil.test", "A").status == "SERVFAIL"
+
+
+def test_malformed_messages(town):
+    loop = "0007010000010000000000 00c00c00010001".replace(" ", "")
+    cut = "000701000001000000000000 02646204".replace(" ", "")
+    answers = town.call("shop/client", dns_clients.raw, KUBE_DNS, ["00", "ff" * 600, loop, cut, "0007810000010000000000000264620000010001"], 20)
+    assert [a[4:8] for a in answers] == ["8181", "8181"]  # FORMERR to the two that are queries at least
+    assert metrics(town, "shop/client")["hark_dns_malformed_total"] >= 5
+
+
+def test_clients_that_hold_connections(town):
+    answers, took = town.call("shop/client", dns_clients.stubborn, KUBE_DNS, 200)
+    assert answers == [[0, 1]]

@@ -75,6 +75,9 @@ static void start(struct world *w, const char *pods)
 		"/apis/security.istio.io/v1/peerauthentications",
 		"/apis/networking.istio.io/v1/destinationrules",
 		"/apis/security.istio.io/v1/authorizationpolicies",
+		"/apis/networking.istio.io/v1/serviceentries",
+		"/apis/networking.istio.io/v1/workloadentries",
+		"/apis/networking.istio.io/v1/sidecars",
 	};
 	static const struct follow_events events = {on_view};
 	struct err err = {0};

@@ -39,6 +39,7 @@ static size_t cost(const struct entry *e)
 
 static void drop(struct dns_cache *c, struct entry *e)
 {
+	MUST(c->by_key != NULL); /* E is in it */
 	HASH_DEL(c->by_key, e);
 	TAILQ_REMOVE(&c->used, e, link);
 	c->bytes -= cost(e);
@@ -130,9 +131,12 @@ static struct entry *find(struct dns_cache *c, const struct dns_query *q)
 /* For NEED bytes more: what was used least lately goes. */
 static void make_room(struct dns_cache *c, size_t need)
 {
-	struct entry *oldest;
-	while ((oldest = TAILQ_FIRST(&c->used)) && c->bytes + need > c->max_bytes)
-		drop(c, oldest);
+	struct entry *e, *next;
+	TAILQ_FOREACH_SAFE (e, &c->used, link, next) {
+		if (c->bytes + need <= c->max_bytes)
+			return;
+		drop(c, e);
+	}
 }
 
 void dns_cache_put(struct dns_cache *c, const struct dns_query *q, struct slice answer,

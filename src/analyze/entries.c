@@ -28,10 +28,11 @@ static const char *takes_every_address(struct analysis *a, const struct service_
 	for (size_t i = 0; i < s->n_ports; i++)
 		if (!s->ports[i].protocol[0] ||
 		    protocol_class(protocol_parse(slice_of(s->ports[i].protocol))) == CLASS_TCP)
-			return say(a,
-				   " Elsewhere it takes every address on port %u, and keeps it from "
-				   "other entries",
-				   s->ports[i].number);
+			return say(
+				a,
+				" Elsewhere it takes every address on port %u, and keeps it from "
+				"other entries",
+				s->ports[i].number);
 	return "";
 }
 
@@ -44,29 +45,31 @@ static void check_address(struct analysis *a, const struct object *o)
 		any = any || entry_wants_vip(o, *host);
 	if (s->n_addresses || (any && !dns_off(a)))
 		return;
-	const char *why = any ? "the mesh would give it virtual IPs, but with the DNS proxy off "
-				"(ISTIO_META_DNS_CAPTURE) no name leads to them"
-			  : s->resolution == RESOLUTION_NONE
-				  ? "with resolution NONE the address that is dialled says which host is "
-				    "meant, and none is written"
-			  : has_stars_only(s)
-				  ? "a host with a star is given no virtual IP"
-				  : "its label networking.istio.io/enable-autoallocate-ip keeps virtual IPs "
-				    "from it";
-	finding_add(a, any ? CHECK_ENTRY_DNS_OFF : CHECK_ENTRY_ADDRESS, o, "spec.hosts",
-		    &(struct said){
-			    .text = say(a, "%s has no address that a connection could be told by",
-					s->hosts[0]),
-			    .why = why,
-			    .effect = say(a,
-					  "connections to it pass as if there were no entry, and are "
-					  "refused under REGISTRY_ONLY.%s",
-					  takes_every_address(a, s)),
-			    .affected = "whoever connects to it",
-			    .mend = any ? "let the DNS proxy answer, or write addresses"
-					: "write addresses, or a resolution that gets virtual IPs",
-			    .yaml = any ? NULL : "spec:\n  addresses: [192.0.2.1]\n",
-		    });
+	const char *why =
+		any ? "the mesh would give it virtual IPs, but with the DNS proxy off "
+		      "(ISTIO_META_DNS_CAPTURE) no name leads to them"
+		: s->resolution == RESOLUTION_NONE
+			? "with resolution NONE the address that is dialled says which host is "
+			  "meant, and none is written"
+		: has_stars_only(s)
+			? "a host with a star is given no virtual IP"
+			: "its label networking.istio.io/enable-autoallocate-ip keeps virtual IPs "
+			  "from it";
+	finding_add(
+		a, any ? CHECK_ENTRY_DNS_OFF : CHECK_ENTRY_ADDRESS, o, "spec.hosts",
+		&(struct said){
+			.text = say(a, "%s has no address that a connection could be told by",
+				    s->hosts[0]),
+			.why = why,
+			.effect = say(a,
+				      "connections to it pass as if there were no entry, and are "
+				      "refused under REGISTRY_ONLY.%s",
+				      takes_every_address(a, s)),
+			.affected = "whoever connects to it",
+			.mend = any ? "let the DNS proxy answer, or write addresses"
+				    : "write addresses, or a resolution that gets virtual IPs",
+			.yaml = any ? NULL : "spec:\n  addresses: [192.0.2.1]\n",
+		});
 }
 
 static bool is_visible_to(const struct object *a, const struct object *b)
@@ -112,34 +115,35 @@ static void same_port(struct analysis *a, const struct object *young, const stru
 	const struct entry_port *p = &spec_of(young)->ports[i];
 	if (protocol_parse(slice_of(p->protocol)) == protocol_parse(slice_of(other->protocol)))
 		return;
-	finding_add(a, CHECK_ENTRY_PROTOCOLS, young, port_at(a, i, ".protocol"),
-		    &(struct said){
-			    .text = say(a, "port %u of a host is %s here and %s in %s", p->number,
-					p->protocol[0] ? p->protocol : "not declared",
-					other->protocol[0] ? other->protocol : "not declared",
-					object_text(old, name, sizeof(name))),
-			    .why = "entries with one host count together, and of one port the oldest",
-			    .effect = "what this one says of the port has no effect",
-			    .mend = "say the same in both, or leave the protocol out in both",
-		    });
+	finding_add(
+		a, CHECK_ENTRY_PROTOCOLS, young, port_at(a, i, ".protocol"),
+		&(struct said){
+			.text = say(a, "port %u of a host is %s here and %s in %s", p->number,
+				    p->protocol[0] ? p->protocol : "not declared",
+				    other->protocol[0] ? other->protocol : "not declared",
+				    object_text(old, name, sizeof(name))),
+			.why = "entries with one host count together, and of one port the oldest",
+			.effect = "what this one says of the port has no effect",
+			.mend = "say the same in both, or leave the protocol out in both",
+		});
 }
 
 static void same_address(struct analysis *a, const struct object *young, const struct object *old,
 			 size_t i)
 {
 	char name[400];
-	finding_add(a, CHECK_ENTRY_OVERLAP, young, port_at(a, i, ".number"),
-		    &(struct said){
-			    .text = say(a, "an address with port %u is %s's, too",
-					spec_of(young)->ports[i].number,
-					object_text(old, name, sizeof(name))),
-			    .why = "an address and a port lead to one host: the oldest entry's",
-			    .effect = say(a, "connections to it are %s's",
-					  spec_of(old)->hosts[0]),
-			    .affected = "whoever means this entry's host",
-			    .mend = "give each an address of its own; or leave addresses out, and the "
-				    "mesh gives them",
-		    });
+	finding_add(
+		a, CHECK_ENTRY_OVERLAP, young, port_at(a, i, ".number"),
+		&(struct said){
+			.text = say(a, "an address with port %u is %s's, too",
+				    spec_of(young)->ports[i].number,
+				    object_text(old, name, sizeof(name))),
+			.why = "an address and a port lead to one host: the oldest entry's",
+			.effect = say(a, "connections to it are %s's", spec_of(old)->hosts[0]),
+			.affected = "whoever means this entry's host",
+			.mend = "give each an address of its own; or leave addresses out, and the "
+				"mesh gives them",
+		});
 }
 
 static void check_pair(struct analysis *a, const struct object *x, const struct object *y)
@@ -209,7 +213,8 @@ static void check_endpoints(struct analysis *a, const struct object *o)
 		    s->has_selector ? "spec.workloadSelector" : "spec.resolution",
 		    &(struct said){
 			    .text = s->has_selector
-					    ? "workloadSelector selects no Pod, and there is no WorkloadEntry"
+					    ? "workloadSelector selects no Pod, and there is no "
+					      "WorkloadEntry"
 					    : "resolution STATIC, and there are no endpoints",
 			    .effect = say(a, "connections to %s are refused", s->hosts[0]),
 			    .affected = "whoever connects to it",
@@ -229,8 +234,9 @@ static void check_shadow(struct analysis *a, const struct object *o)
 					&(struct said){
 						.text = say(a, "%s is a Service of Kubernetes",
 							    s->hosts[i]),
-						.effect = "the Service counts, and the entry has no "
-							  "effect for this host",
+						.effect =
+							"the Service counts, and the entry has no "
+							"effect for this host",
 						.mend = "take the host out",
 					});
 }
@@ -271,25 +277,28 @@ static void check_learned(struct analysis *a, const struct view_port *p)
 					       .server_first = true,
 					       .timeout_ms = p->detection_timeout_ms},
 		     &e);
-	finding_add(a,
-		    class == CLASS_HTTP ? CHECK_HTTP_GREETS
-		    : tls		? CHECK_TLS_GREETS
-					: CHECK_SERVER_FIRST,
-		    by, path,
-		    &(struct said){
-			    .text = say(a, "port %u of %s %s%s, and its server speaks first",
-					p->port->port, p->service->host,
-					class == CLASS_AUTO ? "declares no protocol" : "is declared ",
-					class == CLASS_AUTO ? "" : protocol_name(p->protocol)),
-			    .why = say(a, "it was heard on %u connection%s", l.server_first,
-				       l.server_first == 1 ? "" : "s"),
-			    .effect = say(a, "nothing hangs here. Elsewhere: %s (%s): %s",
-					  elsewhere_name(e.what), e.row, e.text),
-			    .affected = "elsewhere every client",
-			    .mend = "declare what it is",
-			    .yaml = say(a, "spec:\n  ports:\n  - number: %u\n    name: %s\n    protocol: %s\n",
-					p->port->port, p->port->name, word ? word : "tcp"),
-		    });
+	finding_add(
+		a,
+		class == CLASS_HTTP ? CHECK_HTTP_GREETS
+		: tls               ? CHECK_TLS_GREETS
+				    : CHECK_SERVER_FIRST,
+		by, path,
+		&(struct said){
+			.text = say(a, "port %u of %s %s%s, and its server speaks first",
+				    p->port->port, p->service->host,
+				    class == CLASS_AUTO ? "declares no protocol" : "is declared ",
+				    class == CLASS_AUTO ? "" : protocol_name(p->protocol)),
+			.why = say(a, "it was heard on %u connection%s", l.server_first,
+				   l.server_first == 1 ? "" : "s"),
+			.effect = say(a, "nothing hangs here. Elsewhere: %s (%s): %s",
+				      elsewhere_name(e.what), e.row, e.text),
+			.affected = "elsewhere every client",
+			.mend = "declare what it is",
+			.yaml = say(
+				a,
+				"spec:\n  ports:\n  - number: %u\n    name: %s\n    protocol: %s\n",
+				p->port->port, p->port->name, word ? word : "tcp"),
+		});
 }
 
 void analyze_entries(struct analysis *a)

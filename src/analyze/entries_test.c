@@ -16,56 +16,87 @@
 static const struct trial_row rows[] = {
 	{"no address and none given", CHECK_ENTRY_ADDRESS,
 	 NAMESPACES CLIENT ENTRY("shop", "db", "hosts: [db.example.com], " PORT), "HRK0100",
-	 NAMESPACES CLIENT ENTRY("shop", "db", "hosts: [db.example.com], resolution: DNS, " PORT), "", "spec.hosts",
-	 "Elsewhere it takes every address on port 3306"},
+	 NAMESPACES CLIENT ENTRY("shop", "db", "hosts: [db.example.com], resolution: DNS, " PORT),
+	 "", "spec.hosts", "Elsewhere it takes every address on port 3306"},
 	{"a star and no address", CHECK_ENTRY_ADDRESS,
 	 NAMESPACES CLIENT ENTRY("shop", "db", "hosts: ['*.example.com'], " PORT), "HRK0100",
-	 NAMESPACES CLIENT ENTRY("shop", "db", "hosts: ['*.example.com'], addresses: [10.0.0.0/8], " PORT), "", "spec.hosts",
-	 "NONE"},
+	 NAMESPACES CLIENT ENTRY("shop", "db",
+				 "hosts: ['*.example.com'], addresses: [10.0.0.0/8], " PORT),
+	 "", "spec.hosts", "NONE"},
 	{"the DNS proxy is off", CHECK_ENTRY_DNS_OFF,
-	 NAMESPACES CLIENT MESH("defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"false\"}}", "")
+	 NAMESPACES CLIENT MESH(
+		 "defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"false\"}}", "")
 		 ENTRY("shop", "db", "hosts: [db.example.com], resolution: DNS, " PORT),
 	 "HRK0101",
-	 NAMESPACES CLIENT MESH("defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"true\"}}", "")
+	 NAMESPACES CLIENT MESH(
+		 "defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"true\"}}", "")
 		 ENTRY("shop", "db", "hosts: [db.example.com], resolution: DNS, " PORT),
 	 "", "spec.hosts", "no name leads to them"},
 	{"two protocols for one port", CHECK_ENTRY_PROTOCOLS,
-	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [db.example.com], resolution: DNS, ports: [{number: 1, name: a, protocol: HTTP}]")
-		 ENTRY("shop", "b", "hosts: [db.example.com], resolution: DNS, ports: [{number: 2, name: c}, {number: 1, name: b, protocol: TCP}]"),
+	 NAMESPACES CLIENT ENTRY("shop", "a",
+				 "hosts: [db.example.com], resolution: DNS, ports: [{number: 1, "
+				 "name: a, protocol: HTTP}]")
+		 ENTRY("shop", "b",
+		       "hosts: [db.example.com], resolution: DNS, ports: [{number: 2, name: c}, "
+		       "{number: 1, name: b, protocol: TCP}]"),
 	 "HRK0102",
-	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [db.example.com], resolution: DNS, ports: [{number: 1, name: a, protocol: TCP}]")
-		 ENTRY("shop", "b", "hosts: [db.example.com], resolution: DNS, ports: [{number: 1, name: b, protocol: tcp}]"),
+	 NAMESPACES CLIENT ENTRY("shop", "a",
+				 "hosts: [db.example.com], resolution: DNS, ports: [{number: 1, "
+				 "name: a, protocol: TCP}]")
+		 ENTRY("shop", "b",
+		       "hosts: [db.example.com], resolution: DNS, ports: [{number: 1, name: b, "
+		       "protocol: tcp}]"),
 	 "", "spec.ports[1].protocol", "ServiceEntry shop/a"},
 	{"two that do not meet", CHECK_ENTRY_PROTOCOLS,
-	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [x.y], resolution: DNS, ports: [{number: 1, name: a, protocol: HTTP}]")
+	 NAMESPACES CLIENT ENTRY(
+		 "shop", "a",
+		 "hosts: [x.y], resolution: DNS, ports: [{number: 1, name: a, protocol: HTTP}]")
 		 ENTRY("bare", "b", "hosts: [x.y], resolution: DNS, ports: [{number: 1, name: b}]"),
 	 "HRK0102",
-	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [x.y], resolution: DNS, exportTo: [.], ports: [{number: 1, name: a, protocol: HTTP}]")
-		 ENTRY("bare", "b", "hosts: [x.y], resolution: DNS, exportTo: [.], ports: [{number: 1, name: b}]"),
+	 NAMESPACES CLIENT ENTRY("shop", "a",
+				 "hosts: [x.y], resolution: DNS, exportTo: [.], ports: [{number: "
+				 "1, name: a, protocol: HTTP}]")
+		 ENTRY("bare", "b",
+		       "hosts: [x.y], resolution: DNS, exportTo: [.], ports: [{number: 1, name: "
+		       "b}]"),
 	 "", "spec.ports[0].protocol", "the oldest"},
 	{"one address for two", CHECK_ENTRY_OVERLAP,
 	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [a.b], addresses: [10.0.0.1], " PORT)
 		 ENTRY("shop", "b", "hosts: [c.d], addresses: [10.0.0.1], " PORT),
 	 "HRK0103",
 	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [a.b], addresses: [10.0.0.1], " PORT)
-		 ENTRY("shop", "b", "hosts: [c.d], addresses: [10.0.0.1], ports: [{number: 3307, name: a}]"),
+		 ENTRY("shop", "b",
+		       "hosts: [c.d], addresses: [10.0.0.1], ports: [{number: 3307, name: a}]"),
 	 "", "spec.ports[0].number", "a.b's"},
 	{"exported to nobody", CHECK_ENTRY_EXPORT,
-	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [a.b], addresses: [10.0.0.1], exportTo: [nowhere], " PORT), "HRK0104",
-	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [a.b], addresses: [10.0.0.1], exportTo: [nowhere, bare], " PORT), "",
-	 "spec.exportTo", "no namespace of that name"},
+	 NAMESPACES CLIENT ENTRY("shop", "a",
+				 "hosts: [a.b], addresses: [10.0.0.1], exportTo: [nowhere], " PORT),
+	 "HRK0104",
+	 NAMESPACES CLIENT ENTRY(
+		 "shop", "a",
+		 "hosts: [a.b], addresses: [10.0.0.1], exportTo: [nowhere, bare], " PORT),
+	 "", "spec.exportTo", "no namespace of that name"},
 	{"no endpoints", CHECK_ENTRY_ENDPOINTS,
 	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [a.b], resolution: STATIC, " PORT), "HRK0105",
-	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [a.b], resolution: STATIC, endpoints: [{address: 10.0.0.1}], " PORT), "",
-	 "spec.resolution", "refused"},
+	 NAMESPACES CLIENT ENTRY(
+		 "shop", "a",
+		 "hosts: [a.b], resolution: STATIC, endpoints: [{address: 10.0.0.1}], " PORT),
+	 "", "spec.resolution", "refused"},
 	{"nothing is selected", CHECK_ENTRY_ENDPOINTS,
-	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [a.b], resolution: STATIC, workloadSelector: {labels: {app: db}}, " PORT), "HRK0105",
-	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [a.b], resolution: STATIC, workloadSelector: {labels: {app: web}}, " PORT), "",
-	 "spec.workloadSelector", "selects no Pod"},
+	 NAMESPACES CLIENT ENTRY(
+		 "shop", "a",
+		 "hosts: [a.b], resolution: STATIC, workloadSelector: {labels: {app: db}}, " PORT),
+	 "HRK0105",
+	 NAMESPACES CLIENT ENTRY(
+		 "shop", "a",
+		 "hosts: [a.b], resolution: STATIC, workloadSelector: {labels: {app: web}}, " PORT),
+	 "", "spec.workloadSelector", "selects no Pod"},
 	{"a Service has the host", CHECK_ENTRY_SHADOWED,
-	 NAMESPACES APP("web", "{port: 80, name: http}") ENTRY("shop", "a", "hosts: [web.shop.svc.cluster.local], resolution: DNS, " PORT),
+	 NAMESPACES APP("web", "{port: 80, name: http}")
+		 ENTRY("shop", "a", "hosts: [web.shop.svc.cluster.local], resolution: DNS, " PORT),
 	 "HRK0106",
-	 NAMESPACES APP("web", "{port: 80, name: http}") ENTRY("shop", "a", "hosts: [web.shop.svc.other.local], resolution: DNS, " PORT),
+	 NAMESPACES APP("web", "{port: 80, name: http}")
+		 ENTRY("shop", "a", "hosts: [web.shop.svc.other.local], resolution: DNS, " PORT),
 	 "", "spec.hosts[0]", "the Service counts"},
 };
 
@@ -77,7 +108,9 @@ static void each_row(void **state)
 }
 
 #define LEARNT(protocol)                                                                           \
-	NAMESPACES CLIENT ENTRY("shop", "db", "hosts: [db.example.com], resolution: DNS, ports: [{number: 3306, name: a" protocol "}]")
+	NAMESPACES CLIENT ENTRY("shop", "db",                                                      \
+				"hosts: [db.example.com], resolution: DNS, ports: [{number: "      \
+				"3306, name: a" protocol "}]")
 
 static const struct {
 	const char *yaml;
@@ -119,10 +152,14 @@ static void rule_for_a_host(void **state)
 {
 	struct trial t;
 	(void)state;
-	trial_init(&t, LEARNT("") RULE("shop", "r", "host: db.example.com, trafficPolicy: {tls: {mode: DISABLE}}"));
+	trial_init(&t,
+		   LEARNT("") RULE("shop", "r",
+				   "host: db.example.com, trafficPolicy: {tls: {mode: DISABLE}}"));
 	assert_string_equal(trial_codes(&t), "");
 	trial_fini(&t);
-	trial_init(&t, LEARNT("") RULE("shop", "r", "host: other.example.com, trafficPolicy: {tls: {mode: DISABLE}}"));
+	trial_init(&t, LEARNT("") RULE(
+			       "shop", "r",
+			       "host: other.example.com, trafficPolicy: {tls: {mode: DISABLE}}"));
 	assert_string_equal(trial_codes(&t), "HRK0060");
 	trial_fini(&t);
 }

@@ -225,7 +225,8 @@ static void outbound_policy(const struct step *s, struct buf *out)
 /* A host of ServiceEntries. */
 static void entry(const struct plan *p, const struct step *s, struct buf *out)
 {
-	const char *host = p->host ? p->host->host : "?";
+	MUST(p->host); /* no such step is made without it */
+	const char *host = p->host->host;
 	switch (s->code) {
 	case STEP_ENTRY_ADDRESS:
 	case STEP_ENTRY_VIP:
@@ -237,10 +238,9 @@ static void entry(const struct plan *p, const struct step *s, struct buf *out)
 		break;
 	case STEP_ENTRY_PORT:
 		ip_of(&p->to, out);
-		(void)buf_printf(out, " is %s%s, and ", host,
-				 p->host && p->host->entry->given
-					 ? " by a virtual IP that the mesh has given it"
-					 : "");
+		(void)buf_printf(
+			out, " is %s%s, and ", host,
+			p->host->entry->given ? " by a virtual IP that the mesh has given it" : "");
 		resource(s, out);
 		(void)buf_printf(out, " has no port %u", s->port);
 		known_ports(s->resource, out);

@@ -126,42 +126,58 @@ static bool is_first(const struct service_entry *s, size_t i)
 	return true;
 }
 
-/* The addresses as the status has to list them. */
-static json_t *wanted(struct entry_vips *v, const struct object *o)
+/* Calls EACH for the addresses as the status has to list them, until it says false; false then. */
+static bool each_wanted(struct entry_vips *v, const struct object *o,
+			bool (*each)(void *ctx, const char *host, const struct ip *ip), void *ctx)
 {
 	const struct service_entry *s = o->service_entry;
-	json_t *list = json_array();
 	for (size_t i = 0; s->hosts[i]; i++) {
 		if (!entry_wants_vip(o, s->hosts[i]) || !is_first(s, i))
 			continue;
-		const struct given *p = given_of(v, s->hosts[i]);
-		for (int f = 0; f < N_IP_FAMILIES; f++) {
-			char text[ADDR_TEXT];
-			if (p->has[f])
-				json_array_append_new(list, json_pack("{s:s, s:s}", "value",
-								      ip_text(&p->ip[f], text),
-								      "host", p->host));
-		}
+		const struct given *g = given_of(v, s->hosts[i]);
+		for (int f = 0; f < N_IP_FAMILIES; f++)
+			if (g->has[f] && !each(ctx, g->host, &g->ip[f]))
+				return false;
 	}
-	return list;
+	return true;
+}
+
+struct comparing {
+	const struct service_entry *s;
+	size_t n;
+};
+
+static bool compare(void *ctx, const char *host, const struct ip *ip)
+{
+	struct comparing *c = ctx;
+	const struct entry_vip *is = &c->s->vips[c->n];
+	return c->n++ < c->s->n_vips && ip_eq(&is->ip, ip) && strcmp(is->host, host) == 0;
+}
+
+static bool append(void *ctx, const char *host, const struct ip *ip)
+{
+	char text[ADDR_TEXT];
+	json_array_append_new(ctx,
+			      json_pack("{s:s, s:s}", "value", ip_text(ip, text), "host", host));
+	return true;
 }
 
 static void write_status(struct entry_vips *v, const struct object *o)
 {
-	json_t *root = json_loadb(o->json.at, o->json.len, 0, NULL), *list = wanted(v, o);
+	struct comparing c = {.s = o->service_entry};
+	if (each_wanted(v, o, compare, &c) && c.n == c.s->n_vips)
+		return; /* of ten thousand, all but one */
+	json_t *root = json_loadb(o->json.at, o->json.len, 0, NULL), *list = json_array();
 	json_t *status = json_object_get(root, "status");
-	const json_t *old = json_object_get(status, "addresses");
 	if (!status) {
 		status = json_object();
 		json_object_set_new(root, "status", status);
 	}
-	if (old ? !json_equal(old, list) : json_array_size(list) > 0) {
-		json_object_set(status, "addresses", list);
-		char *text = json_dumps(status, JSON_COMPACT);
-		(void)reconciler_write_status(v->r.store, o, slice_of(text)); /* told in there */
-		free(text);
-	}
-	json_decref(list);
+	(void)each_wanted(v, o, append, list); /* it goes to the end */
+	json_object_set_new(status, "addresses", list);
+	char *text = json_dumps(status, JSON_COMPACT);
+	(void)reconciler_write_status(v->r.store, o, slice_of(text)); /* told in there */
+	free(text);
 	json_decref(root);
 }
 

@@ -402,6 +402,26 @@ static struct service_part *service_of(const struct view_builder *b, const char 
 	return NULL;
 }
 
+static void add_mine(struct view_builder *b, struct service_part *part)
+{
+	if (!part->mine)
+		return;
+	if (b->n_mine == b->size_mine) {
+		b->size_mine = b->size_mine ? b->size_mine * 2 : 8;
+		b->mine = mem_grow(b->mine, b->size_mine, sizeof(struct part *));
+	}
+	b->mine[b->n_mine++] = part;
+}
+
+static void remove_mine(struct view_builder *b, const struct service_part *part)
+{
+	for (size_t i = 0; part->mine && i < b->n_mine; i++)
+		if (b->mine[i] == part) {
+			b->mine[i] = b->mine[--b->n_mine];
+			break;
+		}
+}
+
 static void add_service(struct view_builder *b, struct service_part *part)
 {
 	char key[512];
@@ -415,24 +435,14 @@ static void add_service(struct view_builder *b, struct service_part *part)
 	for (size_t i = 0; i < part->n_headless && part->known; i++)
 		shared_map_add(&b->by_headless, &part->headless[i].endpoint->at,
 			       sizeof(struct addr), &part->headless[i]);
-	if (!part->mine)
-		return;
-	if (b->n_mine == b->size_mine) {
-		b->size_mine = b->size_mine ? b->size_mine * 2 : 8;
-		b->mine = mem_grow(b->mine, b->size_mine, sizeof(struct part *));
-	}
-	b->mine[b->n_mine++] = part;
+	add_mine(b, part);
 }
 
 static void remove_service(struct view_builder *b, struct service_part *part)
 {
 	char key[512];
 	const struct object *o = part->service.object;
-	for (size_t i = 0; part->mine && i < b->n_mine; i++)
-		if (b->mine[i] == part) {
-			b->mine[i] = b->mine[--b->n_mine];
-			break;
-		}
+	remove_mine(b, part);
 	for (size_t i = 0; i < part->n_headless && part->known; i++)
 		shared_map_remove(&b->by_headless, &part->headless[i].endpoint->at,
 				  sizeof(struct addr), &part->headless[i]);
@@ -492,12 +502,14 @@ static void add_host(struct view_builder *b, struct service_part *part)
 		shared_map_add(&b->by_range, &e->ranges[i], sizeof(struct cidr), part);
 		b->n_ranges[e->ranges[i].bits]++;
 	}
+	add_mine(b, part);
 }
 
 static void remove_host(struct view_builder *b, struct service_part *part)
 {
 	const struct view_entry *e = part->service.entry;
 	const char *host = part->service.host;
+	remove_mine(b, part);
 	for (size_t i = 0; i < e->n_ips; i++)
 		shared_map_remove(&b->by_vip, &e->ips[i], sizeof(struct ip), part);
 	for (size_t i = 0; i < e->n_ranges; i++) {

@@ -404,6 +404,18 @@ static void end(struct part *p)
 	live_host_put(part->service.entry->live);
 }
 
+/* The own Pod is one of those that an entry selects. */
+static bool is_mine(const struct view_frame *frame, const struct object *const *objects, size_t n)
+{
+	const struct object *self = frame->self;
+	for (size_t i = 0; self && i < n; i++)
+		if (objects[i]->service_entry->has_selector &&
+		    strcmp(objects[i]->meta.ns, self->meta.ns) == 0 &&
+		    selected(objects[i]->service_entry, self))
+			return true;
+	return false;
+}
+
 static size_t count_names(const struct object *const *objects, size_t n, const struct hosts *hosts)
 {
 	size_t names = 1; /* the host itself */
@@ -414,14 +426,32 @@ static size_t count_names(const struct object *const *objects, size_t n, const s
 	return names;
 }
 
+/* What a host is likely to take: of endpoints that come by name or label, two. */
+static size_t count_bytes(const char *host, const struct object *const *objects, size_t n)
+{
+	enum { SLACK = 128, BY_NAME = 2 };
+	size_t bytes =
+		sizeof(struct view_entry) + 2 * sizeof(struct entry_name) + strlen(host) + SLACK;
+	size_t n_ports = 0, n_endpoints = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct service_entry *s = objects[i]->service_entry;
+		n_ports += s->n_ports;
+		n_endpoints += s->n_endpoints ? s->n_endpoints : BY_NAME;
+		bytes += (s->n_addresses + s->n_vips) * (sizeof(struct ip) + sizeof(struct cidr));
+	}
+	bytes += (n_ports + 1) * (sizeof(struct view_port) + sizeof(struct service_port));
+	return bytes + n_ports * n_endpoints * sizeof(struct view_endpoint);
+}
+
 static struct service_part *part_of(struct making *m, const struct object *const *objects, size_t n)
 {
-	struct service_part *part = part_new(sizeof(*part), 4096, n);
+	struct service_part *part = part_new(sizeof(*part), count_bytes(m->host, objects, n), n);
 	struct view_entry *entry = arena_alloc(part->part.arena, sizeof(*entry));
 	for (size_t i = 0; i < n; i++)
 		part_hold(&part->part, objects[i]);
 	part->part.end = end;
 	part->known = true;
+	part->mine = is_mine(m->frame, objects, n);
 	m->part = part;
 	m->arena = part->part.arena;
 	m->entry = entry;
@@ -443,7 +473,7 @@ struct service_part *entry_part_new(const struct view_frame *frame, struct hosts
 {
 	size_t n = 0;
 	struct object *const *all = hosts_entries(hosts, host, &n);
-	const struct object **objects = mem_array(n + 1, sizeof(*objects));
+	const struct object **objects = mem_array(n + 1, sizeof(struct object *));
 	struct making m = {.frame = frame, .hosts = hosts, .host = host};
 	n = choose(frame, host, all, n, objects);
 	if (n == 0) {

@@ -512,6 +512,31 @@ static void namespaces(void **state)
 	view_put(v);
 }
 
+/* Behind the own Pod's port stands an entry that selects it. */
+static void inbound(void **state)
+{
+	(void)state;
+	struct view *v = test_view(
+		"shop", "web-1",
+		"---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1, namespace: shop, labels: "
+		"{app: web}}\n"
+		"spec: {containers: [{name: c}]}\nstatus: {phase: Running, podIP: 10.0.0.1}\n" SE(
+			"a", "shop",
+			"01") "  hosts: [web.example.com]\n  resolution: STATIC\n  location: "
+			      "MESH_INTERNAL\n"
+			      "  ports: [{number: 80, name: a, targetPort: 8080, protocol: TCP}]\n"
+			      "  workloadSelector: {labels: {app: web}}\n" SE(
+				      "b", "shop", "02") "  hosts: [db.example.com]\n  resolution: "
+							 "STATIC\n  location: MESH_INTERNAL\n"
+							 "  ports: [{number: 81, name: a}]\n  "
+							 "workloadSelector: {labels: {app: db}}\n");
+	const struct inbound_port *in = view_inbound_port(v, 8080);
+	assert_string_equal(in->service_port->service->host, "web.example.com");
+	assert_int_equal(in->protocol, PROTO_TCP);
+	assert_null(view_inbound_port(v, 81)->service_port);
+	view_put(v);
+}
+
 static void outbound_policy(void **state)
 {
 	(void)state;
@@ -541,6 +566,7 @@ int main(void)
 		cmocka_unit_test(families),
 		cmocka_unit_test(scope),
 		cmocka_unit_test(namespaces),
+		cmocka_unit_test(inbound),
 		cmocka_unit_test(outbound_policy),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,7 +124,7 @@ static void by_services(struct finding *f, struct service_part *const *mine, siz
 		own[i] = mine[i];
 	qsort(own, n, sizeof(struct service_part *), by_age);
 	for (size_t i = 0; i < n; i++) {
-		if (own[i]->service.object->service->selector.n)
+		if (own[i]->service.entry || own[i]->service.object->service->selector.n)
 			by_selector(f, &own[i]->service, self->pod);
 		else
 			by_slices(f, own[i], self->pod);

@@ -137,7 +137,8 @@ static void on_addresses(struct name *x, const struct resolve_answer *a)
 		return;
 	}
 	uint64_t ms = a->ttl_s ? a->ttl_s * UINT64_C(1000) : x->all->refresh_ms;
-	again_in(x, ms > NAMES_TTL_MIN_S * 1000 ? ms : NAMES_TTL_MIN_S * 1000);
+	uint64_t least_ms = NAMES_TTL_MIN_S * UINT64_C(1000);
+	again_in(x, ms > least_ms ? ms : least_ms);
 }
 
 static void on_answer(void *ctx, const struct resolve_answer *a)

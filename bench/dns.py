@@ -6,6 +6,7 @@ import subprocess
 import time
 import urllib.request
 
+import measure
 import mesh
 import peers
 import works
@@ -104,8 +105,8 @@ def names(label, known, asked):
 class Start(works.Work):
     name = "dns-start"
     about = "from the start of a sidecar that will know 10,000 Services to its readiness, with the DNS proxy and without"
-    units = {"ready_ms": "ms"}
-    main = "ready_ms"
+    units = {"ready_ms": "ms", "cpu_ms": "ms"}
+    main = "cpu_ms"  # which a busy machine changes less
     table = {"hark": lambda p, to: setattr(p, "extra", ["--dns"]), "without": lambda p, to: setattr(p, "extra", [])}
     n = 10000
 
@@ -123,7 +124,7 @@ class Start(works.Work):
                 if time.monotonic_ns() - begin > 60e9 or process.poll() is not None:
                     raise RuntimeError("the sidecar did not become ready")
                 time.sleep(0.001)
-            return {"ready_ms": (time.monotonic_ns() - begin) / 1e6}
+            return {"ready_ms": (time.monotonic_ns() - begin) / 1e6, "cpu_ms": measure.cpu_ns([process.pid]) / 1e6}
         finally:
             process.kill()
             process.wait()

@@ -67,6 +67,7 @@ def fields(path, table):
 def annotations():
     found = set(re.findall(r'"((?:[a-z]+\.)*istio\.io/[\w-]+)", "', text("capture/config.c")))
     found |= set(re.findall(r'ANNOTATION_(?:DETECTION\w*|EXPORT_TO) "([^"]+)"', text("model/annotations.h")))
+    found |= set(re.findall(r'ANNOTATION_PROXY_CONFIG "([^"]+)"', text("model/annotations.h")))
     found |= set(re.findall(r'ANNOTATION_SUPPRESS\w* "([^"]+)"', text("analyze/analyze.h")))
     return found | {re.search(r'LABEL_INJECT "([^"]+)"', text("decide/inject.h")).group(1)}
 

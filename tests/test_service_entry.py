@@ -2,6 +2,7 @@
 outside (BIND) serves for example.com. Each Pod of the namespace `far` plays a machine somewhere else."""
 
 import json
+import pathlib
 
 import authority
 import clients
@@ -391,3 +392,49 @@ def test_explain(world, applied):
     text = world.mesh.hark("explain", world.client, "told.example.com:3306").stdout
     for word in ("told.example.com", vip, "ServiceEntry in/told", f"{world.ips['odd-1']}:3306", "plaintext", "MESH_EXTERNAL"):
         assert word in text, text
+
+
+@pytest.mark.parametrize("declared, code", [("HTTP", "HRK0014"), (None, "HRK0011")])
+def test_analyze_knows_what_was_learnt(world, applied, declared, code):
+    """A declaration that the server contradicts is reported, not obeyed into a hang."""
+    name = f"learnt-{(declared or 'nothing').lower()}"
+    world.zone(name, world.ips["odd-1"])
+    applied(entry(name, [f"{name}.example.com"], {3306: {"protocol": declared} if declared else {}}, resolution="DNS"))
+    world.knows(f"{name}.example.com")
+    assert world.greeted(f"{name}.example.com", 3306) == GREETING
+
+    def found():
+        told = world.mesh.hark("analyze", "-o", "json", check=False).stdout
+        return [f for f in json.loads(told)["findings"] if f["code"] == code and f["name"] == name]
+
+    assert wait_for(found, what=f"{code} of {name}")[0]["path"] == "spec.ports[0].protocol"
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/net/if_inet6").exists(), reason="this kernel has no IPv6")
+def test_ipv6_virtual_ip(world, applied):
+    world.zone("six", world.ips["odd-1"])
+    applied(entry("six", ["six.example.com"], {9000: {}}, resolution="DNS"))
+    world.knows("six.example.com")
+    vip = wait_for(lambda: [a for a in world.entry("six.example.com")["addresses"] if ":" in a])[0]
+    assert vip.startswith("2001:2::")
+    assert vip in world.mesh.call(world.client, clients.resolve, "six.example.com")
+    assert world.greeted(vip, 9000) == GREETING
+
+
+def test_waiting_connection_shows(world, applied):
+    """With the nameserver silent a first connection waits, is told of as such, and ends by connectTimeout."""
+    applied(entry("mute", ["mute.example.com"], {9000: {}}, resolution="DNS"))
+    world.knows("mute.example.com")
+    vip = wait_for(lambda: world.entry("mute.example.com")["addresses"])[0]
+    world.mesh.apply(shop.documents(shop.mesh_config({"connectTimeout": "2s"})))
+    wait_for(lambda: world.config()["mesh"]["connect_timeout_ms"] == 2000)
+    world.mesh.exec("far/dns", "sh", "-c", "kill -STOP $(pidof named)")
+    try:
+        waiting = world.mesh.start(world.client, clients.hear, vip, 9000, 0, "", 20)
+        wait_for(lambda: any(c["state"] == "names" for c in world.mesh.admin_json(world.client, "/connections")["connections"]),
+                 what="the waiting connection in the list")
+        assert waiting.result()["end"] in ("reset", "refused")
+        assert world.last(9000)["end"] == "not-resolved"
+    finally:
+        world.mesh.exec("far/dns", "sh", "-c", "kill -CONT $(pidof named)")
+        world.mesh.apply(shop.documents(shop.mesh_config({})))

@@ -271,11 +271,20 @@ static void ask_for_names(struct conn *c)
 			  plan_has_step(&c->plan, STEP_ENTRY_PORT), clock_ns());
 }
 
+/* What a server may contradict: nobody listens to both ends there, so the bytes teach as they pass. */
+static bool declares_client_first(const struct plan *p)
+{
+	return p->side == LIVE_OUTBOUND && p->live &&
+	       (protocol_class(p->protocol) == CLASS_HTTP || p->protocol == PROTO_TLS ||
+		p->protocol == PROTO_HTTPS);
+}
+
 static void follow_plan(struct conn *c)
 {
 	ask_for_names(c);
 	switch (c->plan.action) {
 	case PLAN_RELAY:
+		c->teach_inside = declares_client_first(&c->plan);
 		conn_dial(c);
 		return;
 	case PLAN_DETECT:

@@ -73,7 +73,8 @@ struct conn {
 	bool kept_alive;     /* keepalive is set on the server's socket */
 	bool teach_greeting; /* the server greeted; learnt when the client answers */
 	bool guessed;        /* the greeting went out on a guess: a ClientHello now refutes it */
-	bool teach_inside;   /* mesh TLS ended here: what is inside teaches */
+	bool teach_inside;   /* the first bytes teach as they pass: what was inside mesh TLS, or
+				declared to be HTTP or TLS */
 	enum greet_protocol greeted;         /* with TEACH_GREETING: what the server said */
 	struct io client, server;            /* fd -1: none */
 	struct flow up, down;                /* client -> server, server -> client */

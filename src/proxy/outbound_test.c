@@ -55,6 +55,12 @@ static int undeclared(void **state)
 	return start_service("db", (struct testbed_setup){0});
 }
 
+static int declared_http(void **state)
+{
+	(void)state;
+	return start_service("http-db", (struct testbed_setup){0});
+}
+
 static int declared_hasty(void **state)
 {
 	(void)state;
@@ -287,9 +293,27 @@ static void one_contradiction_opens_the_port(void **state)
 	peers_close(&p);
 }
 
+/* Nobody listens to both ends of a port that is declared HTTP, and yet it is heard what its server does. */
+static void contradiction_is_heard(void **state)
+{
+	(void)state;
+	set_endpoints("127.0.0.1", NULL);
+	struct peers p = testbed_peers(&tb);
+	say(p.server, "220 ready\r\n");
+	expect(p.client, "220 ready\r\n");
+	say(p.client, "QUIT\r\n");
+	expect(p.server, "QUIT\r\n");
+	peers_close(&p);
+	testbed_wait_conns(&tb, 0);
+	struct live_port *port = live_port_get(tb.live, LIVE_OUTBOUND, "shop/db", tb.through.port);
+	assert_int_equal(atomic_load(&port->server_first), 1);
+	live_port_put(port);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(contradiction_is_heard, declared_http, stop),
 		cmocka_unit_test_setup_teardown(another_endpoint_is_tried, declared, stop),
 		cmocka_unit_test_setup_teardown(another_is_tried_when_one_does_not_answer,
 						declared_hasty, stop),

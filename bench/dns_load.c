@@ -165,19 +165,20 @@ static int wait_for_first(int fd)
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[2], "wait") == 0)
-		return wait_for_first(connect_to((unsigned)atoi(argv[1])));
+		return wait_for_first(connect_to((unsigned)strtoul(argv[1], NULL, 10)));
 	if (argc != 5) {
 		fprintf(stderr, "usage: dns_load PORT NAMES WINDOW SECONDS | PORT wait\n");
 		return 2;
 	}
 	struct load *l = mem_new(sizeof(*l));
-	l->fd = connect_to((unsigned)atoi(argv[1]));
-	l->names = (unsigned)atoi(argv[2]);
-	l->window = (unsigned)atoi(argv[3]);
+	l->fd = connect_to((unsigned)strtoul(argv[1], NULL, 10));
+	l->names = (unsigned)strtoul(argv[2], NULL, 10);
+	l->window = (unsigned)strtoul(argv[3], NULL, 10);
 	l->random = 2463534242u;
 	if (l->names == 0 || l->window == 0 || l->window > WINDOW_MAX)
 		return 2;
-	uint64_t start = clock_ns(), end = start + (uint64_t)(atof(argv[4]) * (double)NS_PER_S);
+	uint64_t start = clock_ns(),
+		 end = start + (uint64_t)(strtod(argv[4], NULL) * (double)NS_PER_S);
 	while (clock_ns() < end) {
 		ask(l);
 		hear(l);

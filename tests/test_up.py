@@ -475,7 +475,7 @@ def test_a_taken_cluster_ip_is_refused(village):
 def test_concurrency_is_the_number_of_a_sidecars_workers(new_mesh):
     mesh = new_mesh(shop.documents(shop.mesh_config(hark={"concurrency": 3}), shop.namespace("in", True), shop.client("in")))
     threads = mesh.exec("in/client", "sh", "-c", "ls /proc/2/task | wc -l", container="istio-proxy").stdout
-    assert int(threads) == 1 + 3
+    assert int(threads) == 1 + 3 + 1  # the main thread, the workers, the DNS proxy's
 
 
 def test_foreground_mesh_ends_with_its_command(tmp_path):

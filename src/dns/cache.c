@@ -39,6 +39,7 @@ static size_t cost(const struct entry *e)
 
 static void drop(struct dns_cache *c, struct entry *e)
 {
+	MUST(c->by_key != NULL); /* E is in it */
 	HASH_DEL(c->by_key, e);
 	TAILQ_REMOVE(&c->used, e, link);
 	c->bytes -= cost(e);
@@ -127,6 +128,17 @@ static struct entry *find(struct dns_cache *c, const struct dns_query *q)
 	return e;
 }
 
+/* For NEED bytes more: what was used least lately goes. */
+static void make_room(struct dns_cache *c, size_t need)
+{
+	struct entry *e, *next;
+	TAILQ_FOREACH_SAFE (e, &c->used, link, next) {
+		if (c->bytes + need <= c->max_bytes)
+			return;
+		drop(c, e);
+	}
+}
+
 void dns_cache_put(struct dns_cache *c, const struct dns_query *q, struct slice answer,
 		   uint64_t now_ns)
 {
@@ -140,8 +152,9 @@ void dns_cache_put(struct dns_cache *c, const struct dns_query *q, struct slice 
 	if (old)
 		drop(c, old);
 	char key[KEY_MAX];
-	size_t key_len = make_key(q, key);
-	struct entry *e = mem_new(sizeof(*e) + key_len + answer.len);
+	size_t key_len = make_key(q, key), need = sizeof(struct entry) + key_len + answer.len;
+	make_room(c, need);
+	struct entry *e = mem_new(need);
 	e->key_len = key_len;
 	e->len = answer.len;
 	memcpy(e->bytes, key, key_len);
@@ -153,8 +166,6 @@ void dns_cache_put(struct dns_cache *c, const struct dns_query *q, struct slice 
 	HASH_ADD_KEYPTR(hh, c->by_key, e->bytes, e->key_len, e);
 	TAILQ_INSERT_TAIL(&c->used, e, link);
 	c->bytes += cost(e);
-	while (c->bytes > c->max_bytes)
-		drop(c, TAILQ_FIRST(&c->used));
 }
 
 /* Who asks gets its own ID and spelling, and what is left of the time. */

@@ -92,16 +92,16 @@ def command(argv, say=REQUEST, ends=b'"}'):
     return got.decode("latin-1")
 
 
-def openssl_client(host, port, cert, alpn, *more):
+def openssl_client(host, port, cert, alpn):
     return command(["openssl", "s_client", "-connect", f"{host}:{port}", "-CAfile", "/config/root.pem", "-verify_return_error",
                     "-cert", f"/config/{cert}.pem", "-cert_chain", f"/config/{cert}.pem", "-key", f"/config/{cert}.key",
-                    "-nocommands", *(["-alpn", ",".join(alpn)] if alpn else []), *more])
+                    "-nocommands", *(["-alpn", ",".join(alpn)] if alpn else [])])
 
 
-def gnutls_client(host, port, cert, alpn, *more):
+def gnutls_client(host, port, cert, alpn):
     """It compares host names, which these certificates do not have: --insecure lets it say so and go on."""
     return command(["gnutls-cli", "--x509cafile", "/config/root.pem", "--x509certfile", f"/config/{cert}.pem", "--x509keyfile",
-                    f"/config/{cert}.key", "--insecure", *(f"--alpn={a}" for a in alpn), *more, "-p", str(port), host])
+                    f"/config/{cert}.key", "--insecure", *(f"--alpn={a}" for a in alpn), "-p", str(port), host])
 
 
 def openssl_renegotiates(host, port, cert):

@@ -161,8 +161,7 @@ static const char *const sources[N_STEPS] = {
 	[STEP_SOURCE_MESH] = "speaks mesh TLS, so its ClientHello is coming",
 	[STEP_SOURCE_AUTO_OFF] = "speaks plaintext, for auto mTLS is off",
 	[STEP_SOURCE_BYPASSES] =
-		"keeps some of its traffic out of its sidecar, so a greeting is held back for a "
-		"ClientHello",
+		"keeps some of its traffic out of its sidecar, so a greeting is held back",
 	[STEP_SOURCE_SPOKE_TLS] =
 		"sent a late ClientHello before, so a greeting is held back for longer",
 	[STEP_SOURCE_UNKNOWN] = "is not known, so a greeting is held back for a ClientHello",

@@ -1,6 +1,10 @@
 /* Which virtual IPs hosts of ServiceEntries are given: by the store alone, whatever the order. */
 #include "local/testing.h"
 
+#include <unistd.h>
+
+#include "base/clock.h"
+
 #include "local/entry_vips.h"
 
 struct world {
@@ -44,17 +48,24 @@ static void stop(struct world *w)
 	loop_free(w->loop);
 }
 
-/* SECOND: when it was made. MORE: members of the spec, STATUS: of the object; each with a comma before it. */
-static void entry(struct world *w, const char *name, unsigned second, const char *hosts,
-		  const char *more, const char *status)
+/* MORE: members of the spec, STATUS: of the object; each with a comma before it. */
+static void entry(struct world *w, const char *name, const char *hosts, const char *more,
+		  const char *status)
 {
 	char text[1024];
 	snprintf(text, sizeof(text),
-		 "{'metadata': {'name': '%s', 'creationTimestamp': '2026-01-01T00:00:%02uZ'}, "
-		 "'spec': {'hosts': [%s], "
-		 "'resolution': 'DNS', 'ports': [{'number': 1, 'name': 'a'}]%s}%s}",
-		 name, second, hosts, more, status);
+		 "{'metadata': {'name': '%s'}, 'spec': {'hosts': [%s], 'resolution': 'DNS', "
+		 "'ports': [{'number': 1, 'name': 'a'}]%s}%s}",
+		 name, hosts, more, status);
 	put(w->store, KIND_SERVICE_ENTRY, text);
+}
+
+/* Creation times count in seconds. */
+static void next_second(void)
+{
+	uint64_t now = clock_wall_ns() / NS_PER_S;
+	while (clock_wall_ns() / NS_PER_S == now)
+		(void)usleep(1000); /* looks again */
 }
 
 /* "240.240.0.1 2001:2::1" of HOST in NAME's status */
@@ -91,7 +102,7 @@ static void who_gets_one(void **state)
 		struct world w;
 		start(&w);
 		print_message("%s\n", cases[i].rule);
-		entry(&w, "x", 1, cases[i].hosts, cases[i].more, "");
+		entry(&w, "x", cases[i].hosts, cases[i].more, "");
 		settle(&w);
 		assert_string_equal(given(&w, "x", cases[i].host), cases[i].given);
 		stop(&w);
@@ -123,12 +134,12 @@ static void stable(void **state)
 	struct world w;
 	(void)state;
 	start(&w);
-	entry(&w, "m", 5, "'m.b'", "", "");
-	entry(&w, "n", 6, "'n.b'", "", "");
+	entry(&w, "m", "'m.b'", "", "");
+	entry(&w, "n", "'n.b'", "", "");
 	settle(&w);
 	assert_string_equal(given(&w, "m", "m.b"), "240.240.0.1 2001:2::1");
 	assert_string_equal(given(&w, "n", "n.b"), "240.240.0.2 2001:2::2");
-	entry(&w, "a", 1, "'a.b', 'n.b'", "", ""); /* older than both, and first by name */
+	entry(&w, "a", "'a.b', 'n.b'", "", ""); /* first by name */
 	settle(&w);
 	assert_string_equal(given(&w, "a", "n.b"), "240.240.0.2 2001:2::2");
 	assert_string_equal(given(&w, "a", "a.b"), "240.240.0.3 2001:2::3");
@@ -136,7 +147,7 @@ static void stable(void **state)
 	assert_string_equal(given(&w, "m", "m.b"), "240.240.0.1 2001:2::1");
 	assert_string_equal(given(&w, "n", "n.b"), "240.240.0.2 2001:2::2");
 	assert_string_equal(given(&w, "a", "a.b"), "240.240.0.3 2001:2::3");
-	entry(&w, "m", 5, "'m.b'", ", 'location': 'MESH_INTERNAL'",
+	entry(&w, "m", "'m.b'", ", 'location': 'MESH_INTERNAL'",
 	      ""); /* written again, without a status */
 	settle(&w);
 	assert_string_equal(given(&w, "m", "m.b"), "240.240.0.1 2001:2::1");
@@ -149,13 +160,13 @@ static void never_reused(void **state)
 	struct err err = {0};
 	(void)state;
 	start(&w);
-	entry(&w, "m", 1, "'m.b'", "", "");
+	entry(&w, "m", "'m.b'", "", "");
 	settle(&w);
 	assert_true(store_delete(w.store, KIND_SERVICE_ENTRY, "default", "m", &err));
-	entry(&w, "n", 2, "'n.b'", "", "");
+	entry(&w, "n", "'n.b'", "", "");
 	settle(&w);
 	assert_string_equal(given(&w, "n", "n.b"), "240.240.0.2 2001:2::2");
-	entry(&w, "again", 3, "'m.b'", "", ""); /* whoever still has the address reaches the host */
+	entry(&w, "again", "'m.b'", "", ""); /* whoever still has the address reaches the host */
 	settle(&w);
 	assert_string_equal(given(&w, "again", "m.b"), "240.240.0.1 2001:2::1");
 	stop(&w);
@@ -168,12 +179,13 @@ static void conflicts(void **state)
 	struct world w;
 	(void)state;
 	start(&w);
-	entry(&w, "young", 9, "'y.b'", "", STATUS("y.b"));
-	entry(&w, "old", 1, "'o.b'", "", STATUS("o.b"));
+	entry(&w, "old", "'o.b'", "", STATUS("o.b"));
+	next_second();
+	entry(&w, "a-young", "'y.b'", "", STATUS("y.b"));
 	settle(&w);
 	assert_string_equal(given(&w, "old", "o.b"), "240.240.0.7 2001:2::1");
-	assert_string_equal(given(&w, "young", "y.b"), "240.240.0.1 2001:2::2");
-	entry(&w, "person", 10, "'p.b'", ", 'addresses': ['240.240.0.7']", "");
+	assert_string_equal(given(&w, "a-young", "y.b"), "240.240.0.1 2001:2::2");
+	entry(&w, "person", "'p.b'", ", 'addresses': ['240.240.0.7']", "");
 	settle(&w);
 	assert_string_equal(given(&w, "old", "o.b"), "240.240.0.2 2001:2::1");
 	stop(&w);
@@ -185,7 +197,7 @@ static void rewritten(void **state)
 	struct world w;
 	(void)state;
 	start(&w);
-	entry(&w, "x", 1, "'a.b'", "",
+	entry(&w, "x", "'a.b'", "",
 	      ", 'status': {'conditions': [{'type': 'Ready'}], 'addresses': [{'value': "
 	      "'240.240.0.5', 'host': 'gone.b'}, "
 	      "{'value': '10.0.0.1', 'host': 'a.b'}]}");
@@ -195,7 +207,7 @@ static void rewritten(void **state)
 			    "240.240.0.1 2001:2::1"); /* 10.0.0.1 is not of the range */
 	const struct object *o = store_get(w.store, KIND_SERVICE_ENTRY, "default", "x");
 	assert_true(slice_contains(o->json, SLICE("\"conditions\"")));
-	entry(&w, "x", 1, "'a.b'", ", 'addresses': ['10.0.0.1']", "");
+	entry(&w, "x", "'a.b'", ", 'addresses': ['10.0.0.1']", "");
 	settle(&w);
 	assert_string_equal(given(&w, "x", "a.b"), "");
 	stop(&w);

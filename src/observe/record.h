@@ -33,7 +33,7 @@
 	X(TLS_CUT, "tls-cut", true, "UC",                                                          \
 	  "a peer ended without close_notify: what it sent may be incomplete")                     \
 	X(NO_CERTIFICATE, "no-certificate", true, "UF",                                            \
-	  "there is no certificate to speak TLS with")                                             \
+	  "a certificate or a file that TLS needs is not there")                                   \
 	X(NO_ENDPOINT, "no-endpoint", true, "UH", "no endpoint of the Service is left to try")     \
 	X(NOT_RESOLVED, "not-resolved", true, "UH", "the server's name could not be resolved")     \
 	X(CONNECT_REFUSED, "connect-refused", true, "UF", "the server refused the connection")     \

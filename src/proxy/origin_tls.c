@@ -159,23 +159,30 @@ static bool name_of(const struct client_tls *rule, const char *const files[ORIGI
 	       err_set(err, ERR_LIMIT, "names of files longer than %d bytes", NAME_MAX_LEN);
 }
 
-/* The one called NAME; where there is none, a new one in place of the oldest. */
-static struct origin *take(struct origin_cache *c, const char *name)
+static struct origin *find(const struct origin_cache *c, const char *name)
 {
 	struct origin *o = NULL;
-	size_t len = strlen(name) + 1;
 	HASH_FIND_STR(c->by_key, name, o);
-	if (o)
-		return o;
-	if (HASH_COUNT(c->by_key) >= ORIGINS_MAX) {
-		struct origin *oldest = c->by_key;
-		HASH_DEL(c->by_key, oldest);
-		drop(oldest);
-	}
-	o = mem_new(sizeof(*o) + len);
+	return o;
+}
+
+static struct origin *add(struct origin_cache *c, const char *name)
+{
+	size_t len = strlen(name) + 1;
+	struct origin *o = mem_new(sizeof(*o) + len);
 	memcpy(o->name, name, len);
 	HASH_ADD_STR(c->by_key, name, o);
 	return o;
+}
+
+/* Of too many the oldest gives way. */
+static void trim(struct origin_cache *c)
+{
+	struct origin *oldest = c->by_key;
+	if (HASH_COUNT(c->by_key) <= ORIGINS_MAX)
+		return;
+	HASH_DEL(c->by_key, oldest);
+	drop(oldest);
 }
 
 /* Something is to be read: for the first time, or because it is not what it was. */
@@ -218,7 +225,11 @@ struct tls_context *origin_context(struct origin_cache *c, const struct client_t
 	files_of(rule, files);
 	if (!name_of(rule, files, name, err))
 		return NULL;
-	struct origin *o = take(c, name);
+	struct origin *o = find(c, name);
+	if (!o) {
+		o = add(c, name);
+		trim(c);
+	}
 	if (is_due(o, files, now_ns))
 		make(o, rule, files);
 	if (!o->ctx && err)

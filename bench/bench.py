@@ -7,6 +7,8 @@ usage: bench.py [NAME...] [--rounds N] [--seconds S] [--smoke] [--count] [--list
   --smoke   each work once, for a moment: only whether it still runs
   --count   instructions of hark alone, counted by callgrind: the figure that can be compared from commit to commit
 
+  --write   these works into docs/performance.md, beside what is there of the others
+
 Writes build/bench.json; a full run also writes docs/performance.md. Everything runs in a network namespace of its own.
 """
 import argparse
@@ -110,6 +112,7 @@ def main():
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--count", action="store_true")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     in_own_network()
     if args.count:
@@ -154,7 +157,7 @@ def main():
         out["negotiated"] = {**old.get("negotiated", {}), **negotiated}
     with open(path, "w") as f:
         json.dump(out, f, indent=1)
-    if not args.smoke and not args.names:
+    if not args.smoke and (args.write or not args.names):
         report.write(out, works.all_works())
     return 1 if failed else 0
 

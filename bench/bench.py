@@ -120,7 +120,7 @@ def main():
         return count.main(args.names)
     if args.smoke:
         args.rounds, args.seconds = 1, 0.5
-    else:
+    elif not args.list:
         peers.install_envoy()
     works.prepare(args.seconds)
     chosen = [w for w in works.all_works() if not args.names or any(w.name.startswith(n) for n in args.names)]

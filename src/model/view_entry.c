@@ -420,9 +420,8 @@ static size_t count_names(const struct object *const *objects, size_t n, const s
 {
 	size_t names = 1; /* the host itself */
 	for (size_t i = 0; i < n; i++)
-		names += objects[i]->service_entry->has_selector
-				 ? hosts->workloads->n
-				 : objects[i]->service_entry->n_endpoints;
+		names += objects[i]->service_entry->n_endpoints +
+			 (objects[i]->service_entry->has_selector ? hosts->workloads->n : 0);
 	return names;
 }
 

@@ -83,6 +83,25 @@ static void addresses(void **state)
 	view_put(v);
 }
 
+static void ranges_of_everything(void **state)
+{
+	(void)state;
+	struct view *v = test_view("shop", "web-1",
+				   SE("a", "shop", "01") "  hosts: [a.example.com]\n"
+							 "  addresses: ['::/0']\n"
+							 "  ports: [{number: 80, name: a}]\n");
+	assert_string_equal(range_host(v, "[fd00::5]:80"), "a.example.com");
+	assert_null(range_host(v, "10.1.0.1:80")); /* the other family */
+	view_put(v);
+	v = test_view("shop", "web-1",
+		      SE("a", "shop", "01") "  hosts: [a.example.com]\n"
+					    "  addresses: ['0.0.0.0/0']\n"
+					    "  ports: [{number: 80, name: a}]\n");
+	assert_string_equal(range_host(v, "10.1.0.1:80"), "a.example.com");
+	assert_null(range_host(v, "[fd00::5]:80"));
+	view_put(v);
+}
+
 /* Without an address it takes nobody else's. */
 static void no_address(void **state)
 {
@@ -553,14 +572,34 @@ static void outbound_policy(void **state)
 	view_put(v);
 }
 
+/* Nobody may write that; a file that hark only looks at, or an older API, may hold it all the same. */
+static void endpoints_beside_selector(void **state)
+{
+	(void)state;
+	struct view *v = test_view("shop", "web-1",
+				   SE("a", "shop", "01") "  hosts: [a.example.com]\n"
+							 "  resolution: DNS\n"
+							 "  ports: [{number: 80, name: a}]\n"
+							 "  workloadSelector: {labels: {app: a}}\n"
+							 "  endpoints: [{address: x.example.com}, "
+							 "{address: y.example.com}]\n");
+	const struct view_service *s = view_entry_by_host(v, SLICE("a.example.com"));
+	assert_non_null(s);
+	assert_int_equal(s->entry->n_names, 2);
+	assert_string_equal(s->entry->names[1].host, "y.example.com");
+	view_put(v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses),
+		cmocka_unit_test(ranges_of_everything),
 		cmocka_unit_test(no_address),
 		cmocka_unit_test(kubernetes_first),
 		cmocka_unit_test(given_addresses),
 		cmocka_unit_test(endpoints_of_all_kinds),
+		cmocka_unit_test(endpoints_beside_selector),
 		cmocka_unit_test(declared),
 		cmocka_unit_test(names),
 		cmocka_unit_test(families),

@@ -590,6 +590,19 @@ static void endpoints_beside_selector(void **state)
 	view_put(v);
 }
 
+/* As in Istio, which looks at what is in it only. */
+static void an_empty_annotation_says_nothing(void **state)
+{
+	(void)state;
+	struct view *v = test_view("shop", "web-1",
+				   "---\napiVersion: v1\nkind: Service\nmetadata: {name: db, "
+				   "namespace: far, annotations: "
+				   "{networking.istio.io/exportTo: ''}}\n"
+				   "spec: {clusterIP: 10.9.0.2, ports: [{port: 80}]}\n");
+	assert_string_equal(vip_host(v, "10.9.0.2:80"), "db.far.svc.cluster.local");
+	view_put(v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -604,6 +617,7 @@ int main(void)
 		cmocka_unit_test(names),
 		cmocka_unit_test(families),
 		cmocka_unit_test(scope),
+		cmocka_unit_test(an_empty_annotation_says_nothing),
 		cmocka_unit_test(namespaces),
 		cmocka_unit_test(inbound),
 		cmocka_unit_test(outbound_policy),

@@ -122,12 +122,12 @@ static bool imported(const struct scope *s, const char *ns, const char *host)
 bool scope_has_service(const struct scope *s, const struct object *service, const char *host)
 {
 	const char *ns = service->meta.ns;
-	const char *text = pairs_get(&service->meta.annotations, ANNOTATION_EXPORT_TO);
+	struct slice text = slice_of(pairs_get(&service->meta.annotations, ANNOTATION_EXPORT_TO));
 	static const char *const none[] = {NULL};
-	bool visible = text == NULL && exported_by_list(s, ns, none);
+	bool visible = text.len == 0 && exported_by_list(s, ns, none); /* empty says nothing */
 	if (!s->self_ns[0])
 		return true;
-	for (struct slice rest = slice_of(text); rest.len && !visible;)
+	for (struct slice rest = text; rest.len && !visible;)
 		visible = exported(s, ns, slice_trim(slice_cut(&rest, ',')));
 	return visible && imported(s, ns, host);
 }

@@ -77,19 +77,29 @@ static bool put_answer(struct dns_conn *c, struct slice answer)
 	       buf_putc(&c->out, (char)(answer.len & 255)) && buf_append(&c->out, answer);
 }
 
+/* The next whole question; false: there is none. */
+static bool next_message(const struct dns_conn *c, struct slice *message)
+{
+	struct reader r = reader_of(buf_slice(&c->in));
+	*message = read_bytes(&r, read_u16(&r));
+	return !r.bad;
+}
+
+/* Another question may be answered: whatever the answer is, there is room for it. */
+static bool may_answer(const struct dns_conn *c)
+{
+	return c->waiting < WAITING_MAX && buf_len(&c->out) + DNS_MESSAGE_MAX + 2 <= OUT_MAX;
+}
+
 /* False: the connection is of no use any more. */
 static bool answer_whole_messages(struct dns_conn *c)
 {
 	struct dns_server *s = c->server;
-	while (c->waiting < WAITING_MAX) {
+	struct slice message;
+	while (may_answer(c) && next_message(c, &message)) {
 		struct dns_client from = {.conn = c->id};
-		struct reader r = reader_of(buf_slice(&c->in));
-		size_t len = read_u16(&r);
-		struct slice message = read_bytes(&r, len);
-		if (r.bad)
-			return true;
 		size_t n = s->events->on_query(s->ctx, &from, message, s->answer, DNS_MESSAGE_MAX);
-		buf_consume(&c->in, 2 + len);
+		buf_consume(&c->in, 2 + message.len);
 		busy(c);
 		c->waiting += n == DNS_LATER;
 		if (n && n != DNS_LATER && !put_answer(c, (struct slice){s->answer, n}))
@@ -124,18 +134,29 @@ static bool write_some(struct dns_conn *c)
 			return errno == EAGAIN || errno == EINTR;
 		buf_consume(&c->out, (size_t)n);
 	}
-	return !c->ended || c->waiting;
+	return true;
+}
+
+/* As many answers as the client takes now. False: the connection is of no use any more. */
+static bool answer_and_write(struct dns_conn *c)
+{
+	struct slice message;
+	do {
+		if (!answer_whole_messages(c) || !write_some(c))
+			return false;
+	} while (may_answer(c) && next_message(c, &message));
+	return !c->ended || c->waiting || buf_len(&c->out);
 }
 
 /* After anything happened: what is to be done next. */
 static void go_on(struct dns_conn *c)
 {
 	uint32_t want = 0;
-	if (!answer_whole_messages(c) || !write_some(c)) {
+	if (!answer_and_write(c)) {
 		close_conn(c);
 		return;
 	}
-	if (!c->ended && c->waiting < WAITING_MAX) /* the end would be readable for ever */
+	if (!c->ended && may_answer(c)) /* the end would be readable for ever */
 		want = EPOLLIN;
 	if (buf_len(&c->out))
 		want |= EPOLLOUT;
@@ -146,7 +167,7 @@ static void go_on(struct dns_conn *c)
 static void on_conn(struct io *io, uint32_t events)
 {
 	struct dns_conn *c = CONTAINER_OF(io, struct dns_conn, io);
-	if (!(events & (EPOLLERR | EPOLLHUP)) && (c->waiting == WAITING_MAX || read_some(c)))
+	if (!(events & (EPOLLERR | EPOLLHUP)) && (!may_answer(c) || read_some(c)))
 		go_on(c);
 	else
 		close_conn(c);

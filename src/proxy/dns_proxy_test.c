@@ -42,7 +42,23 @@ static const char yaml[] =
 	"apiVersion: v1\n"
 	"kind: Service\n"
 	"metadata: {name: loop, namespace: shop}\n"
-	"spec: {type: ExternalName, externalName: loop.shop.svc.cluster.local}\n";
+	"spec: {type: ExternalName, externalName: loop.shop.svc.cluster.local}\n"
+	"---\n"
+	"apiVersion: v1\n"
+	"kind: Service\n"
+	"metadata: {name: crowd, namespace: shop}\n"
+	"spec: {clusterIP: None, ports: [{port: 3306}]}\n"
+	"---\n"
+	"apiVersion: discovery.k8s.io/v1\n"
+	"kind: EndpointSlice\n"
+	"metadata: {name: crowd-x, namespace: shop, labels: {kubernetes.io/service-name: crowd}}\n"
+	"addressType: IPv4\n"
+	"endpoints: [{addresses: [198.18.1.1]}, {addresses: [198.18.1.2]}, {addresses: "
+	"[198.18.1.3]}, "
+	"{addresses: [198.18.1.4]}, {addresses: [198.18.1.5]}, {addresses: [198.18.1.6]}, "
+	"{addresses: [198.18.1.7]}, {addresses: [198.18.1.8]}, {addresses: [198.18.1.9]}, "
+	"{addresses: [198.18.1.10]}, {addresses: [198.18.1.11]}, {addresses: [198.18.1.12]}]\n"
+	"ports: [{port: 3306}]\n";
 
 struct world {
 	struct metrics *metrics;
@@ -575,6 +591,30 @@ static void tcp_goes_over_tcp(void **state)
 	finish(&w);
 }
 
+/* More answers than the proxy keeps, all asked for before the first is read. */
+static void many_questions_in_one_go(void **state)
+{
+	(void)state;
+	enum { QUESTIONS = 4000 };
+	struct world w;
+	struct test_message m;
+	start(&w, true);
+	int app = tcp_app(&w);
+	for (unsigned i = 0; i < QUESTIONS; i++) {
+		test_query(&m, i, DNS_FLAG_RD, "crowd", DNS_A);
+		tcp_say(app, &m);
+	}
+	assert_int_equal(shutdown(app, SHUT_WR), 0);
+	for (unsigned i = 0; i < QUESTIONS; i++) {
+		tcp_hear(app, &m);
+		assert_int_equal(id_of(&m), i);
+	}
+	readable(app);
+	assert_int_equal(recv(app, m.at, 1, 0), 0);
+	close(app);
+	finish(&w);
+}
+
 static void a_frame_in_pieces_and_the_largest_frame(void **state)
 {
 	(void)state;
@@ -671,6 +711,7 @@ int main(void)
 		cmocka_unit_test(a_flood_is_bounded),
 		cmocka_unit_test(malformed_messages),
 		cmocka_unit_test(tcp_goes_over_tcp),
+		cmocka_unit_test(many_questions_in_one_go),
 		cmocka_unit_test(a_frame_in_pieces_and_the_largest_frame),
 		cmocka_unit_test(a_client_that_is_gone),
 		cmocka_unit_test(an_answer_that_is_too_long),

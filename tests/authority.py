@@ -17,8 +17,8 @@ SIGNING = """
 [ca]
 default_ca = us
 [us]
-database = {folder}/work/index
-new_certs_dir = {folder}/work
+database = {folder}/state/index
+new_certs_dir = {folder}/state
 rand_serial = yes
 unique_subject = no
 default_md = sha256
@@ -57,7 +57,7 @@ def spiffe(ns, account="default", domain="cluster.local"):
 class Authority:
     def __init__(self, folder, name="tests"):
         self.folder = pathlib.Path(folder)
-        work = self.folder / "work"
+        work = self.folder / "state"
         work.mkdir(parents=True)
         (work / "index").touch()
         (work / "signing.cnf").write_text(SIGNING.format(folder=self.folder))
@@ -74,7 +74,7 @@ class Authority:
         (self.folder / "cert-chain.pem").write_text(self.intermediate)
 
     def sign(self, private, ca_key, ca_cert, subject, extensions, starts, ends):
-        work = self.folder / "work"
+        work = self.folder / "state"
         (work / "key.pem").write_text(private)
         (work / "ext.cnf").write_text(f"[x]\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n{extensions}")
         openssl("req", "-new", "-key", str(work / "key.pem"), "-subj", subject, "-out", str(work / "csr.pem"))

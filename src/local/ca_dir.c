@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/read_file.h"
 #include "local/files.h"
 
 enum { KEY_FILE_MAX = 32 * 1024 };
@@ -68,7 +69,7 @@ bool ca_dir_read(const char *path, struct ca_dir *d, struct err *err)
 		struct err why = {0};
 		if (snprintf(file, sizeof(file), "%s/%s", path, rows[i].name) >= (int)sizeof(file))
 			return err_set(err, ERR_LIMIT, "%s: the path is too long", path);
-		if (file_read(file, buf_of(d, &rows[i]), &why))
+		if (read_file(file, buf_of(d, &rows[i]), &why))
 			continue;
 		if (why.kind != ERR_SYS || why.sys != ENOENT)
 			return err_set(err, why.kind, "%s", why.text);

@@ -26,8 +26,6 @@ bool folders_above(const char *path, mode_t mode, struct err *err) MUST_CHECK;
 bool file_write(const char *path, struct slice bytes, mode_t mode, struct err *err) MUST_CHECK;
 /* Writes to a file that is there, as those in /proc/sys are. */
 bool file_set(const char *path, const char *value, struct err *err) MUST_CHECK;
-/* Appends the file to OUT. */
-bool file_read(const char *path, struct buf *out, struct err *err) MUST_CHECK;
 /* PATH and everything below, crossing no mount; missing is fine. Goes on after an error, tells the
  * first. */
 bool tree_remove(const char *path, struct err *err) MUST_CHECK;

@@ -1,4 +1,5 @@
 #include "local/node.h"
+#include "base/read_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -90,7 +91,7 @@ static bool start_time(pid_t pid, uint64_t *out)
 	struct buf stat;
 	buf_init(&stat, 8192);
 	MUST(snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid) < (int)sizeof(path));
-	bool ok = file_read(path, &stat, NULL);
+	bool ok = read_file(path, &stat, NULL);
 	struct slice rest = buf_slice(&stat);
 	/* Field 2, the name, may hold anything, and ends with the last bracket of the line. */
 	while (slice_find(rest, ')') < rest.len)
@@ -121,7 +122,7 @@ static bool find_node(const char *run_dir, struct node_handle *out)
 	struct buf text;
 	uint64_t number = 0, started = 0, now_started = 0;
 	buf_init(&text, 256);
-	bool ok = path_make(path, NULL, "%s/pid", run_dir) && file_read(path, &text, NULL);
+	bool ok = path_make(path, NULL, "%s/pid", run_dir) && read_file(path, &text, NULL);
 	struct slice rest = slice_trim(buf_slice(&text));
 	ok = ok && slice_to_u64(slice_cut(&rest, ' '), INT_MAX, &number) && number > 0 &&
 	     slice_to_u64(rest, UINT64_MAX, &started);

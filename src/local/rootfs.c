@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/read_file.h"
 #include "local/files.h"
 
 enum { MOUNTINFO_MAX = 4 * 1024 * 1024 };
@@ -122,7 +123,7 @@ static bool show_disks(const char *layer, const char *root, struct err *err)
 {
 	struct buf info;
 	buf_init(&info, MOUNTINFO_MAX);
-	if (!file_read("/proc/self/mountinfo", &info, err)) {
+	if (!read_file("/proc/self/mountinfo", &info, err)) {
 		buf_fini(&info);
 		return false;
 	}

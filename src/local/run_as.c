@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/read_file.h"
 #include "local/files.h"
 
 enum { STATE_MAX = 4 * 1024 * 1024 };
@@ -216,7 +217,7 @@ bool run_as_load(struct run_as *as, const char *path, struct err *err)
 	struct buf in;
 	buf_init(&in, STATE_MAX + 1);
 	*as = (struct run_as){0};
-	bool ok = file_read(path, &in, err);
+	bool ok = read_file(path, &in, err);
 	if (ok && !buf_cstr(&in))
 		ok = err_set(err, ERR_LIMIT, "%s: too large", path);
 	struct slice rest = buf_slice(&in);

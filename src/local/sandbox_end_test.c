@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/read_file.h"
 #include "local/exec.h"
 #include "local/files.h"
 #include "local/logfile.h"
@@ -273,7 +274,7 @@ static char *slurp(const char *path)
 	struct buf b;
 	struct err err = {0};
 	buf_init(&b, 1024 * 1024);
-	if (!file_read(path, &b, &err))
+	if (!read_file(path, &b, &err))
 		fail_msg("%s", err.text);
 	char *copy = mem_strdup(buf_cstr(&b));
 	buf_fini(&b);

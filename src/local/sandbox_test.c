@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/read_file.h"
 #include "local/exec.h"
 #include "local/files.h"
 #include "local/logfile.h"
@@ -197,7 +198,7 @@ static int as_a_sidecar(void)
 	struct rlimit nofile;
 	buf_init(&status, 1024 * 1024);
 	bool ok = geteuid() == 1337 && getegid() == 1337 &&
-		  file_read("/proc/self/status", &status, NULL) &&
+		  read_file("/proc/self/status", &status, NULL) &&
 		  slice_contains(buf_slice(&status), SLICE("CapBnd:\t0000000000000000\n")) &&
 		  slice_contains(buf_slice(&status), SLICE("NoNewPrivs:\t1\n")) &&
 		  getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur == nofile.rlim_max &&

@@ -9,8 +9,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/read_file.h"
 #include "proxy/mesh_tls.h"
-#include "proxy/read_file.h"
 
 enum { CERT, KEY, ROOTS };
 enum {

@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/read_file.h"
 #include "identity/ca_messages.h"
 #include "identity/csr.h"
 #include "identity/token.h"
 #include "proxy/own_cert_inside.h"
-#include "proxy/read_file.h"
 
 enum { CALL_MS = 10000, PLAIN_PORT = 15010, AUTHORIZATION_MAX = TOKEN_MAX + 16 };
 

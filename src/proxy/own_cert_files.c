@@ -1,6 +1,6 @@
 /* A certificate from files that somebody else provides. */
+#include "base/read_file.h"
 #include "proxy/own_cert_inside.h"
-#include "proxy/read_file.h"
 
 enum { CHAIN, KEY, ROOTS };
 

@@ -10,7 +10,8 @@ FLOORS = [
     ["model", "identity", "rest", "grpc", "nameserver"],
     ["decide", "observe", "api"],
     ["proxy", "capture", "analyze"],
-    ["control", "local"],
+    ["control", "sandbox"],
+    ["local"],
     ["cli"],
 ]
 # Rooms of one floor that may use a neighbour; each needs a reason.
@@ -18,7 +19,6 @@ NEIGHBOURS = {
     ("observe", "decide"): "telemetry prints the plan's own reason",
     ("net", "loop"): "names are resolved on the loop",
     ("dns", "net"): "answers carry addresses: net/addr.h, which knows no sockets",
-    ("local", "control"): "the single-machine runtime serves its store through the API server",
 }
 floor = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 src = pathlib.Path(__file__).resolve().parent.parent / "src"

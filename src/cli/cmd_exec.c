@@ -1,7 +1,7 @@
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/mesh_client.h"
-#include "local/exec.h"
+#include "sandbox/exec.h"
 
 static struct mesh_client client = MESH_CLIENT_INIT;
 static const char *container;

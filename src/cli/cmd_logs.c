@@ -3,8 +3,8 @@
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/mesh_client.h"
-#include "local/logfile.h"
 #include "local/pods.h"
+#include "sandbox/logfile.h"
 
 static struct mesh_client client = MESH_CLIENT_INIT;
 static const char *container;

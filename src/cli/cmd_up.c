@@ -13,9 +13,9 @@
 #include "cli/mesh_client.h"
 #include "cli/node_stop.h"
 #include "cli/wait.h"
-#include "local/logfile.h"
 #include "local/mesh.h"
 #include "rest/client.h"
+#include "sandbox/logfile.h"
 
 enum { NODE_LOG_LINES = 20, NODE_LOG_MAX = 16 * 1024, MESSAGES_MAX = 1024 * 1024 };
 

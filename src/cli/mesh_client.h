@@ -14,8 +14,8 @@
 
 #include "base/buf.h"
 #include "cli/args.h"
-#include "local/node.h"
 #include "model/kinds.h"
+#include "sandbox/node.h"
 
 struct mesh_client {
 	const char *name;

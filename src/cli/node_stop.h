@@ -1,6 +1,6 @@
 /* Ending a mesh: first politely, then for certain. */
 #pragma once
-#include "local/node.h"
+#include "sandbox/node.h"
 
 /* Asks the node to stop its Pods, waits for it, kills what is left, removes its folder. ENDED: it
  * has ended by itself. HURRY_FD (-1: none): when it becomes readable nothing is waited for any

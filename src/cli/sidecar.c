@@ -5,11 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "local/exec.h"
-#include "local/netns.h"
 #include "model/sidecar.h"
 #include "net/sock.h"
 #include "rest/client.h"
+#include "sandbox/exec.h"
+#include "sandbox/netns.h"
 
 enum { CONNECT_MS = 5000, ANSWER_MS = 10000 };
 

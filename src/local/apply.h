@@ -12,8 +12,8 @@
  */
 #pragma once
 #include "base/json_out.h"
-#include "local/node.h"
 #include "model/store.h"
+#include "sandbox/node.h"
 
 struct apply_file {
 	const char *name;

@@ -8,10 +8,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "local/authority_inside.h"
-#include "local/files.h"
 #include "local/own_service.h"
-#include "local/volume.h"
 #include "net/sock.h"
+#include "sandbox/files.h"
+#include "sandbox/volume.h"
 
 enum {
 	CHECK_S = 60,

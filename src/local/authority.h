@@ -17,8 +17,8 @@
  */
 #pragma once
 #include "base/json_out.h"
-#include "local/node.h"
 #include "model/store.h"
+#include "sandbox/node.h"
 
 #define AUTHORITY_NS "istio-system"
 #define AUTHORITY_SERVICE "istiod"

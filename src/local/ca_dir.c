@@ -12,7 +12,7 @@
 
 #include "base/mem.h"
 #include "base/read_file.h"
-#include "local/files.h"
+#include "sandbox/files.h"
 
 enum { KEY_FILE_MAX = 32 * 1024 };
 

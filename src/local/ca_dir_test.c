@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "local/files.h"
 #include "local/testing.h"
+#include "sandbox/files.h"
 
 static char top[64], dir[96];
 

@@ -22,7 +22,7 @@
  */
 #pragma once
 #include "local/apply.h"
-#include "local/node.h"
+#include "sandbox/node.h"
 
 #define MESH_ZONE "cluster.local"
 #define MESH_ADMIN_SOCKET "admin.sock" /* in the mesh's run_dir */

@@ -10,8 +10,8 @@
 #pragma once
 #include <jansson.h>
 
-#include "local/node.h"
 #include "model/store.h"
+#include "sandbox/node.h"
 
 struct own_service {
 	const char *ns, *name;

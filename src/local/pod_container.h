@@ -12,10 +12,10 @@
  * struct pod_run; runs on the node's loop.
  */
 #pragma once
-#include "local/container.h"
-#include "local/probe.h"
 #include "loop/loop.h"
 #include "model/kinds.h"
+#include "sandbox/container.h"
+#include "sandbox/probe.h"
 
 struct pod_run;
 

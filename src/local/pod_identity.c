@@ -4,8 +4,8 @@
 #include "base/mem.h"
 #include "identity/token.h"
 #include "local/authority.h"
-#include "local/volume.h"
 #include "model/sidecar.h"
+#include "sandbox/volume.h"
 
 /* Looked at often: the timer does not run while the machine sleeps, the token's life does. */
 enum { LOOK_S = 300, AGAIN_S = 10 };

@@ -8,11 +8,11 @@
 #include "base/mem.h"
 #include "local/inject.h"
 #include "local/pod_identity.h"
-#include "local/pod_net.h"
 #include "local/pod_setup.h"
 #include "local/pod_status.h"
 #include "local/reconcile.h"
-#include "local/volume.h"
+#include "sandbox/pod_net.h"
+#include "sandbox/volume.h"
 
 enum {
 	SIDECAR_BOUND_S =

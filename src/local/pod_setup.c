@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "local/files.h"
 #include "local/pod_identity.h"
-#include "local/pod_net.h"
-#include "local/volume.h"
 #include "model/sidecar.h"
+#include "sandbox/files.h"
+#include "sandbox/pod_net.h"
+#include "sandbox/volume.h"
 
 enum { MAX_FILES = 1024 };
 

@@ -9,10 +9,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "local/ip_pool.h"
-#include "local/logfile.h"
 #include "local/pod_run.h"
 #include "local/pod_setup.h"
 #include "local/reconcile.h"
+#include "sandbox/logfile.h"
 
 enum {
 	RESERVED_IPS = 16, /* the network's own address, the node's, room for more */

@@ -11,8 +11,8 @@
  */
 #pragma once
 #include "base/json_out.h"
-#include "local/node.h"
 #include "model/store.h"
+#include "sandbox/node.h"
 
 struct pods_config {                 /* copied; texts must outlive the pods */
 	const char *zone;            /* "cluster.local" */

@@ -13,8 +13,8 @@
  */
 #pragma once
 #include "local/ip_pool.h"
-#include "local/node.h"
 #include "model/store.h"
+#include "sandbox/node.h"
 
 struct service_ips {
 	const struct store *store;

@@ -8,8 +8,8 @@
  * Runs on the node's loop.
  */
 #pragma once
-#include "local/node.h"
 #include "model/store.h"
+#include "sandbox/node.h"
 
 struct services;
 struct services *services_start(const struct node *node, struct store *store);

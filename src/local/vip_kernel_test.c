@@ -9,9 +9,9 @@
 
 #include "base/mem.h"
 #include "capture/nft.h"
-#include "local/nft_runner.h"
-#include "local/sandbox_world.h"
 #include "local/vip_table.h"
+#include "sandbox/nft_runner.h"
+#include "sandbox/testbed.h"
 
 enum { ROUNDS = 60, SERVICES = 12, ENDPOINTS = 5, RULES_MAX = 1024 * 1024 };
 

@@ -21,8 +21,8 @@
  */
 #pragma once
 #include "base/buf.h"
-#include "local/node.h"
 #include "model/kinds.h"
+#include "sandbox/node.h"
 
 enum { VIP_ENDPOINTS_MAX = 1000 };
 

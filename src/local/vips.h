@@ -17,9 +17,9 @@
  */
 #pragma once
 #include "base/buf.h"
-#include "local/nft_runner.h"
-#include "local/node.h"
 #include "model/store.h"
+#include "sandbox/nft_runner.h"
+#include "sandbox/node.h"
 
 struct vips;
 /* RUNNER is used by nobody else, and outlives this. */

@@ -17,7 +17,7 @@ FLOORS = [
 # Rooms of one floor that may use a neighbour; each needs a reason.
 NEIGHBOURS = {
     ("observe", "decide"): "telemetry prints the plan's own reason",
-    ("net", "loop"): "names are resolved on the loop",
+    ("net", "loop"): "names are resolved, and connections accepted, on the loop",
     ("dns", "net"): "answers carry addresses: net/addr.h, which knows no sockets",
 }
 floor = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,5 +1,4 @@
 #include <bsd/sys/queue.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,11 +7,10 @@
 #include "base/mem.h"
 #include "grpc/server_session.h"
 #include "grpc/wire.h"
+#include "net/acceptor.h"
 #include "net/sock.h"
 
 enum {
-	ACCEPTS_PER_TURN = 64,
-	ACCEPT_PAUSE_MS = 100,
 	KEEPALIVE_S = 30,
 	LINGER_MS = 1000, /* for the peer to take our last words */
 	HELD_MAX = 64 << 20,
@@ -31,13 +29,6 @@ struct grpc_conn {
 	bool closing; /* it was told to go away */
 };
 
-struct grpc_listener {
-	struct grpc_listener *next;
-	struct grpc_server *server;
-	struct io io;
-	struct timer retry; /* set while out of descriptors */
-};
-
 struct grpc_server {
 	struct loop *loop;
 	char *name;
@@ -46,7 +37,7 @@ struct grpc_server {
 	struct server_shared shared;
 	struct tls_context *tls;
 	struct tls_worker *worker;
-	struct grpc_listener *listeners;
+	struct acceptor acceptor;
 	TAILQ_HEAD(, grpc_conn) conns; /* those that are open */
 	size_t n_conns;                /* and those that are not yet freed */
 	bool freed;                    /* goes with the last of them */
@@ -246,79 +237,24 @@ static void conn_start(struct grpc_server *s, int fd, const struct addr *from)
 	wait_at_most(c, s->limits.idle_ms);
 }
 
-/* ---- listeners -------------------------------------------------------------------------------- */
+/* ---- the server ------------------------------------------------------------------------------- */
 
-static void on_retry(struct timer *t)
+static void on_conn(struct acceptor *a, int fd, const struct addr *from)
 {
-	struct grpc_listener *l = CONTAINER_OF(t, struct grpc_listener, retry);
-	struct err err;
-	if (!loop_mod(l->server->loop, &l->io, EPOLLIN, &err))
-		timer_set(l->server->loop, t, ACCEPT_PAUSE_MS * NS_PER_MS);
-}
-
-static void accept_failed(struct grpc_listener *l)
-{
-	/* Out of descriptors or memory: the connection stays in the queue and would wake us
-	 * without end. Anything else concerns that one connection, accept(2). */
-	struct err err;
-	if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+	struct grpc_server *s = CONTAINER_OF(a, struct grpc_server, acceptor);
+	if (s->stats.open < s->limits.connections) {
+		conn_start(s, fd, from);
 		return;
-	log_warn("grpc", "accept failed, pausing server=%s error=\"%s\"", l->server->name,
-		 strerror(errno));
-	if (loop_mod(l->server->loop, &l->io, 0, &err))
-		timer_set(l->server->loop, &l->retry, ACCEPT_PAUSE_MS * NS_PER_MS);
-}
-
-static void on_listener(struct io *io, uint32_t ready)
-{
-	(void)ready; /* accept4 tells */
-	struct grpc_listener *l = CONTAINER_OF(io, struct grpc_listener, io);
-	struct grpc_server *s = l->server;
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		struct addr from = {0};
-		int fd = net_accept(io->fd, &from);
-		if (fd < 0 && errno == EAGAIN)
-			return;
-		if (fd < 0) {
-			accept_failed(l);
-			if (timer_is_set(&l->retry))
-				return;
-		} else if (s->stats.open >= s->limits.connections) {
-			s->stats.refused++;
-			complain(s, &from, "connection refused", "too many are open");
-			(void)close(fd); /* nothing was written to it */
-		} else {
-			conn_start(s, fd, &from);
-		}
 	}
+	s->stats.refused++;
+	complain(s, from, "connection refused", "too many are open");
+	(void)close(fd); /* nothing was written to it */
 }
 
 bool grpc_server_listen_fd(struct grpc_server *s, int fd, struct err *err)
 {
-	struct grpc_listener *l = mem_new(sizeof(*l));
-	*l = (struct grpc_listener){s->listeners, s, {fd, on_listener}, {.fire = on_retry}};
-	if (!loop_add(s->loop, &l->io, EPOLLIN, err)) {
-		(void)close(fd); /* nothing was written to it */
-		free(l);
-		return false;
-	}
-	s->listeners = l;
-	return true;
+	return acceptor_add(&s->acceptor, fd, err);
 }
-
-static void close_listeners(struct grpc_server *s)
-{
-	while (s->listeners) {
-		struct grpc_listener *l = s->listeners;
-		s->listeners = l->next;
-		timer_cancel(s->loop, &l->retry);
-		loop_del(s->loop, &l->io);
-		(void)close(l->io.fd); /* nothing was written to it */
-		free(l);               /* no event of this turn names it any more: loop_del */
-	}
-}
-
-/* ---- the server ------------------------------------------------------------------------------- */
 
 struct grpc_server *grpc_server_new(struct loop *loop, const char *name,
 				    const struct grpc_limits *limits)
@@ -337,6 +273,7 @@ struct grpc_server *grpc_server_new(struct loop *loop, const char *name,
 	s->shared.held_max = HELD_MAX;
 	s->worker = tls_worker_new();
 	TAILQ_INIT(&s->conns);
+	acceptor_init(&s->acceptor, loop, s->name, on_conn);
 	return s;
 }
 
@@ -372,7 +309,7 @@ void grpc_server_free(struct grpc_server *s)
 {
 	if (!s)
 		return;
-	close_listeners(s);
+	acceptor_close(&s->acceptor);
 	while (!TAILQ_EMPTY(&s->conns))
 		conn_end(TAILQ_FIRST(&s->conns), "the server ends");
 	s->freed = true;

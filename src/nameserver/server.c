@@ -103,14 +103,13 @@ void dns_server_reply(struct dns_server *s, const struct dns_client *to, struct 
 		     len);
 }
 
-static bool add_socket(struct dns_server *server, int fd, bool tcp, struct err *err)
+static bool add_udp(struct dns_server *server, int fd, struct err *err)
 {
 	if (fd < 0)
 		return false;
 	struct dns_socket *s = mem_new(sizeof(*s));
 	s->server = server;
-	s->retry.fire = server_on_retry;
-	s->io = (struct io){.fd = fd, .on_ready = tcp ? server_on_accept : on_datagrams};
+	s->io = (struct io){.fd = fd, .on_ready = on_datagrams};
 	if (!loop_add(server->loop, &s->io, EPOLLIN, err)) {
 		(void)close(fd); /* nothing was sent on it */
 		free(s);
@@ -132,8 +131,9 @@ static int bind_udp(const struct addr *on, struct err *err)
 bool dns_server_listen(struct dns_server *s, const struct addr *on, struct err *err)
 {
 	char text[ADDR_TEXT];
-	if (!add_socket(s, bind_udp(on, err), false, err) ||
-	    !add_socket(s, net_listen(on, false, err), true, err))
+	int tcp;
+	if (!add_udp(s, bind_udp(on, err), err) || (tcp = net_listen(on, false, err)) < 0 ||
+	    !acceptor_add(&s->acceptor, tcp, err))
 		return err_wrap(err, "dns %s", addr_text(on, text));
 	return true;
 }
@@ -147,6 +147,7 @@ struct dns_server *dns_server_new(struct loop *loop, const struct dns_server_eve
 	s->ctx = ctx;
 	TAILQ_INIT(&s->sockets);
 	TAILQ_INIT(&s->conns);
+	acceptor_init(&s->acceptor, loop, "dns", server_on_conn);
 	return s;
 }
 
@@ -157,11 +158,11 @@ void dns_server_free(struct dns_server *s)
 		return;
 	while ((socket = TAILQ_FIRST(&s->sockets))) {
 		TAILQ_REMOVE(&s->sockets, socket, link);
-		timer_cancel(s->loop, &socket->retry);
 		loop_del(s->loop, &socket->io);
 		(void)close(socket->io.fd); /* nothing is written back late */
 		free(socket);
 	}
+	acceptor_close(&s->acceptor);
 	server_close_conns(s);
 	free(s->batch);
 	free(s->answer);

@@ -7,11 +7,11 @@
 
 #include "base/buf.h"
 #include "nameserver/server.h"
+#include "net/acceptor.h"
 
-struct dns_socket {
+struct dns_socket { /* UDP */
 	struct dns_server *server;
 	struct io io;
-	struct timer retry; /* TCP: while no descriptor is left to accept with */
 	TAILQ_ENTRY(dns_socket) link;
 };
 
@@ -25,13 +25,13 @@ struct dns_server {
 	TAILQ_HEAD(, dns_socket) sockets;
 	struct batch *batch; /* made by the first question */
 
+	struct acceptor acceptor;
 	TAILQ_HEAD(, dns_conn) conns; /* the one that was silent longest first */
 	unsigned n_conns;
 	uint64_t next_conn;
 	char *answer; /* DNS_MESSAGE_MAX bytes, made by the first connection */
 };
 
-void server_on_accept(struct io *io, uint32_t events);
-void server_on_retry(struct timer *t);
+acceptor_fn server_on_conn;
 void server_tcp_reply(struct dns_server *s, uint64_t conn, struct slice answer);
 void server_close_conns(struct dns_server *s);

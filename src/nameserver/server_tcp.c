@@ -8,7 +8,6 @@
 #include "base/reader.h"
 #include "dns/message.h"
 #include "nameserver/server_inside.h"
-#include "net/sock.h"
 
 enum {
 	CONNS = 128,
@@ -16,7 +15,6 @@ enum {
 	OUT_MAX = 4 * (DNS_MESSAGE_MAX + 2),
 	WAITING_MAX = 64, /* questions of one connection without an answer */
 	IDLE_S = 10,
-	ACCEPT_RETRY_MS = 100,
 };
 
 struct dns_conn {
@@ -189,8 +187,10 @@ void server_tcp_reply(struct dns_server *s, uint64_t conn, struct slice answer)
 		go_on(c);
 }
 
-static void add_conn(struct dns_server *s, int fd)
+void server_on_conn(struct acceptor *a, int fd, const struct addr *from)
 {
+	struct dns_server *s = CONTAINER_OF(a, struct dns_server, acceptor);
+	(void)from; /* answers go to the connection */
 	/* All clients share these places: who has been silent longest makes room, RFC 7766 6.2.3. */
 	if (s->n_conns == CONNS)
 		close_conn(TAILQ_FIRST(&s->conns));
@@ -211,34 +211,4 @@ static void add_conn(struct dns_server *s, int fd)
 	TAILQ_INSERT_TAIL(&s->conns, c, link);
 	s->n_conns++;
 	timer_set(s->loop, &c->idle, IDLE_S * NS_PER_S);
-}
-
-void server_on_retry(struct timer *t)
-{
-	struct dns_socket *s = CONTAINER_OF(t, struct dns_socket, retry);
-	if (!loop_mod(s->server->loop, &s->io, EPOLLIN, NULL))
-		timer_set(s->server->loop, t, ACCEPT_RETRY_MS * NS_PER_MS);
-}
-
-void server_on_accept(struct io *io, uint32_t events)
-{
-	struct dns_socket *s = CONTAINER_OF(io, struct dns_socket, io);
-	struct dns_server *server = s->server;
-	(void)events; /* only EPOLLIN is asked for */
-
-	for (;;) {
-		int fd = net_accept(io->fd, NULL);
-		if (fd >= 0) {
-			add_conn(server, fd);
-			continue;
-		}
-		/* What cannot be accepted stays in the queue and would wake us without end. */
-		bool short_of =
-			errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
-		if (short_of && loop_mod(server->loop, io, 0, NULL))
-			timer_set(server->loop, &s->retry, ACCEPT_RETRY_MS * NS_PER_MS);
-		if (short_of || errno == EAGAIN)
-			return;
-		/* Anything else concerns that one connection, accept(2). */
-	}
 }

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "http1/body.h"
 #include "http1/head.h"
+#include "net/acceptor.h"
 #include "rest/server.h"
 
 enum { REST_MAX_FIELDS = 64 };
@@ -78,19 +79,12 @@ struct route {
 	void *ctx;
 };
 
-struct rest_listener {
-	struct rest_listener *next;
-	struct rest_server *server;
-	struct io io;
-	struct timer retry; /* set while out of descriptors */
-};
-
 struct rest_server {
 	struct loop *loop;
 	char *name;
 	struct rest_limits limits;
 	struct rest_server_stats stats;
-	struct rest_listener *listeners;
+	struct acceptor acceptor;
 	struct route *routes;
 	size_t n_routes;
 	TAILQ_HEAD(, rest_conn) conns;

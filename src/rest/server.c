@@ -1,22 +1,30 @@
 #include "rest/server.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/sock.h"
 #include "rest/conn.h"
-
-enum { ACCEPTS_PER_TURN = 64 };
 
 #define DEFAULT(field, value)                                                                      \
 	do {                                                                                       \
 		if (!(field))                                                                      \
 			(field) = (value);                                                         \
 	} while (0)
+
+static void on_conn(struct acceptor *a, int fd, const struct addr *from)
+{
+	struct rest_server *s = CONTAINER_OF(a, struct rest_server, acceptor);
+	(void)from; /* the connection asks when it wants to know */
+	if (s->stats.open < s->limits.connections) {
+		rest_conn_start(s, fd);
+		return;
+	}
+	s->stats.refused++;
+	(void)close(fd); /* nothing was written to it */
+}
 
 struct rest_server *rest_server_new(struct loop *loop, const char *name,
 				    const struct rest_limits *limits)
@@ -34,77 +42,13 @@ struct rest_server *rest_server_new(struct loop *loop, const char *name,
 	DEFAULT(s->limits.idle_ms, 120000);
 	DEFAULT(s->limits.write_ms, 30000);
 	TAILQ_INIT(&s->conns);
+	acceptor_init(&s->acceptor, loop, s->name, on_conn);
 	return s;
-}
-
-/* Listeners. */
-
-static void accept_one(struct rest_server *s, int fd)
-{
-	if (s->stats.open >= s->limits.connections) {
-		s->stats.refused++;
-		(void)close(fd); /* nothing was written to it */
-		return;
-	}
-	rest_conn_start(s, fd);
-}
-
-static void on_retry(struct timer *t)
-{
-	struct rest_listener *l = CONTAINER_OF(t, struct rest_listener, retry);
-	struct err err;
-	if (!loop_mod(l->server->loop, &l->io, EPOLLIN, &err))
-		timer_set(l->server->loop, t, 100 * NS_PER_MS);
-}
-
-static void on_listener(struct io *io, uint32_t events)
-{
-	(void)events; /* accept4 tells */
-	struct rest_listener *l = CONTAINER_OF(io, struct rest_listener, io);
-	struct rest_server *s = l->server;
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int fd = net_accept(io->fd, NULL);
-		if (fd >= 0) {
-			accept_one(s, fd);
-			continue;
-		}
-		if (errno == EAGAIN)
-			return;
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			/* The connection stays in the queue and would wake us without end. */
-			struct err err;
-			log_warn(s->name, "accept failed, pausing error=\"%s\"", strerror(errno));
-			if (loop_mod(s->loop, io, 0, &err))
-				timer_set(s->loop, &l->retry, 100 * NS_PER_MS);
-			return;
-		}
-		/* Anything else concerns that one connection, accept(2). */
-	}
 }
 
 bool rest_server_listen_fd(struct rest_server *s, int fd, struct err *err)
 {
-	struct rest_listener *l = mem_new(sizeof(*l));
-	*l = (struct rest_listener){s->listeners, s, {fd, on_listener}, {.fire = on_retry}};
-	if (!loop_add(s->loop, &l->io, EPOLLIN, err)) {
-		(void)close(fd); /* nothing was written to it */
-		free(l);
-		return false;
-	}
-	s->listeners = l;
-	return true;
-}
-
-static void close_listeners(struct rest_server *s)
-{
-	while (s->listeners) {
-		struct rest_listener *l = s->listeners;
-		s->listeners = l->next;
-		timer_cancel(s->loop, &l->retry);
-		loop_del(s->loop, &l->io);
-		(void)close(l->io.fd); /* nothing was written to it */
-		free(l);               /* no event of this turn names it any more: loop_del */
-	}
+	return acceptor_add(&s->acceptor, fd, err);
 }
 
 /* Routes. */
@@ -197,7 +141,7 @@ struct rest_server_stats rest_server_stats(const struct rest_server *s)
 void rest_server_drain(struct rest_server *s)
 {
 	struct rest_conn *c, *next;
-	close_listeners(s);
+	acceptor_close(&s->acceptor);
 	s->draining = true;
 	TAILQ_FOREACH_SAFE (c, &s->conns, link, next)
 		if (c->state == REST_CONN_IDLE)
@@ -220,7 +164,7 @@ void rest_server_free(struct rest_server *s)
 {
 	if (!s)
 		return;
-	close_listeners(s);
+	acceptor_close(&s->acceptor);
 	s->draining = true;
 	while (!TAILQ_EMPTY(&s->conns)) /* a gone callback may close others too */
 		rest_conn_close(TAILQ_FIRST(&s->conns));

@@ -130,15 +130,14 @@ static void no_account(struct analysis *a, const struct named *n, const char *ns
 	for (size_t i = 0; i < a->n_groups; i++)
 		if (strcmp(a->groups[i].by->meta.ns, ns) == 0)
 			names_add(&there, a->groups[i].spec->service_account);
-	size_t n_there = there.n;
 	const char *accounts = names_end(&there);
 	finding_add(
 		a, CHECK_ACCOUNT, n->policy, n->path,
 		&(struct said){
 			.text = say(a, "no Pod of namespace %s has the service account \"%.*s\"",
 				    ns, SLICE_FMT(account)),
-			.why = n_there ? say(a, "there are %s", accounts)
-				       : "there is no Pod at all",
+			.why = accounts ? say(a, "there are %s", accounts)
+					: "there is no Pod at all",
 			.effect = no_match(n),
 			.mend = "name the serviceAccountName of the clients' Pods",
 		});

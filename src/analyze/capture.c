@@ -44,7 +44,7 @@ static void unseen_policies(struct analysis *a, const struct target *t, const ch
 			    const char *by)
 {
 	const char *policies = meant_for(a, t);
-	if (!policies[0])
+	if (!policies)
 		return;
 	finding_add(
 		a, CHECK_EXCLUDED_POLICY, t->group->by, path,

@@ -103,7 +103,7 @@ struct names {
 };
 void names_init(struct names *n, const struct analysis *a);
 void names_add(struct names *n, const char *name);
-/* Lives in the arena; ends N. */
+/* Lives in the arena; NULL when there is none. Ends N. */
 const char *names_end(struct names *n);
 
 /* talk.c: what the server behind a port speaks */

@@ -124,9 +124,8 @@ static void check_strict(struct analysis *a, const struct object *o)
 	for (size_t i = 0; i < a->n_groups; i++)
 		if (!a->groups[i].mesh_tls)
 			names_add(&clients, group_name(a, &a->groups[i]));
-	bool both = servers.n && clients.n;
 	const char *server_names = names_end(&servers), *client_names = names_end(&clients);
-	if (!both)
+	if (!server_names || !client_names)
 		return;
 	finding_add(
 		a, CHECK_STRICT_CLIENTS, o, "spec",

@@ -318,9 +318,8 @@ static void allow_nothing(struct analysis *a, const struct object *o)
 		if (!allowed)
 			names_add(&denied, group_name(a, g));
 	}
-	size_t n = denied.n;
 	const char *groups = names_end(&denied);
-	if (n == 0)
+	if (!groups)
 		return;
 	finding_add(
 		a, CHECK_ALLOW_NOTHING, o, "spec",
@@ -363,9 +362,8 @@ static void check_greeting(struct analysis *a, const struct object *o)
 		    talk_of(a, t->port).speaks == SPEAKS_SERVER_FIRST)
 			names_add(&ports, port_name(a, t->port));
 	}
-	size_t n = ports.n;
 	const char *shown = names_end(&ports);
-	if (n == 0)
+	if (!shown)
 		return;
 	finding_add(
 		a, CHECK_GREETING, o, "spec",

@@ -35,11 +35,26 @@ static bool never_waits(const struct talk *talk)
 	       talk->speaks == SPEAKS_OPAQUE;
 }
 
+/* NULL: nobody knows what to write down. */
 static const char *declare_yaml(const struct analysis *a, const struct view_port *p,
 				const char *protocol)
 {
+	if (!protocol)
+		return NULL;
 	return say(a, "spec:\n  ports:\n  - port: %u\n    appProtocol: %s\n", p->port->port,
 		   protocol);
+}
+
+/* Whatever it speaks, "tcp" carries it. */
+static const char *safe_word(const struct talk *talk)
+{
+	return talk->declare ? talk->declare : "tcp";
+}
+
+/* Of a server, as sure as we are. */
+static const char *speaks(const struct talk *talk)
+{
+	return talk->seen ? "speaks" : "probably speaks";
 }
 
 static const char *undeclared_effect(const struct analysis *a, const struct view_port *p,
@@ -68,25 +83,24 @@ static void undeclared(struct analysis *a, const struct view_port *p, const stru
 			.mend = word ? "declare it"
 				     : "declare what it speaks, if that is known; here "
 				       "nothing has to be",
-			.yaml = word ? declare_yaml(a, p, word) : NULL,
+			.yaml = declare_yaml(a, p, word),
 		});
 }
 
 static void server_first(struct analysis *a, const struct view_port *p, const struct talk *talk)
 {
-	const char *word = talk->declare ? talk->declare : "tcp";
 	finding_add(
 		a, CHECK_SERVER_FIRST, p->service->object, port_path(a, p),
 		&(struct said){
 			.text = say(a, "port %u declares no protocol, and its server %s first",
-				    p->port->port, talk->seen ? "speaks" : "probably speaks"),
+				    p->port->port, speaks(talk)),
 			.why = talk->why,
 			.effect = say(
 				a, "nothing hangs here: both ends are listened to. Elsewhere: %s",
 				elsewhere_outbound(a, p)),
 			.affected = "elsewhere every client, with and without a sidecar",
 			.mend = "declare it, where the resources are also used with another mesh",
-			.yaml = declare_yaml(a, p, word),
+			.yaml = declare_yaml(a, p, safe_word(talk)),
 		});
 }
 
@@ -103,13 +117,13 @@ static void client_first(struct analysis *a, const struct view_port *p, const st
 			.text = say(a,
 				    "only the client is listened to on port %u, and its server %s "
 				    "first",
-				    p->port->port, talk->seen ? "speaks" : "probably speaks"),
+				    p->port->port, speaks(talk)),
 			.why = say(a, "%s says client-first%s%s", by, talk->why[0] ? "; " : "",
 				   talk->why),
 			.effect = say(a, "clients and server wait for each other, %s", after),
 			.affected = "every client",
 			.mend = "declare the protocol, or take the setting away",
-			.yaml = declare_yaml(a, p, talk->declare ? talk->declare : "tcp"),
+			.yaml = declare_yaml(a, p, safe_word(talk)),
 		});
 }
 
@@ -157,7 +171,7 @@ static void unknown_word(struct analysis *a, const struct view_port *p, const st
 			.mend = word ? "use a word that is known"
 				     : "use a word that is known (tcp, http, "
 				       "tls, ...), or leave it out",
-			.yaml = word ? declare_yaml(a, p, word) : NULL,
+			.yaml = declare_yaml(a, p, word),
 		});
 }
 
@@ -169,7 +183,7 @@ static void tcp_speaks_http(struct analysis *a, const struct view_port *p, const
 		    &(struct said){
 			    .text = say(a, "port %u is %s, and its server %s HTTP", p->port->port,
 					by_number ? "TCP by its number" : "declared as bytes",
-					talk->seen ? "speaks" : "probably speaks"),
+					speaks(talk)),
 			    .why = talk->why,
 			    .effect =
 				    "it is relayed as bytes: no HTTP route, no HTTP telemetry, and "
@@ -185,8 +199,7 @@ static void greets_as_http(struct analysis *a, const struct view_port *p, const 
 	finding_add(a, CHECK_HTTP_GREETS, p->service->object, port_path(a, p),
 		    &(struct said){
 			    .text = say(a, "port %u is declared %s, and its server %s first",
-					p->port->port, protocol_name(p->protocol),
-					talk->seen ? "speaks" : "probably speaks"),
+					p->port->port, protocol_name(p->protocol), speaks(talk)),
 			    .why = talk->why,
 			    .effect = say(a,
 					  "it is not HTTP: what a mesh does for HTTP cannot work. "
@@ -194,7 +207,7 @@ static void greets_as_http(struct analysis *a, const struct view_port *p, const 
 					  elsewhere_outbound(a, p)),
 			    .affected = "elsewhere every client",
 			    .mend = "declare what it is",
-			    .yaml = declare_yaml(a, p, talk->declare ? talk->declare : "tcp"),
+			    .yaml = declare_yaml(a, p, safe_word(talk)),
 		    });
 }
 
@@ -205,8 +218,7 @@ static void greets_as_tls(struct analysis *a, const struct view_port *p, const s
 		&(struct said){
 			.text = say(a,
 				    "port %u is declared %s, and its server %s first, in the clear",
-				    p->port->port, protocol_name(p->protocol),
-				    talk->seen ? "speaks" : "probably speaks"),
+				    p->port->port, protocol_name(p->protocol), speaks(talk)),
 			.why = say(a, "%s; its TLS begins later, inside its own protocol",
 				   talk->why),
 			.effect =
@@ -214,7 +226,7 @@ static void greets_as_tls(struct analysis *a, const struct view_port *p, const s
 				"routed by its server name",
 			.affected = "elsewhere clients of routes that look at the server name",
 			.mend = "declare what it is",
-			.yaml = declare_yaml(a, p, talk->declare ? talk->declare : "tcp"),
+			.yaml = declare_yaml(a, p, safe_word(talk)),
 		});
 }
 
@@ -230,9 +242,8 @@ static void permissive(struct analysis *a, const struct view_port *p, const stru
 		if (t->port == p && target_is_meshed(t) && target_mode(t).mode == MTLS_PERMISSIVE)
 			names_add(&where, group_name(a, t->group));
 	}
-	size_t n = where.n;
 	const char *groups = names_end(&where);
-	if (n == 0)
+	if (!groups)
 		return;
 	elsewhere_of(&(struct elsewhere_facts){.side = LIVE_INBOUND,
 					       .class = CLASS_TCP,

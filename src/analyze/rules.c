@@ -216,18 +216,17 @@ static void empty_subset(struct analysis *a, const struct object *o, size_t i,
 {
 	const struct subset *subset = &spec_of(o)->subsets[i];
 	struct names groups;
-	size_t n = 0, n_behind = 0;
+	size_t n = 0;
 	names_init(&groups, a);
 	for (size_t k = 0; k < a->n_targets; k++) {
 		const struct target *t = &a->targets[k];
 		if (t->port->service != s)
 			continue;
 		n += pairs_match(&subset->labels, &t->group->meta->labels);
-		n_behind++;
 		names_add(&groups, group_name(a, t->group));
 	}
 	const char *shown = names_end(&groups);
-	if (n || n_behind == 0)
+	if (n || !shown)
 		return;
 	finding_add(a, CHECK_SUBSET_EMPTY, o, say(a, "spec.subsets[%zu].labels", i),
 		    &(struct said){

@@ -70,9 +70,8 @@ void analyze_enforced(struct analysis *a, const struct object *o, const struct p
 		if (!g->has_sidecar && group_is_selected(g, o->meta.ns, selector))
 			names_add(&bare, group_name(a, g));
 	}
-	size_t n = bare.n;
 	const char *groups = names_end(&bare);
-	if (n == 0 || strcmp(o->meta.ns, a->mesh->root_namespace) == 0)
+	if (!groups || strcmp(o->meta.ns, a->mesh->root_namespace) == 0)
 		return; /* the mesh's own are for whoever is in the mesh */
 	finding_add(
 		a, CHECK_NOT_ENFORCED, o, selector->n ? "spec.selector" : "metadata.namespace",

@@ -58,17 +58,16 @@ static void check_target(struct analysis *a, const struct target *t)
 /* A name that no container of any Pod behind the Service has. */
 static void check_named(struct analysis *a, const struct view_port *p)
 {
-	size_t n = 0, found = 0;
+	size_t found = 0;
 	struct names groups;
 	names_init(&groups, a);
 	for (size_t i = 0; i < a->n_targets; i++)
 		if (a->targets[i].port == p) {
-			n++;
 			found += a->targets[i].number != 0;
 			names_add(&groups, group_name(a, a->targets[i].group));
 		}
 	const char *shown = names_end(&groups);
-	if (n == 0 || found)
+	if (!shown || found)
 		return;
 	finding_add(a, CHECK_TARGET_MISSING, p->service->object,
 		    say(a, "%s.targetPort", port_path(a, p)),

@@ -428,9 +428,11 @@ void names_add(struct names *n, const char *name)
 const char *names_end(struct names *n)
 {
 	struct slice text = buf_slice(&n->text);
-	const char *out = n->n > NAMES_SHOWN ? say(n->a, "%.*s and %zu more", SLICE_FMT(text),
-						   n->n - NAMES_SHOWN)
-					     : say(n->a, "%.*s", SLICE_FMT(text));
+	const char *out = NULL;
+	if (n->n > NAMES_SHOWN)
+		out = say(n->a, "%.*s and %zu more", SLICE_FMT(text), n->n - NAMES_SHOWN);
+	else if (n->n)
+		out = say(n->a, "%.*s", SLICE_FMT(text));
 	buf_fini(&n->text);
 	return out;
 }

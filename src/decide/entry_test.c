@@ -196,6 +196,30 @@ static void how_it_is_spoken_to(void **state)
 	}
 }
 
+/* The entry is for those that name a host. */
+static void every_step_has_words(void **state)
+{
+	(void)state;
+	struct world w;
+	struct plan p;
+	struct buf text;
+	buf_init(&text, 4096);
+	world_init(&w, "shop", "me", SELF STATIC);
+	struct outbound_facts facts = {.dst = test_addr("240.240.0.1:3306")};
+	decide_outbound(w.view, &facts, &p);
+	const struct object *some = plan_step_at(&p, 0).resource;
+	for (unsigned code = 0; code < N_STEPS; code++)
+		for (unsigned k = 0; k < 2; k++) {
+			struct step s = {k ? some : NULL, (enum step_code)code, 3306};
+			buf_clear(&text);
+			assert_true(step_text(&p, &s, &text));
+			if (buf_len(&text) == 0)
+				fail_msg("%s", step_name(s.code));
+		}
+	buf_fini(&text);
+	world_fini(&w);
+}
+
 /* The explanation names all of it. */
 static void explained(void **state)
 {
@@ -225,6 +249,7 @@ int main(void)
 		cmocka_unit_test(where_it_goes),
 		cmocka_unit_test(how_it_is_spoken_to),
 		cmocka_unit_test(explained),
+		cmocka_unit_test(every_step_has_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,32 +1,58 @@
-/* A plan's steps in words. Writes into a full buffer are refused and show in buf.full, which the
- * callers answer with; so single results are not looked at. */
+/*
+ * A plan's steps in words: a table of texts with holes, and what fills each hole. Writes into a full
+ * buffer are refused and show in buf.full, which the callers answer with; so single results are not
+ * looked at.
+ */
 #include "base/mem.h"
 #include "decide/internal.h"
 
 enum { OBJECT_TEXT = 320 };
 
-static void ip_of(const struct addr *a, struct buf *out)
-{
-	char text[ADDR_TEXT];
-	(void)buf_puts(out, ip_text(&a->ip, text));
-}
+/* What stands in the hole of that name; not each one needs both the plan and the step. */
+#define HOLE(name)                                                                                 \
+	static void name(const struct plan *p __attribute__((unused)),                             \
+			 const struct step *s __attribute__((unused)), struct buf *out)
 
-static void dialled(const struct plan *p, struct buf *out)
+HOLE(to)
 {
 	char text[ADDR_TEXT];
 	(void)buf_puts(out, addr_text(&p->to, text));
 }
 
-static void resource(const struct step *s, struct buf *out)
+HOLE(to_ip)
+{
+	char text[ADDR_TEXT];
+	(void)buf_puts(out, ip_text(&p->to.ip, text));
+}
+
+HOLE(to_port)
+{
+	(void)buf_printf(out, "%u", p->to.port);
+}
+
+HOLE(from_ip)
+{
+	char text[ADDR_TEXT];
+	(void)buf_puts(out, ip_text(&p->from.ip, text));
+}
+
+HOLE(port)
+{
+	(void)buf_printf(out, "%u", s->port);
+}
+
+HOLE(resource)
 {
 	char text[OBJECT_TEXT];
 	(void)buf_puts(out, s->resource ? object_text(s->resource, text, sizeof(text)) : "?");
 }
 
-static void resource_port(const struct step *s, struct buf *out)
+HOLE(of_resource)
 {
-	resource(s, out);
-	(void)buf_printf(out, " port %u", s->port);
+	if (!s->resource)
+		return;
+	(void)buf_puts(out, " of ");
+	resource(p, s, out);
 }
 
 /* A person's word, quoted and made printable. */
@@ -37,12 +63,12 @@ static void quoted(const char *word, struct buf *out)
 }
 
 /* Who says what the protocol is, or why nobody does. */
-static void declaration(const struct plan *p, const struct step *s, struct buf *out)
+HOLE(declaration)
 {
 	const struct view_port *port = p->port;
 	if (!port) {
-		resource_port(s, out);
-		(void)buf_puts(out, " declares nothing");
+		resource(p, s, out);
+		(void)buf_printf(out, " port %u declares nothing", s->port);
 		return;
 	}
 	const char *app_protocol = port->port->app_protocol;
@@ -85,32 +111,23 @@ static void declaration(const struct plan *p, const struct step *s, struct buf *
 	(void)buf_printf(out, " declares %s", protocol_name(p->protocol));
 }
 
-static void source(const struct plan *p, const struct step *s, const char *what, struct buf *out)
+HOLE(source)
 {
 	if (ip_is_any(&p->from.ip)) { /* explain, where nobody said which */
-		(void)buf_printf(out, "a source outside the mesh %s", what);
+		(void)buf_puts(out, "a source outside the mesh");
 		return;
 	}
 	(void)buf_puts(out, "source ");
-	ip_of(&p->from, out);
+	from_ip(p, s, out);
 	if (s->resource) {
 		(void)buf_puts(out, " (");
-		resource(s, out);
+		resource(p, s, out);
 		(void)buf_puts(out, ")");
 	}
-	(void)buf_printf(out, " %s", what);
 }
 
-static void ruled_source(const struct plan *p, const struct step *s, struct buf *out)
-{
-	(void)buf_puts(out, "source ");
-	ip_of(&p->from, out);
-	(void)buf_puts(out, " speaks plaintext to this port, as ");
-	resource(s, out);
-	(void)buf_puts(out, " says, so no ClientHello is coming");
-}
-
-static void detection_from(const struct plan *p, struct buf *out)
+/* Who set how it is found out. */
+HOLE(detection_from)
 {
 	const char *from = p->inbound ? p->inbound->detection_from
 			   : p->port  ? p->port->detection_from
@@ -119,8 +136,17 @@ static void detection_from(const struct plan *p, struct buf *out)
 		(void)buf_printf(out, " (%s)", from);
 }
 
-static void known_ports(const struct object *o, struct buf *out)
+HOLE(detection_limit)
 {
+	if (p->fw.detection_timeout_ms)
+		(void)buf_printf(out, "at most %u ms", p->fw.detection_timeout_ms);
+	else
+		(void)buf_puts(out, "without limit");
+}
+
+HOLE(known_ports)
+{
+	const struct object *o = s->resource;
 	enum { SHOWN = 8 };
 	unsigned shown = 0;
 	for (size_t i = 0;
@@ -136,319 +162,191 @@ static void known_ports(const struct object *o, struct buf *out)
 					 o->service->ports[i].port);
 }
 
-static void first_word(const struct plan *p, struct buf *out)
+HOLE(first_word)
 {
 	(void)buf_puts(out, fw_reason_text(p->word.reason));
 	if (p->word.protocol != GREET_IS_UNKNOWN)
 		(void)buf_printf(out, " (%s)", greet_name(p->word.protocol));
 }
 
-/* Steps whose words are always the same, */
-static const char *const fixed[N_STEPS] = {
-	[STEP_LEARNED_SERVER_FIRST] = "the server always spoke first here",
-	[STEP_LEARNED_CLIENT_FIRST] = "the client always spoke first here",
-	[STEP_PEER_FIRST] = "nothing is opened before the client has authenticated",
-	[STEP_MESH_TLS] = "the client speaks mesh TLS, which ends here",
-	[STEP_APP_TLS] = "the client's TLS is the application's own and passes untouched",
-	[STEP_NOT_MESH_TLS] = "what came is not TLS, and STRICT takes nothing else",
-	[STEP_TLS_ON_HTTP] = "what came is TLS, but not the mesh's, and the port is declared HTTP",
-	[STEP_HANDSHAKE_TIMEOUT] = "the client did not authenticate in time",
-};
-
-/* and those about the source. */
-static const char *const sources[N_STEPS] = {
-	[STEP_SOURCE_PLAIN] = "speaks no mesh TLS, so no ClientHello is coming",
-	[STEP_SOURCE_MESH] = "speaks mesh TLS, so its ClientHello is coming",
-	[STEP_SOURCE_AUTO_OFF] = "speaks plaintext, for auto mTLS is off",
-	[STEP_SOURCE_BYPASSES] =
-		"keeps some of its traffic out of its sidecar, so a greeting is held back",
-	[STEP_SOURCE_SPOKE_TLS] =
-		"sent a late ClientHello before, so a greeting is held back for longer",
-	[STEP_SOURCE_UNKNOWN] = "is not known, so a greeting is held back for a ClientHello",
-};
-
-/* Where the connection goes. */
-static void where(const struct plan *p, const struct step *s, struct buf *out)
+/* A host of ServiceEntries: no step that names one is made without it. */
+HOLE(host)
 {
-	switch (s->code) {
-	case STEP_SERVICE_VIP:
-		dialled(p, out);
-		(void)buf_puts(out, " is ");
-		resource_port(s, out);
-		break;
-	case STEP_HEADLESS:
-		dialled(p, out);
-		(void)buf_puts(out, " is an endpoint of headless ");
-		resource_port(s, out);
-		break;
-	case STEP_POD_IP:
-		dialled(p, out);
-		(void)buf_puts(out, " is ");
-		resource(s, out);
-		(void)buf_puts(out, ", dialled directly and not through a Service");
-		break;
-	case STEP_UNKNOWN_ADDRESS:
-		(void)buf_puts(out, "nothing in the mesh has the address ");
-		dialled(p, out);
-		break;
-	case STEP_VIP_PORT_UNKNOWN:
-		resource(s, out);
-		(void)buf_printf(out, " has no port %u", s->port);
-		known_ports(s->resource, out);
-		break;
-	case STEP_NOT_TCP:
-		resource_port(s, out);
-		(void)buf_puts(out, " is not TCP");
-		break;
-	case STEP_NO_ENDPOINTS:
-		resource_port(s, out);
-		(void)buf_puts(out, " has no ready endpoint");
-		break;
-	default:
-		break;
-	}
+	MUST(p->host);
+	(void)buf_puts(out, p->host->host);
 }
 
-static void outbound_policy(const struct step *s, struct buf *out)
+HOLE(if_given)
 {
-	(void)buf_printf(out, "outboundTrafficPolicy %s",
-			 s->code == STEP_ALLOW_ANY ? "ALLOW_ANY" : "REGISTRY_ONLY");
-	if (s->resource) {
-		(void)buf_puts(out, " of ");
-		resource(s, out);
-	}
-	(void)buf_puts(out, s->code == STEP_ALLOW_ANY ? " lets it pass as it is"
-						      : " refuses what no Service covers");
+	MUST(p->host);
+	if (p->host->entry->given)
+		(void)buf_puts(out, " by a virtual IP that the mesh has given it");
 }
 
-/* A host of ServiceEntries. */
-static void entry(const struct plan *p, const struct step *s, struct buf *out)
+HOLE(resolution)
 {
-	MUST(p->host); /* no such step is made without it */
-	const char *host = p->host->host;
-	switch (s->code) {
-	case STEP_ENTRY_ADDRESS:
-	case STEP_ENTRY_VIP:
-		dialled(p, out);
-		(void)buf_printf(out, " is port %u of %s, %s", s->port, host,
-				 s->code == STEP_ENTRY_VIP
-					 ? "a virtual IP that the mesh has given it"
-					 : "as its ServiceEntry says");
-		break;
-	case STEP_ENTRY_PORT:
-		ip_of(&p->to, out);
-		(void)buf_printf(
-			out, " is %s%s, and ", host,
-			p->host->entry->given ? " by a virtual IP that the mesh has given it" : "");
-		resource(s, out);
-		(void)buf_printf(out, " has no port %u", s->port);
-		known_ports(s->resource, out);
-		break;
-	case STEP_ENTRY_AS_DIALLED:
-		(void)buf_puts(out,
-			       "its resolution is NONE, so the address that was dialled counts");
-		break;
-	case STEP_ENTRY_RESOLVED:
-		(void)buf_printf(out, "its resolution is %s, so its endpoints are what DNS says",
-				 resolution_name(p->host->entry->resolution));
-		break;
-	case STEP_RESOLVING:
-		(void)buf_printf(out, "the names behind %s have to be resolved first", host);
-		break;
-	case STEP_NO_ADDRESS:
-		(void)buf_printf(out, "the names behind %s have no address", host);
-		break;
-	default:
-		resource(s, out);
-		(void)buf_printf(out, " has no endpoint for port %u of %s", s->port, host);
-		break;
-	}
+	MUST(p->host);
+	(void)buf_puts(out, resolution_name(p->host->entry->resolution));
 }
 
-static void mtls_mode(const struct plan *p, const struct step *s, struct buf *out)
+HOLE(mtls_mode)
 {
-	if (s->resource) {
-		resource(s, out);
-		(void)buf_printf(out, " is %s", mtls_mode_name(p->guard.mode));
-		if (s->code == STEP_MTLS_PORT_MODE)
-			(void)buf_printf(out, " for port %u", s->port);
-	} else {
+	const char *mode = mtls_mode_name(p->guard.mode);
+	if (!s->resource) {
 		(void)buf_printf(
 			out, "no PeerAuthentication says how port %u may be reached, so it is %s",
-			s->port, mtls_mode_name(p->guard.mode));
+			s->port, mode);
+		return;
 	}
+	resource(p, s, out);
+	(void)buf_printf(out, " is %s", mode);
+	if (s->code == STEP_MTLS_PORT_MODE)
+		(void)buf_printf(out, " for port %u", s->port);
 }
 
-static void authorization(const struct plan *p, const struct step *s, struct buf *out)
+HOLE(verdict)
 {
-	struct authz_verdict verdict = {
+	struct authz_verdict v = {
 		.allowed = p->guard.allowed,
 		.reason = p->guard.reason,
 		.policy = s->resource,
 		.rule = s->port,
 	};
-	if (s->code == STEP_AUTHZ_PLAIN_ALLOWED)
-		(void)buf_puts(out, "in plaintext, ");
-	else if (s->code == STEP_AUTHZ_PLAIN_DENIED)
-		(void)buf_puts(out, "in plaintext nothing is opened: ");
-	(void)authz_verdict_text(&verdict, out);
+	(void)authz_verdict_text(&v, out);
 }
 
-static void endpoint(const struct step *s, struct buf *out)
+HOLE(endpoint)
 {
 	if (s->resource)
-		resource(s, out);
+		resource(p, s, out);
 	else
 		(void)buf_puts(out, "the endpoint");
 }
 
-/* How an endpoint is spoken to. */
-static void transport(const struct plan *p, const struct step *s, struct buf *out)
+HOLE(transport)
 {
-	switch (s->code) {
-	case STEP_TLS_BY_RULE:
-		resource(s, out);
-		(void)buf_printf(out, " wants %s", transport_name(p->tls.transport));
-		break;
-	case STEP_TLS_AUTO_OFF:
-		(void)buf_puts(out, "enableAutoMtls is off, so traffic is plaintext");
-		break;
-	case STEP_TLS_NO_SIDECAR:
-		endpoint(s, out);
-		(void)buf_puts(out, " speaks no mesh TLS, so traffic to it is plaintext");
-		break;
-	case STEP_TLS_NOT_CAPTURED:
-		(void)buf_printf(out, "port %u of ", s->port);
-		endpoint(s, out);
-		(void)buf_puts(out, " does not reach its sidecar, so traffic to it is plaintext");
-		break;
-	case STEP_TLS_MODE_DISABLE:
-		resource(s, out);
-		(void)buf_printf(out, " disables mTLS for port %u there", s->port);
-		break;
-	case STEP_TLS_EXTERNAL:
-		resource(s, out);
-		(void)buf_puts(out, " is MESH_EXTERNAL, so traffic to it is plaintext");
-		break;
-	case STEP_TLS_ENTRY:
-		(void)buf_puts(out, "by ");
-		resource(s, out);
-		(void)buf_puts(out, " or its WorkloadEntry the endpoint speaks mesh TLS, so "
-				    "traffic to it does");
-		break;
-	default:
-		endpoint(s, out);
-		(void)buf_puts(out, " speaks mesh TLS, so traffic to it does");
-		break;
-	}
+	(void)buf_puts(out, transport_name(p->tls.transport));
 }
 
-static void client_first(const struct plan *p, struct buf *out)
-{
-	(void)buf_puts(out, "detection is client-first");
-	detection_from(p, out);
-	if (p->fw.detection_timeout_ms)
-		(void)buf_printf(out, " and waits at most %u ms", p->fw.detection_timeout_ms);
-	else
-		(void)buf_puts(out, " and waits without limit");
-}
+/* In the texts a hole is a byte below the space: its place in the table. */
+/* clang-format off */
+#define TO              "\001"
+#define TO_IP           "\002"
+#define TO_PORT         "\003"
+#define FROM_IP         "\004"
+#define PORT            "\005"
+#define RESOURCE        "\006"
+#define OF_RESOURCE     "\007"
+#define DECLARATION     "\010"
+#define SOURCE          "\011"
+#define DETECTION_FROM  "\012"
+#define DETECTION_LIMIT "\013"
+#define KNOWN_PORTS     "\014"
+#define FIRST_WORD      "\015"
+#define HOST            "\016"
+#define IF_GIVEN        "\017"
+#define RESOLUTION      "\020"
+#define MTLS_MODE       "\021"
+#define VERDICT         "\022"
+#define ENDPOINT        "\023"
+#define TRANSPORT       "\024"
+
+static void (*const holes[])(const struct plan *p, const struct step *s, struct buf *out) = {
+	[001] = to,
+	[002] = to_ip,
+	[003] = to_port,
+	[004] = from_ip,
+	[005] = port,
+	[006] = resource,
+	[007] = of_resource,
+	[010] = declaration,
+	[011] = source,
+	[012] = detection_from,
+	[013] = detection_limit,
+	[014] = known_ports,
+	[015] = first_word,
+	[016] = host,
+	[017] = if_given,
+	[020] = resolution,
+	[021] = mtls_mode,
+	[022] = verdict,
+	[023] = endpoint,
+	[024] = transport,
+};
+
+static const char *const words[N_STEPS] = {
+	/* where the connection goes */
+	[STEP_SERVICE_VIP]          = TO " is " RESOURCE " port " PORT,
+	[STEP_HEADLESS]             = TO " is an endpoint of headless " RESOURCE " port " PORT,
+	[STEP_POD_IP]               = TO " is " RESOURCE ", dialled directly and not through a Service",
+	[STEP_UNKNOWN_ADDRESS]      = "nothing in the mesh has the address " TO,
+	[STEP_VIP_PORT_UNKNOWN]     = RESOURCE " has no port " PORT KNOWN_PORTS,
+	[STEP_ALLOW_ANY]            = "outboundTrafficPolicy ALLOW_ANY" OF_RESOURCE " lets it pass as it is",
+	[STEP_REGISTRY_ONLY]        = "outboundTrafficPolicy REGISTRY_ONLY" OF_RESOURCE " refuses what no Service covers",
+	[STEP_SELF_CALL_GUARD]      = "port " PORT " is the sidecar's own and would lead back to it",
+	[STEP_NOT_TCP]              = RESOURCE " port " PORT " is not TCP",
+	[STEP_NO_ENDPOINTS]         = RESOURCE " port " PORT " has no ready endpoint",
+	[STEP_ENTRY_ADDRESS]        = TO " is port " PORT " of " HOST ", as its ServiceEntry says",
+	[STEP_ENTRY_VIP]            = TO " is port " PORT " of " HOST ", a virtual IP that the mesh has given it",
+	[STEP_ENTRY_PORT]           = TO_IP " is " HOST IF_GIVEN ", and " RESOURCE " has no port " PORT KNOWN_PORTS,
+	[STEP_ENTRY_AS_DIALLED]     = "its resolution is NONE, so the address that was dialled counts",
+	[STEP_ENTRY_RESOLVED]       = "its resolution is " RESOLUTION ", so its endpoints are what DNS says",
+	[STEP_RESOLVING]            = "the names behind " HOST " have to be resolved first",
+	[STEP_NO_ADDRESS]           = "the names behind " HOST " have no address",
+	[STEP_NO_ENTRY_ENDPOINTS]   = RESOURCE " has no endpoint for port " PORT " of " HOST,
+	[STEP_INBOUND_SERVICE]      = "port " TO_PORT " is a target of " RESOURCE " port " PORT,
+	[STEP_INBOUND_UNKNOWN]      = "no Service targets port " PORT ", so nothing declares its protocol",
+	/* what it speaks, and how that is found out */
+	[STEP_DECLARED]             = DECLARATION,
+	[STEP_UNDECLARED]           = DECLARATION,
+	[STEP_BOTH_ENDS]            = "both ends are listened to" DETECTION_FROM,
+	[STEP_CLIENT_FIRST]         = "detection is client-first" DETECTION_FROM " and waits " DETECTION_LIMIT,
+	[STEP_LEARNED_SERVER_FIRST] = "the server always spoke first here",
+	[STEP_LEARNED_CLIENT_FIRST] = "the client always spoke first here",
+	[STEP_SOURCE_PLAIN]         = SOURCE " speaks no mesh TLS, so no ClientHello is coming",
+	[STEP_SOURCE_MESH]          = SOURCE " speaks mesh TLS, so its ClientHello is coming",
+	[STEP_SOURCE_BY_RULE]       = "source " FROM_IP " speaks plaintext to this port, as " RESOURCE " says, so no ClientHello is coming",
+	[STEP_SOURCE_AUTO_OFF]      = SOURCE " speaks plaintext, for auto mTLS is off",
+	[STEP_SOURCE_BYPASSES]      = SOURCE " keeps some of its traffic out of its sidecar, so a greeting is held back",
+	[STEP_SOURCE_SPOKE_TLS]     = SOURCE " sent a late ClientHello before, so a greeting is held back for longer",
+	[STEP_SOURCE_UNKNOWN]       = SOURCE " is not known, so a greeting is held back for a ClientHello",
+	[STEP_FIRST_WORD]           = FIRST_WORD,
+	/* who may come in */
+	[STEP_MTLS_MODE]            = MTLS_MODE,
+	[STEP_MTLS_PORT_MODE]       = MTLS_MODE,
+	[STEP_PEER_FIRST]           = "nothing is opened before the client has authenticated",
+	[STEP_MESH_TLS]             = "the client speaks mesh TLS, which ends here",
+	[STEP_APP_TLS]              = "the client's TLS is the application's own and passes untouched",
+	[STEP_NOT_MESH_TLS]         = "what came is not TLS, and STRICT takes nothing else",
+	[STEP_TLS_ON_HTTP]          = "what came is TLS, but not the mesh's, and the port is declared HTTP",
+	[STEP_HANDSHAKE_TIMEOUT]    = "the client did not authenticate in time",
+	[STEP_AUTHZ_PLAIN_ALLOWED]  = "in plaintext, " VERDICT,
+	[STEP_AUTHZ_PLAIN_DENIED]   = "in plaintext nothing is opened: " VERDICT,
+	[STEP_AUTHZ_ALLOWED]        = VERDICT,
+	[STEP_AUTHZ_DENIED]         = VERDICT,
+	/* how the endpoint is spoken to */
+	[STEP_TLS_BY_RULE]          = RESOURCE " wants " TRANSPORT,
+	[STEP_TLS_AUTO_OFF]         = "enableAutoMtls is off, so traffic is plaintext",
+	[STEP_TLS_NO_SIDECAR]       = ENDPOINT " speaks no mesh TLS, so traffic to it is plaintext",
+	[STEP_TLS_NOT_CAPTURED]     = "port " PORT " of " ENDPOINT " does not reach its sidecar, so traffic to it is plaintext",
+	[STEP_TLS_MODE_DISABLE]     = RESOURCE " disables mTLS for port " PORT " there",
+	[STEP_TLS_AUTO]             = ENDPOINT " speaks mesh TLS, so traffic to it does",
+	[STEP_TLS_EXTERNAL]         = RESOURCE " is MESH_EXTERNAL, so traffic to it is plaintext",
+	[STEP_TLS_ENTRY]            = "by " RESOURCE " or its WorkloadEntry the endpoint speaks mesh TLS, so traffic to it does",
+};
+/* clang-format on */
 
 bool step_text(const struct plan *p, const struct step *s, struct buf *out)
 {
-	switch (s->code) {
-	case STEP_SERVICE_VIP:
-	case STEP_HEADLESS:
-	case STEP_POD_IP:
-	case STEP_UNKNOWN_ADDRESS:
-	case STEP_VIP_PORT_UNKNOWN:
-	case STEP_NOT_TCP:
-	case STEP_NO_ENDPOINTS:
-		where(p, s, out);
-		break;
-	case STEP_SELF_CALL_GUARD:
-		(void)buf_printf(out, "port %u is the sidecar's own and would lead back to it",
-				 s->port);
-		break;
-	case STEP_INBOUND_SERVICE:
-		(void)buf_printf(out, "port %u is a target of ", p->to.port);
-		resource_port(s, out);
-		break;
-	case STEP_INBOUND_UNKNOWN:
-		(void)buf_printf(out,
-				 "no Service targets port %u, so nothing declares its protocol",
-				 s->port);
-		break;
-	case STEP_DECLARED:
-	case STEP_UNDECLARED:
-		declaration(p, s, out);
-		break;
-	case STEP_BOTH_ENDS:
-		(void)buf_puts(out, "both ends are listened to");
-		detection_from(p, out);
-		break;
-	case STEP_CLIENT_FIRST:
-		client_first(p, out);
-		break;
-	case STEP_FIRST_WORD:
-		first_word(p, out);
-		break;
-	case STEP_ALLOW_ANY:
-	case STEP_REGISTRY_ONLY:
-		outbound_policy(s, out);
-		break;
-	case STEP_ENTRY_ADDRESS:
-	case STEP_ENTRY_VIP:
-	case STEP_ENTRY_PORT:
-	case STEP_ENTRY_AS_DIALLED:
-	case STEP_ENTRY_RESOLVED:
-	case STEP_RESOLVING:
-	case STEP_NO_ADDRESS:
-	case STEP_NO_ENTRY_ENDPOINTS:
-		entry(p, s, out);
-		break;
-	case STEP_LEARNED_SERVER_FIRST:
-	case STEP_LEARNED_CLIENT_FIRST:
-	case STEP_PEER_FIRST:
-	case STEP_MESH_TLS:
-	case STEP_APP_TLS:
-	case STEP_NOT_MESH_TLS:
-	case STEP_TLS_ON_HTTP:
-	case STEP_HANDSHAKE_TIMEOUT:
-		(void)buf_puts(out, fixed[s->code]);
-		break;
-	case STEP_MTLS_MODE:
-	case STEP_MTLS_PORT_MODE:
-		mtls_mode(p, s, out);
-		break;
-	case STEP_AUTHZ_PLAIN_ALLOWED:
-	case STEP_AUTHZ_PLAIN_DENIED:
-	case STEP_AUTHZ_ALLOWED:
-	case STEP_AUTHZ_DENIED:
-		authorization(p, s, out);
-		break;
-	case STEP_TLS_BY_RULE:
-	case STEP_TLS_AUTO_OFF:
-	case STEP_TLS_NO_SIDECAR:
-	case STEP_TLS_NOT_CAPTURED:
-	case STEP_TLS_MODE_DISABLE:
-	case STEP_TLS_AUTO:
-	case STEP_TLS_EXTERNAL:
-	case STEP_TLS_ENTRY:
-		transport(p, s, out);
-		break;
-	case STEP_SOURCE_PLAIN:
-	case STEP_SOURCE_MESH:
-	case STEP_SOURCE_AUTO_OFF:
-	case STEP_SOURCE_BYPASSES:
-	case STEP_SOURCE_SPOKE_TLS:
-	case STEP_SOURCE_UNKNOWN:
-		source(p, s, sources[s->code], out);
-		break;
-	case STEP_SOURCE_BY_RULE:
-		ruled_source(p, s, out);
-		break;
-	case N_STEPS:
-		break;
+	struct slice rest = slice_of(words[s->code]);
+	while (rest.len) {
+		size_t n = 0;
+		while (n < rest.len && rest.at[n] >= ' ')
+			n++;
+		(void)buf_append(out, slice_sub(rest, 0, n));
+		if (n < rest.len)
+			holes[(unsigned char)rest.at[n]](p, s, out);
+		rest = slice_sub(rest, n + 1, rest.len);
 	}
 	return !out->full;
 }

@@ -35,7 +35,7 @@ static void value_text(const struct authz_test *t, size_t i, struct buf *out)
 		(void)buf_puts(out, cidr_text(&t->cidrs[i], text));
 		return;
 	case AUTHZ_IN_DESTINATION_PORT:
-		(void)buf_printf(out, "%u", t->ports[i]);
+		(void)buf_u64(out, t->ports[i]);
 		return;
 	default:
 		break;

@@ -90,6 +90,16 @@ bool buf_puts(struct buf *b, const char *cstr)
 	return buf_append(b, slice_of(cstr));
 }
 
+bool buf_u64(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while (n /= 10);
+	return buf_append(b, (struct slice){&digits[at], sizeof(digits) - at});
+}
+
 bool buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list args, again;

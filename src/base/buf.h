@@ -47,6 +47,8 @@ static inline bool buf_putc(struct buf *b, char c)
 {
 	return buf_append(b, (struct slice){&c, 1});
 }
+/* In decimal, without printf: log lines are full of numbers. */
+bool buf_u64(struct buf *b, uint64_t n);
 bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_consume(struct buf *b, size_t n); /* N at most buf_len() */
 /* Room for at least MIN bytes to be written at the returned place, NULL at the bound; then

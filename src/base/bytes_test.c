@@ -305,6 +305,20 @@ static void buffers_print_up_to_the_last_byte(void **state)
 	buf_fini(&b);
 }
 
+static void buffers_write_numbers(void **state)
+{
+	(void)state; /* none */
+	struct buf b;
+	buf_init(&b, 30);
+	assert_true(buf_u64(&b, 0));
+	assert_true(buf_u64(&b, 3306));
+	assert_true(buf_u64(&b, UINT64_MAX));
+	assert_slice(buf_slice(&b), "0330618446744073709551615");
+	assert_false(buf_u64(&b, 123456)); /* nothing, rather than a part of it */
+	assert_slice(buf_slice(&b), "0330618446744073709551615");
+	buf_fini(&b);
+}
+
 static void buffers_lend_room(void **state)
 {
 	(void)state; /* none */
@@ -359,6 +373,7 @@ int main(void)
 		cmocka_unit_test(buffers_add_all_or_nothing),
 		cmocka_unit_test(buffers_print),
 		cmocka_unit_test(buffers_print_up_to_the_last_byte),
+		cmocka_unit_test(buffers_write_numbers),
 		cmocka_unit_test(buffers_lend_room),
 		cmocka_unit_test(buffers_work_as_queues),
 	};

@@ -107,20 +107,10 @@ void json_cstr(struct json_out *j, const char *key, const char *s)
 		json_nil(j, key);
 }
 
-static void put_u64(struct buf *b, uint64_t n)
-{
-	char digits[20];
-	size_t at = sizeof(digits);
-	do
-		digits[--at] = (char)('0' + n % 10);
-	while (n /= 10);
-	(void)buf_append(b, (struct slice){&digits[at], sizeof(digits) - at});
-}
-
 void json_u64(struct json_out *j, const char *key, uint64_t n)
 {
 	begin(j, key);
-	put_u64(j->to, n);
+	(void)buf_u64(j->to, n);
 }
 
 void json_i64(struct json_out *j, const char *key, int64_t n)
@@ -128,7 +118,7 @@ void json_i64(struct json_out *j, const char *key, int64_t n)
 	begin(j, key);
 	if (n < 0)
 		(void)buf_putc(j->to, '-');
-	put_u64(j->to, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
+	(void)buf_u64(j->to, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
 }
 
 void json_double(struct json_out *j, const char *key, double n)
@@ -145,7 +135,7 @@ void json_double(struct json_out *j, const char *key, double n)
 	uint64_t thousandths = (uint64_t)llround(fabs(n) * 1000);
 	if (n < 0 && thousandths)
 		(void)buf_putc(j->to, '-');
-	put_u64(j->to, thousandths / 1000);
+	(void)buf_u64(j->to, thousandths / 1000);
 	unsigned rest = (unsigned)(thousandths % 1000);
 	char fraction[] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
 			   (char)('0' + rest % 10)};

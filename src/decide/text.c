@@ -27,7 +27,7 @@ HOLE(to_ip)
 
 HOLE(to_port)
 {
-	(void)buf_printf(out, "%u", p->to.port);
+	(void)buf_u64(out, p->to.port);
 }
 
 HOLE(from_ip)
@@ -38,7 +38,7 @@ HOLE(from_ip)
 
 HOLE(port)
 {
-	(void)buf_printf(out, "%u", s->port);
+	(void)buf_u64(out, s->port);
 }
 
 HOLE(resource)
@@ -108,7 +108,8 @@ HOLE(declaration)
 		}
 		return;
 	}
-	(void)buf_printf(out, " declares %s", protocol_name(p->protocol));
+	(void)buf_puts(out, " declares ");
+	(void)buf_puts(out, protocol_name(p->protocol));
 }
 
 HOLE(source)
@@ -132,8 +133,11 @@ HOLE(detection_from)
 	const char *from = p->inbound ? p->inbound->detection_from
 			   : p->port  ? p->port->detection_from
 				      : "";
-	if (from[0])
-		(void)buf_printf(out, " (%s)", from);
+	if (!from[0])
+		return;
+	(void)buf_puts(out, " (");
+	(void)buf_puts(out, from);
+	(void)buf_putc(out, ')');
 }
 
 HOLE(detection_limit)
@@ -165,8 +169,11 @@ HOLE(known_ports)
 HOLE(first_word)
 {
 	(void)buf_puts(out, fw_reason_text(p->word.reason));
-	if (p->word.protocol != GREET_IS_UNKNOWN)
-		(void)buf_printf(out, " (%s)", greet_name(p->word.protocol));
+	if (p->word.protocol == GREET_IS_UNKNOWN)
+		return;
+	(void)buf_puts(out, " (");
+	(void)buf_puts(out, greet_name(p->word.protocol));
+	(void)buf_putc(out, ')');
 }
 
 /* A host of ServiceEntries: no step that names one is made without it. */

@@ -1,8 +1,8 @@
 #include "model/object.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "model/annotations.h"
 #include "model/object_tree.h"
 #include "model/schema.h"
@@ -32,9 +32,14 @@ bool object_older(const struct object *a, const struct object *b)
 
 const char *object_text(const struct object *o, char *out, size_t out_len)
 {
-	const struct kind_info *info = kind_info(o->kind);
-	(void)snprintf(out, out_len, "%s %s%s%s", info->name, o->meta.ns, o->meta.ns[0] ? "/" : "",
-		       o->meta.name);
+	/* Without printf: each line of the access log has several. */
+	const char *const parts[] = {kind_info(o->kind)->name, " ", o->meta.ns,
+				     o->meta.ns[0] ? "/" : "", o->meta.name};
+	size_t len = 0;
+	for (size_t i = 0; i < N_ELEMS(parts); i++)
+		for (const char *at = parts[i]; *at && len + 1 < out_len; at++)
+			out[len++] = *at;
+	out[len] = '\0';
 	return out;
 }
 

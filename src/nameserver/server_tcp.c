@@ -1,19 +1,15 @@
-/* Connections of the server: each message is led by its length, RFC 1035 4.2.2. */
+/* Connections of the server: sockets for struct dns_stream. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/reader.h"
-#include "dns/message.h"
+#include "dns/stream.h"
 #include "nameserver/server_inside.h"
 
 enum {
 	CONNS = 128,
-	IN_MAX = DNS_MESSAGE_MAX + 2,
-	OUT_MAX = 4 * (DNS_MESSAGE_MAX + 2),
-	WAITING_MAX = 64, /* questions of one connection without an answer */
 	IDLE_S = 10,
 };
 
@@ -23,17 +19,14 @@ struct dns_conn {
 	struct timer idle;
 	struct deferred gone;
 	uint64_t id;
-	struct buf in, out;
-	unsigned waiting;
-	bool ended; /* the client will send nothing more */
+	struct dns_stream stream;
 	TAILQ_ENTRY(dns_conn) link;
 };
 
 static void free_conn(struct deferred *gone)
 {
 	struct dns_conn *c = CONTAINER_OF(gone, struct dns_conn, gone);
-	buf_fini(&c->in);
-	buf_fini(&c->out);
+	dns_stream_fini(&c->stream);
 	free(c);
 }
 
@@ -68,69 +61,44 @@ static void busy(struct dns_conn *c)
 	TAILQ_INSERT_TAIL(&c->server->conns, c, link);
 }
 
-/* False: the client takes no answers. */
-static bool put_answer(struct dns_conn *c, struct slice answer)
-{
-	return buf_putc(&c->out, (char)(answer.len >> 8)) &&
-	       buf_putc(&c->out, (char)(answer.len & 255)) && buf_append(&c->out, answer);
-}
-
-/* The next whole question; false: there is none. */
-static bool next_message(const struct dns_conn *c, struct slice *message)
-{
-	struct reader r = reader_of(buf_slice(&c->in));
-	*message = read_bytes(&r, read_u16(&r));
-	return !r.bad;
-}
-
-/* Another question may be answered: whatever the answer is, there is room for it. */
-static bool may_answer(const struct dns_conn *c)
-{
-	return c->waiting < WAITING_MAX && buf_len(&c->out) + DNS_MESSAGE_MAX + 2 <= OUT_MAX;
-}
-
-/* False: the connection is of no use any more. */
-static bool answer_whole_messages(struct dns_conn *c)
+/* Answers what is whole. */
+static void answer_whole_messages(struct dns_conn *c)
 {
 	struct dns_server *s = c->server;
 	struct slice message;
-	while (may_answer(c) && next_message(c, &message)) {
+	while (dns_stream_next(&c->stream, &message)) {
 		struct dns_client from = {.conn = c->id};
 		size_t n = s->events->on_query(s->ctx, &from, message, s->answer, DNS_MESSAGE_MAX);
-		buf_consume(&c->in, 2 + message.len);
+		dns_stream_took(&c->stream, message, n == DNS_LATER);
 		busy(c);
-		c->waiting += n == DNS_LATER;
-		if (n && n != DNS_LATER && !put_answer(c, (struct slice){s->answer, n}))
-			return false;
+		if (n && n != DNS_LATER)
+			MUST(dns_stream_answer(&c->stream, (struct slice){s->answer, n}));
 	}
-	return true;
 }
 
 static bool read_some(struct dns_conn *c)
 {
-	for (;;) {
-		size_t room;
-		char *at = c->ended ? NULL : buf_reserve(&c->in, 1, &room);
-		if (!at)
-			return true; /* a whole message is in there: answered first */
+	size_t room;
+	char *at;
+	while ((at = dns_stream_room(&c->stream, &room))) {
 		ssize_t n = read(c->io.fd, at, room);
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR;
-		if (n == 0) {
-			c->ended = true;
-			return true;
-		}
-		buf_commit(&c->in, (size_t)n);
+		if (n == 0)
+			c->stream.ended = true;
+		buf_commit(&c->stream.in, (size_t)n);
 	}
+	return true;
 }
 
 static bool write_some(struct dns_conn *c)
 {
-	while (buf_len(&c->out)) {
-		ssize_t n = send(c->io.fd, buf_slice(&c->out).at, buf_len(&c->out), MSG_NOSIGNAL);
+	struct buf *out = &c->stream.out;
+	while (buf_len(out)) {
+		ssize_t n = send(c->io.fd, buf_slice(out).at, buf_len(out), MSG_NOSIGNAL);
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR;
-		buf_consume(&c->out, (size_t)n);
+		buf_consume(out, (size_t)n);
 	}
 	return true;
 }
@@ -140,10 +108,11 @@ static bool answer_and_write(struct dns_conn *c)
 {
 	struct slice message;
 	do {
-		if (!answer_whole_messages(c) || !write_some(c))
+		answer_whole_messages(c);
+		if (!write_some(c))
 			return false;
-	} while (may_answer(c) && next_message(c, &message));
-	return !c->ended || c->waiting || buf_len(&c->out);
+	} while (dns_stream_next(&c->stream, &message));
+	return !dns_stream_is_over(&c->stream);
 }
 
 /* After anything happened: what is to be done next. */
@@ -154,9 +123,9 @@ static void go_on(struct dns_conn *c)
 		close_conn(c);
 		return;
 	}
-	if (!c->ended && may_answer(c)) /* the end would be readable for ever */
+	if (dns_stream_may_read(&c->stream)) /* the end would be readable for ever */
 		want = EPOLLIN;
-	if (buf_len(&c->out))
+	if (buf_len(&c->stream.out))
 		want |= EPOLLOUT;
 	if (!loop_mod(c->server->loop, &c->io, want, NULL))
 		close_conn(c);
@@ -165,7 +134,7 @@ static void go_on(struct dns_conn *c)
 static void on_conn(struct io *io, uint32_t events)
 {
 	struct dns_conn *c = CONTAINER_OF(io, struct dns_conn, io);
-	if (!(events & (EPOLLERR | EPOLLHUP)) && (!may_answer(c) || read_some(c)))
+	if (!(events & (EPOLLERR | EPOLLHUP)) && read_some(c))
 		go_on(c);
 	else
 		close_conn(c);
@@ -179,9 +148,8 @@ void server_tcp_reply(struct dns_server *s, uint64_t conn, struct slice answer)
 			break;
 	if (!c)
 		return;
-	c->waiting--;
 	busy(c);
-	if (!put_answer(c, answer))
+	if (!dns_stream_answer_late(&c->stream, answer)) /* the client takes no answers */
 		close_conn(c);
 	else
 		go_on(c);
@@ -201,8 +169,7 @@ void server_on_conn(struct acceptor *a, int fd, const struct addr *from)
 	c->id = ++s->next_conn;
 	c->io = (struct io){.fd = fd, .on_ready = on_conn};
 	c->idle.fire = on_idle;
-	buf_init(&c->in, IN_MAX);
-	buf_init(&c->out, OUT_MAX);
+	dns_stream_init(&c->stream);
 	if (!loop_add(s->loop, &c->io, EPOLLIN, NULL)) {
 		(void)close(fd); /* nothing was sent on it: the client asks again */
 		free(c);

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import time
 import uuid
 
@@ -11,7 +12,7 @@ import pytest
 import shop
 from conftest import wait_for
 
-KUBE_DNS, BIND, SPOOFER = "198.19.0.10", "198.19.0.53", "198.19.0.54"
+KUBE_DNS, BIND, SPOOFER, REFUSER = "198.19.0.10", "198.19.0.53", "198.19.0.54", "198.19.0.55"
 NAMED = """
 options { directory "/tmp"; pid-file none; session-keyfile none; listen-on port 53 { any; }; listen-on-v6 { any; }; recursion no;
           querylog yes; minimal-responses yes; };
@@ -19,6 +20,8 @@ controls {};
 zone "example.test" { type primary; file "/config/zone"; };
 zone "local" { type primary; file "/config/empty"; };
 """
+REFUSING = NAMED.partition("zone ")[0]
+MANY_HOSTS = [f"h{i}.many.example" for i in range(250)]
 EMPTY = "$TTL 60\n@ SOA ns root 1 60 60 60 1\n@ NS ns.example.test.\n"
 ZONE = """$TTL 60
 @      SOA ns root 1 60 60 60 1
@@ -28,6 +31,7 @@ www    A   192.0.2.80
 www    AAAA 2001:db8::80
 short  1 A 192.0.2.81
 mail   MX  10 www
+post   MX  10 www
 odd    TYPE65280 \\# 4 0a000001
 many   A   192.0.2.1
 """ + "".join(f"many A 192.0.2.{i}\n" for i in range(2, 101))
@@ -43,10 +47,10 @@ def nameserver(name, ip, **more):
             "spec": {"selector": {"app": name}, "clusterIP": ip, "ipFamilies": ["IPv4"], "ports": ports, **more}}
 
 
-def client(name, server=None, ns="shop", annotations=None, searches=()):
+def client(name, *servers, ns="shop", annotations=None, searches=()):
     pod = shop.client(ns, name, annotations=annotations or {})
-    if server:
-        pod["spec"] |= {"dnsPolicy": "None", "dnsConfig": {"nameservers": [server], "searches": list(searches), "options": [{"name": "ndots", "value": "5"}]}}
+    if servers:
+        pod["spec"] |= {"dnsPolicy": "None", "dnsConfig": {"nameservers": list(servers), "searches": list(searches), "options": [{"name": "ndots", "value": "5"}]}}
     return pod
 
 
@@ -69,6 +73,7 @@ def town(new_mesh):
         shop.namespace("shop", True), shop.namespace("out", False),
         shop.client("shop"),
         client("bound", BIND, searches=["shop.svc.cluster.local", "example.test"]), client("lied-to", SPOOFER),
+        client("twice", REFUSER, BIND), client("moved", SPOOFER),
         client("off", annotations={"proxy.istio.io/config": 'proxyMetadata: {ISTIO_META_DNS_CAPTURE: "false"}'}),
         shop.client("out"), client("out-bound", BIND, ns="out"),
         shop.service("shop", "db", "client", [3306]), shop.service("shop", "only4", "client", [80], ipFamilies=["IPv4"]),
@@ -78,9 +83,14 @@ def town(new_mesh):
          "spec": {"clusterIP": "None", "selector": {"set": "heads"}, "ports": [{"name": "p", "port": 80}]}},
         entry("fixed", ["db.example.com"], addresses=["192.0.2.33"], resolution="STATIC", endpoints=[{"address": "192.0.2.34"}]),
         entry("wild", ["*.wild.example.com"], addresses=["192.0.2.35"], resolution="NONE"),
-        entry("auto", ["auto.example.com"], resolution="DNS"),
+        entry("auto", ["auto.example.com", "post.example.test"], resolution="DNS"),
+        shop.service("shop", "both", "client", [80]),
+        entry("both", ["both.shop", "both.shop.svc.cluster.local"], addresses=["192.0.2.36"], resolution="STATIC", endpoints=[{"address": "192.0.2.37"}]),
+        entry("many", MANY_HOSTS, resolution="DNS"),
         *tool("named", "out", {"named.conf": NAMED, "zone": ZONE, "empty": EMPTY}, ["named", "-g", "-n", "1", "-c", "/config/named.conf"]),
         nameserver("named", BIND),
+        *tool("refuser", "out", {"named.conf": REFUSING}, ["named", "-g", "-n", "1", "-c", "/config/named.conf"]),
+        nameserver("refuser", REFUSER),
         *tool("spoofer", "out", {"spoofer.py": spoofer}, ["python3", "/config/spoofer.py", "53"]),
         nameserver("spoofer", SPOOFER)))
 
@@ -167,6 +177,51 @@ def test_headless(town):
     assert len(town.call("shop/client", dns_clients.ask_many, KUBE_DNS, "heads.shop", 40)) == 2  # either may be the first
 
 
+def test_every_search_domain_of_the_cluster(town):
+    for behind in ("shop.svc.cluster.local", "svc.cluster.local", "cluster.local"):
+        before = metrics(town, "shop/client")["hark_dns_upstream_queries_total"]
+        got = dig(town, "shop/client", f"db.example.com.{behind}", "A")
+        assert [r[3:] for r in got.records] == [["CNAME", "db.example.com."], ["A", "192.0.2.33"]]
+        assert metrics(town, "shop/client")["hark_dns_upstream_queries_total"] == before
+    # Below somebody else's domain it is somebody else's name, also where resolv.conf searches it.
+    assert dig(town, "shop/bound", "db.example.test", "A").status == "NXDOMAIN"
+    assert town.call("shop/bound", dns_clients.addresses, "db", "4") == service_ips(town, "shop/db")[:1]
+
+
+def test_an_entrys_host_comes_before_a_short_name(town):
+    assert dig(town, "shop/client", "both.shop", "A").addresses == ["192.0.2.36"]
+    v4 = service_ips(town, "shop/both")[:1]
+    for name in ("both", "both.shop.svc", "both.shop.svc.cluster.local"):
+        assert dig(town, "shop/client", name, "A").addresses == v4, name
+
+
+def test_a_known_name_is_never_no_such_name(town):
+    """Who asks for HTTPS or MX beside A must not hear that there is no such name."""
+    for name in ("auto.example.com", "any.wild.example.com", "db.shop", "db", "db.shop.svc.cluster.local", "db.example.com.shop.svc.cluster.local"):
+        for kind in ("TYPE65", "MX"):
+            got = dig(town, "shop/client", name, kind)
+            assert (got.status, got.records) == ("NOERROR", []), (name, kind)
+    assert dig(town, "shop/client", "no.example.com", "TYPE65").status == "NXDOMAIN"
+    # What the nameserver has is the client's; what it has not ends after the time that it says itself.
+    assert dig(town, "shop/bound", "post.example.test", "A").addresses[0].startswith("240.240.")
+    assert dig(town, "shop/bound", "post.example.test", "MX").records[0][3:] == ["MX", "10 www.example.test."]
+    got = dig(town, "shop/bound", "auto.example.com", "TYPE65")  # which BIND refuses to speak of
+    assert got.status == "REFUSED"
+    for _ in range(2):  # from BIND, then from the cache
+        got = dig(town, "shop/bound", "db.shop.svc.cluster.local", "SRV")
+        assert (got.status, got.records) == ("NOERROR", []) and "SOA" in got.text and "aa" in got.flags
+
+
+def test_names_of_addresses(town):
+    vip = dig(town, "shop/client", "auto.example.com", "A").addresses[0]
+    assert dig(town, "shop/client", "-x", vip).records[0][3:] == ["PTR", "auto.example.com."]
+    vip6 = dig(town, "shop/client", "auto.example.com", "AAAA").addresses[0]
+    assert dig(town, "shop/client", "-x", vip6).records[0][3:] == ["PTR", "auto.example.com."]
+    for ip in service_ips(town, "shop/db"):  # of which BIND knows nothing
+        assert dig(town, "shop/bound", "-x", ip).records[0][3:] == ["PTR", "db.shop.svc.cluster.local."]
+    assert dig(town, "shop/client", "-x", "192.0.2.33").status == "NXDOMAIN"  # written by a person: not ours to name
+
+
 def test_other_types_go_to_the_nameserver(town):
     got = dig(town, "shop/client", "_p3306._tcp.db.shop.svc.cluster.local", "SRV")
     assert got.records[0][3] == "SRV" and "3306 db.shop.svc.cluster.local." in got.records[0][4]
@@ -237,10 +292,13 @@ def test_curl_reaches_a_name(town):
 
 def test_admin_shows_the_table(town):
     table = town.admin_json("shop/client", "/dns")
-    assert table["nameservers"] == [KUBE_DNS] and table["search"] == "shop.svc.cluster.local"
+    assert table["nameservers"] == [KUBE_DNS] and table["search"] == ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local"]
     rows = {row["host"]: row for row in table["names"]}
     assert rows["db.shop.svc.cluster.local"]["addresses"] == service_ips(town, "shop/db")
     assert rows["db.example.com"]["addresses"] == ["192.0.2.33"]
+    assert set(MANY_HOSTS) <= set(rows) and len(rows) == len(table["names"])  # they come in parts
+    assert all(rows[h]["addresses"][0].startswith("240.240.") for h in MANY_HOSTS)
+    assert "200 OK" in town.exec("shop/client", "curl", "-sI", "-m", "20", "http://127.0.0.1:15000/dns").stdout
     one = town.admin_json("shop/client", "/dns?name=db.example.com.shop.svc.cluster.local")
     assert one["addresses"] == ["192.0.2.33"] and one["answered_by"] == "mesh"
     assert town.admin_json("shop/client", "/dns?name=www.example.org")["answered_by"] == "nameservers"
@@ -288,11 +346,60 @@ def test_what_there_is_not_is_kept_too(town):
     wait_for(lambda: dig(town, "shop/bound", name, "A") and queries(town, name) > first, what="the end of the SOA's minimum (1 s)")
 
 
-def test_truncation_is_the_clients_to_see(town):
+def sidecar_pid(town, pod):
+    for pid in town.processes():
+        try:
+            command, env = (open(f"/proc/{pid}/{name}", "rb").read().split(b"\0") for name in ("cmdline", "environ"))
+        except OSError:  # it is gone
+            continue
+        if command[1:2] == [b"proxy"] and f"POD_NAME={pod}".encode() in env:
+            return pid
+    raise AssertionError(f"{pod} has no sidecar")
+
+
+def test_cut_answers_are_made_whole(town):
+    """BIND sends datagrams of 1,232 bytes at most, whatever the client takes: the proxy asks for the rest over TCP."""
+    ask = ("+bufsize=4096", "+ignore", "many.example.test", "A")
+    assert "tc" in dig(town, "out/out-bound", *ask).flags
+    before = metrics(town, "shop/bound")["hark_dns_truncated_total"]
+    got = dig(town, "shop/bound", *ask)
+    assert "tc" not in got.flags and not got.tcp and len(got.addresses) == 100
+    assert metrics(town, "shop/bound")["hark_dns_truncated_total"] == before + 1
+    got = dig(town, "shop/bound", "+bufsize=4096", "+ignore", "mAny.example.test", "A")  # kept
+    assert "tc" not in got.flags and got.records[0][0] == "mAny.example.test."
+
+
+def test_a_client_that_takes_less_asks_over_tcp(town):
     got = dig(town, "shop/bound", "+noedns", "+ignore", "many.example.test", "A")
     assert "tc" in got.flags and not got.tcp
+    before, asked = count(town, "shop/bound", "cache", transport="tcp"), queries(town, "many.example.test")
     got = dig(town, "shop/bound", "+noedns", "many.example.test", "A")
     assert got.tcp and len(got.addresses) == 100
+    assert count(town, "shop/bound", "cache", transport="tcp") == before + 1 and queries(town, "many.example.test") == asked
+
+
+def test_a_server_that_refuses_is_passed_over(town):
+    """Of two nameservers one knows nothing and says so; which one is asked first is drawn."""
+    refused = town.logs("out/refuser").count("query: ")
+    for i in range(12):
+        assert dig(town, "shop/twice", f"n{i}.example.test", "A").status == "NXDOMAIN"  # BIND's own, and final
+    assert dig(town, "shop/twice", "+tcp", "+norec", "www.example.test", "A").addresses == ["192.0.2.80"]
+    assert town.logs("out/refuser").count("query: ") > refused
+    assert dig(town, "shop/twice", "www.nobodys.example", "A").status == "REFUSED"  # when both say so
+
+
+def test_resolv_conf_is_followed(town):
+    """The application goes on asking the old nameserver, whose questions are captured; the sidecar asks the new one."""
+    assert dig(town, "shop/moved", "n.evil.test", "A").addresses == ["192.0.2.1"]
+    pid = sidecar_pid(town, "moved")
+    text = open(f"/proc/{pid}/root/etc/resolv.conf").read()
+    assert SPOOFER in text
+    with open(f"/proc/{pid}/root/tmp/resolv.conf", "w") as f:
+        f.write(text.replace(SPOOFER, BIND))
+    # Pods cannot write theirs: another file in its place, as a network manager's would come.
+    subprocess.run(["nsenter", "-t", str(pid), "-m", "mount", "--bind", "/tmp/resolv.conf", "/etc/resolv.conf"], check=True)
+    wait_for(lambda: dig(town, "shop/moved", "www.example.test", "A").addresses == ["192.0.2.80"], what="the new nameserver")
+    assert town.admin_json("shop/moved", "/dns")["nameservers"] == [BIND]
 
 
 def test_a_resolver_that_does_not_answer(town):

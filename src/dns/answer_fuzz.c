@@ -39,6 +39,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t n = dns_reply_addresses(&q, &found, dns_udp_limit(&q), out);
 		MUST(n <= dns_udp_limit(&q));
 		must_be_whole(out, n);
+		n = dns_reply_ptr(&q, SLICE("db.shop.svc.cluster.local"), 30, out);
+		MUST(n <= DNS_UDP_MIN);
+		if (n)
+			must_be_whole(out, n);
 	}
 	if (!dns_answers(answer, query, q.id))
 		return 0;
@@ -48,7 +52,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t n = q.wire_len ? dns_cache_get(c, &q, 1, DNS_MESSAGE_MAX, out) : 0;
 	if (n)
 		must_be_whole(out, n);
-	n = dns_reply_cut(answer, out);
+	if (n) { /* and to who takes little */
+		n = dns_cache_get(c, &q, 1, DNS_UDP_MIN, out);
+		MUST(n && n <= DNS_UDP_MIN);
+		must_be_whole(out, n);
+		dns_reply_exists(out);
+		must_be_whole(out, n);
+	}
+	n = dns_reply_cut(&q, answer, out);
 	MUST(n <= DNS_UDP_MIN);
 	must_be_whole(out, n);
 	dns_cache_free(c);

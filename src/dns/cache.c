@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/table.h"
+#include "dns/reply.h"
 
 enum { KEY_FIXED = 5, KEY_MAX = KEY_FIXED + DNS_NAME_WIRE };
 
@@ -198,11 +199,11 @@ size_t dns_cache_get(struct dns_cache *c, const struct dns_query *q, uint64_t no
 		drop(c, e);
 		return 0;
 	}
-	if (e->len > max)
-		return 0; /* a server cuts it to this client's size */
 	TAILQ_REMOVE(&c->used, e, link);
 	TAILQ_INSERT_TAIL(&c->used, e, link);
 	struct slice message = {&e->bytes[e->key_len], e->len};
+	if (e->len > max)
+		return dns_reply_cut(q, message, out);
 	uint64_t age_ns = now_ns > e->stored_ns ? now_ns - e->stored_ns : 0;
 	make_own(q, (uint32_t)(age_ns / NS_PER_S), message, out);
 	return e->len;

@@ -24,6 +24,7 @@ void dns_cache_free(struct dns_cache *c); /* NULL is fine */
 /* ANSWER is one to Q (dns_answers()). */
 void dns_cache_put(struct dns_cache *c, const struct dns_query *q, struct slice answer,
 		   uint64_t now_ns);
+/* At most MAX bytes, which are at least DNS_UDP_MIN: of a longer one there is only that it is cut (TC). */
 size_t dns_cache_get(struct dns_cache *c, const struct dns_query *q, uint64_t now_ns, size_t max,
 		     char *out);
 size_t dns_cache_count(const struct dns_cache *c);

@@ -127,23 +127,35 @@ size_t dns_reply_addresses(const struct dns_query *q, const struct dns_addresses
 	return w.at;
 }
 
-size_t dns_reply_cut(struct slice answer, char *out)
+size_t dns_reply_cut(const struct dns_query *q, struct slice answer, char *out)
 {
-	struct dns_walk w;
-	struct dns_question asked;
-	bool one = dns_walk_start(&w, answer) && w.left[0] == 1 && dns_walk_question(&w, &asked);
-	if (answer.len < DNS_HEADER_LEN)
+	struct dns_walk a;
+	struct writer w = {out, 0, DNS_UDP_MIN};
+	MUST(dns_walk_start(&a, answer)); /* dns_answers() */
+	put_head(&w, q, DNS_FLAG_TC | (a.flags & ~(unsigned)DNS_FLAG_CD));
+	put_opt(&w, q);
+	return w.at;
+}
+
+size_t dns_reply_ptr(const struct dns_query *q, struct slice host, uint32_t ttl, char *out)
+{
+	struct writer w = {out, 0, DNS_UDP_MIN};
+	char name[DNS_NAME_WIRE];
+	size_t len = dns_name_of_text(host, name);
+	size_t need = DNS_HEADER_LEN + q->wire_len + 4 + 2 + RECORD_FIXED + len + OPT_LEN;
+	/* An address backwards has 74 bytes at most: behind that there is room for any name. */
+	if (len == 0 || need > w.max)
 		return 0;
-	struct writer to = {out, 0, DNS_UDP_MIN};
-	put_bytes(&to, answer.at, 4);
-	out[2] = (char)(out[2] | DNS_FLAG_TC >> 8);
-	put_u16(&to, one);
-	put_u16(&to, 0);
-	put_u32(&to, 0);
-	if (!one)
-		return to.at;
-	put_bytes(&to, asked.name.at, asked.name.len);
-	put_u16(&to, asked.type);
-	put_u16(&to, asked.class);
-	return to.at;
+	put_head(&w, q, DNS_FLAG_RA | DNS_FLAG_AA);
+	put_u16(&w, POINTER | DNS_HEADER_LEN);
+	put_record(&w, DNS_PTR, ttl, len);
+	put_bytes(&w, name, len);
+	fix_answers(&w, 1, false);
+	put_opt(&w, q);
+	return w.at;
+}
+
+void dns_reply_exists(char *answer)
+{
+	answer[3] = (char)(answer[3] & ~(DNS_FLAGS_RCODE | DNS_FLAG_AD));
 }

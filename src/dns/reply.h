@@ -24,5 +24,10 @@ struct dns_addresses {
 size_t dns_reply_addresses(const struct dns_query *q, const struct dns_addresses *found, size_t max,
 			   char *out);
 size_t dns_reply_rcode(const struct dns_query *q, enum dns_rcode rcode, char *out);
-/* Of an answer longer than the client takes: header and question, with TC. Returns its length. */
-size_t dns_reply_cut(struct slice answer, char *out);
+/* Of an answer to Q that is longer than the client takes: header and question, with TC. */
+size_t dns_reply_cut(const struct dns_query *q, struct slice answer, char *out);
+/* The answer to a question for a PTR: HOST, in text; 0: that cannot be a name. OUT has room for DNS_UDP_MIN. */
+size_t dns_reply_ptr(const struct dns_query *q, struct slice host, uint32_t ttl, char *out);
+/* "There is no such name" becomes "there is nothing of that type": for a name that exists elsewhere. The rest
+ * stays, the SOA that says how long that holds, too; but nobody vouches for it any more (AD). */
+void dns_reply_exists(char *answer);

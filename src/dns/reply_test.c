@@ -169,15 +169,59 @@ static void cuts_an_answer_of_others(void **state)
 {
 	(void)state;
 	struct test_message m;
+	struct dns_query q;
 	char out[DNS_UDP_MIN];
-	test_query(&m, 1, DNS_FLAG_QR | DNS_FLAG_RD, "db.shop", DNS_A);
+	test_query(&m, 1, DNS_FLAG_RD, "dB.shop", DNS_A);
+	test_opt(&m, 1232, 0, 0x8000, SLICE(""));
+	read_query(&m, &q);
+	test_query(&m, 1, DNS_FLAG_QR | DNS_FLAG_RD | DNS_FLAG_RA, "db.shop", DNS_A);
 	for (int i = 0; i < 100; i++)
 		test_record(&m, DNS_ANSWER, DNS_A, 30, SLICE("\1\2\3\4"));
-	size_t len = dns_reply_cut(test_bytes(&m), out);
+	size_t len = dns_reply_cut(&q, test_bytes(&m), out);
 	struct seen s = look(out, len);
-	assert_int_equal(s.flags, DNS_FLAG_QR | DNS_FLAG_RD | DNS_FLAG_TC);
+	assert_int_equal(s.flags, DNS_FLAG_QR | DNS_FLAG_RD | DNS_FLAG_RA | DNS_FLAG_TC);
 	assert_int_equal(s.addresses, 0);
 	assert_int_equal(s.question.len, 9);
+	assert_memory_equal(s.question.at, "\2dB", 3);
+	assert_true(s.edns); /* who speaks EDNS is spoken to so */
+}
+
+static void the_name_behind_an_address(void **state)
+{
+	(void)state;
+	struct test_message m;
+	struct dns_query q;
+	struct dns_walk w;
+	struct dns_question asked;
+	struct dns_record rr;
+	char out[DNS_UDP_MIN], longest[254];
+	test_query(&m, 1, DNS_FLAG_RD, "5.0.19.198.in-addr.arpa", DNS_PTR);
+	read_query(&m, &q);
+	size_t len = dns_reply_ptr(&q, SLICE("db.shop"), 30, out);
+	assert_true(dns_walk_start(&w, (struct slice){out, len}) && dns_walk_question(&w, &asked));
+	assert_int_equal(w.flags, DNS_FLAG_QR | DNS_FLAG_AA | DNS_FLAG_RD | DNS_FLAG_RA);
+	assert_true(dns_walk_record(&w, &rr));
+	assert_int_equal(rr.type, DNS_PTR);
+	assert_int_equal(rr.ttl, 30);
+	assert_true(slice_eq(rr.rdata, SLICE("\2db\4shop\0")));
+	assert_int_equal(dns_reply_ptr(&q, SLICE("no..name"), 30, out), 0);
+	memset(longest, 'a', 253);
+	for (size_t i = 63; i < 253; i += 64)
+		longest[i] = '.';
+	assert_true(dns_reply_ptr(&q, (struct slice){longest, 253}, 30, out) > 253);
+}
+
+static void a_name_that_exists_after_all(void **state)
+{
+	(void)state;
+	struct test_message m;
+	test_query(&m, 1, DNS_FLAG_QR | DNS_FLAG_RA | DNS_FLAG_AD | DNS_NXDOMAIN, "db.shop", 65);
+	test_record(&m, DNS_AUTHORITY, DNS_SOA, 30, SLICE("\0\0"));
+	size_t len = m.len;
+	dns_reply_exists(m.at);
+	struct seen s = look(m.at, len);
+	assert_int_equal(s.flags, DNS_FLAG_QR | DNS_FLAG_RA);
+	assert_int_equal(m.at[9], 1); /* the SOA stays */
 }
 
 int main(void)
@@ -189,6 +233,8 @@ int main(void)
 		cmocka_unit_test(the_longest_names),
 		cmocka_unit_test(codes),
 		cmocka_unit_test(cuts_an_answer_of_others),
+		cmocka_unit_test(the_name_behind_an_address),
+		cmocka_unit_test(a_name_that_exists_after_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,7 +45,8 @@ bool dns_stream_answer(struct dns_stream *s, struct slice answer) MUST_CHECK;
 /* False: as above; the client takes no answers. */
 bool dns_stream_answer_late(struct dns_stream *s, struct slice answer) MUST_CHECK;
 bool dns_stream_may_read(const struct dns_stream *s);
-bool dns_stream_is_over(const struct dns_stream *s); /* nothing is left to be read, answered or sent */
+/* Nothing is left to be read, answered or sent. */
+bool dns_stream_is_over(const struct dns_stream *s);
 
-/* The first whole message of what came: false: more is needed. */
+/* The first whole message of what came; false: more is needed. */
 bool dns_frame_read(struct slice bytes, struct slice *message);

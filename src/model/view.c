@@ -273,6 +273,12 @@ const struct view_service *view_entry_by_host(const struct view *v, struct slice
 	return NULL;
 }
 
+const struct view_service *view_host_with_ips(const struct view *v, struct slice host)
+{
+	const struct view_service *s = v->hosts.n ? view_entry_by_host(v, host) : NULL;
+	return s && s->entry->n_ips ? s : NULL;
+}
+
 /* HOST itself, else the longest "*.x" that covers it. */
 static const struct view_service *entry_that_covers(const struct view *v, struct slice host)
 {
@@ -410,7 +416,10 @@ size_t view_resolve(const struct view *v, struct slice host, struct ip *out, siz
 	}
 	(void)snprintf(name, sizeof(name), "%s.%.63s%s", lower, v->self_ns, after_own[0]);
 	resolve(v, slice_of(name), MAX_ALIASES, &f);
-	for (size_t i = 0; i < sizeof(after_any) / sizeof(after_any[0]) && f.n == 0; i++) {
+	/* An entry's host comes before a Service whose short name it is, as in view_name(). */
+	bool is_host = view_host_with_ips(v, slice_of(lower));
+	for (size_t i = 0; i < sizeof(after_any) / sizeof(after_any[0]) && f.n == 0 && !is_host;
+	     i++) {
 		(void)snprintf(name, sizeof(name), "%s%s", lower, after_any[i]);
 		resolve(v, slice_of(name), MAX_ALIASES, &f);
 	}

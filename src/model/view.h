@@ -186,6 +186,8 @@ const struct view_service *view_service_by_name(const struct view *v, const char
 const struct view_service **view_services(const struct view *v, size_t *n);
 /* A host of ServiceEntries by its name, which may be "*.example.com". NULL: none such. */
 const struct view_service *view_entry_by_host(const struct view *v, struct slice host);
+/* The same, where it has addresses for clients to dial. */
+const struct view_service *view_host_with_ips(const struct view *v, struct slice host);
 /* All of them, by host; as view_services(). */
 const struct view_service **view_entries(const struct view *v, size_t *n);
 /* Whether P's connections have to wait for names to be resolved. */
@@ -237,14 +239,20 @@ bool view_host_ips(const struct view *v, struct slice host, enum ip_family f, st
 enum { VIEW_NAME_IPS = 4096 }; /* more addresses than this no answer can hold */
 /* What the DNS proxy answers for a name: */
 struct view_name {
-	bool is_alias;     /* of what stands before the search domain */
+	size_t search_len; /* of the search domain behind it: an alias of what stands before; 0: no alias */
 	const char *alias; /* an ExternalName points there; NULL: nothing does */
 	size_t n;          /* addresses of the family that was asked for; maybe none */
 };
+/* Search domains of the Pod, in their order: lower case, no dot at the end. */
+struct view_searches {
+	const struct slice *at;
+	size_t n;
+};
 /*
  * NAME as a program asks for it: lower case, no dot at the end; all forms that Istio's DNS proxy has, those of
- * Services short as seen from the own namespace, and each with SEARCH (the first search domain, "" for none)
- * behind it. Allocates nothing. False: not a name of the mesh, somebody else knows.
+ * Services short as seen from the own namespace, and each with a search domain of the cluster's behind it (a
+ * bare one only with the first). Exact names come before short ones, and those before wildcards. Allocates
+ * nothing. False: not a name of the mesh, somebody else knows.
  */
-bool view_name(const struct view *v, struct slice name, struct slice search, enum ip_family family,
-	       struct ip *out, size_t max, struct view_name *found);
+bool view_name(const struct view *v, struct slice name, const struct view_searches *searches,
+	       enum ip_family family, struct ip *out, size_t max, struct view_name *found);

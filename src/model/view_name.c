@@ -4,6 +4,8 @@
 #include "dns/cluster_name.h"
 #include "model/view_inside.h"
 
+#define CLUSTER_DOMAIN "cluster.local"
+
 enum {
 	NAME_MAX_LEN = 253,
 	SHORT_LABELS = 4,
@@ -74,9 +76,9 @@ static bool of_host(struct asking *a, struct slice ns, struct slice service, str
 static bool whole(struct asking *a, struct slice name)
 {
 	struct cluster_name n;
-	if (!slice_ends(name, SLICE(".cluster.local")))
+	if (!slice_ends(name, SLICE("." CLUSTER_DOMAIN)))
 		return false;
-	cluster_name_read(name, SLICE("cluster.local"), &n);
+	cluster_name_read(name, SLICE(CLUSTER_DOMAIN), &n);
 	return (n.kind == CLUSTER_NAME_SERVICE && of_service(a, n.ns, n.service)) ||
 	       (n.kind == CLUSTER_NAME_HOST && of_host(a, n.ns, n.service, n.host));
 }
@@ -103,29 +105,59 @@ static bool shortened(struct asking *a, struct slice name)
 	}
 }
 
-/* A host of ServiceEntries; those that have no address but their own are somebody else's to know. */
+/* A host of ServiceEntries or one that a wildcard covers; those that have no address but their own are somebody
+ * else's to know. */
 static bool of_entry(struct asking *a, struct slice name)
 {
 	return view_host_ips(a->v, name, a->family, a->out, a->max, &a->found->n);
 }
 
+/* An entry's host is what somebody wrote down, "db.shop" of a Service only short for something. */
 static bool exact(struct asking *a, struct slice name)
 {
-	return whole(a, name) || shortened(a, name) || of_entry(a, name);
+	return whole(a, name) || (view_host_with_ips(a->v, name) && of_entry(a, name)) ||
+	       shortened(a, name) || of_entry(a, name);
 }
 
-bool view_name(const struct view *v, struct slice name, struct slice search, enum ip_family family,
-	       struct ip *out, size_t max, struct view_name *found)
+static bool cut_domain(struct slice *name, struct slice domain)
+{
+	if (name->len <= domain.len + 1 || !slice_ends(*name, domain) ||
+	    slice_sub(*name, name->len - domain.len - 1, 1).at[0] != '.')
+		return false;
+	*name = slice_sub(*name, 0, name->len - domain.len - 1);
+	return true;
+}
+
+static bool is_of_cluster(struct slice name)
+{
+	return slice_is(name, CLUSTER_DOMAIN) || slice_ends(name, SLICE("." CLUSTER_DOMAIN));
+}
+
+/* Below other domains than the cluster's there are names of others: "mysql.corp.example" is not our "mysql",
+ * whatever resolv.conf searches. And a bare name below other domains than the first may be somebody's who put it
+ * there ("registry.cluster.local"). */
+static bool with_search(struct asking *a, struct slice name, const struct view_searches *searches)
+{
+	if (!is_of_cluster(name))
+		return false;
+	for (size_t i = 0; i < searches->n; i++) {
+		struct slice domain = searches->at[i], rest = name;
+		if (!is_of_cluster(domain) || !cut_domain(&rest, domain) ||
+		    (i > 0 && slice_find(rest, '.') == rest.len))
+			continue;
+		a->found->search_len = domain.len;
+		if (exact(a, rest))
+			return true;
+	}
+	return false;
+}
+
+bool view_name(const struct view *v, struct slice name, const struct view_searches *searches,
+	       enum ip_family family, struct ip *out, size_t max, struct view_name *found)
 {
 	struct asking a = {v, family, out, max, found};
 	*found = (struct view_name){0};
 	if (name.len == 0 || name.len > NAME_MAX_LEN)
 		return false;
-	if (exact(&a, name))
-		return true;
-	if (!search.len || name.len <= search.len + 1 || !slice_ends(name, search) ||
-	    slice_sub(name, name.len - search.len - 1, 1).at[0] != '.')
-		return false;
-	found->is_alias = true;
-	return exact(&a, slice_sub(name, 0, name.len - search.len - 1));
+	return exact(&a, name) || with_search(&a, name, searches);
 }

@@ -82,9 +82,11 @@ void observe_handshake(struct worker_metrics *wm, enum live_side side, enum tls_
 	X(DNS_TRIES, "hark_dns_upstream_queries_total",                                            \
 	  "Questions sent to the nameservers of resolv.conf, each try by itself.")                 \
 	X(DNS_FAILURES, "hark_dns_upstream_failures_total",                                        \
-	  "Of those: could not be sent, was refused, or met silence.")                             \
+	  "Of those: could not be sent, was refused, met silence, or a no (SERVFAIL, ...).")       \
 	X(DNS_IGNORED, "hark_dns_ignored_total",                                                   \
 	  "Messages from a nameserver's address that were no answer to what was asked.")           \
+	X(DNS_CUT, "hark_dns_truncated_total",                                                     \
+	  "Answers that a nameserver cut, and that it was asked for again over TCP.")              \
 	X(DNS_MALFORMED, "hark_dns_malformed_total",                                               \
 	  "Messages of applications that were no DNS query: answered FORMERR, or not at all.")     \
 	X(DNS_REFUSED, "hark_dns_overload_total",                                                  \

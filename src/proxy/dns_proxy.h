@@ -1,6 +1,6 @@
 /*
- * The DNS proxy: answers the application's questions for names of the mesh from the view, and forwards all
- * others to the nameservers of resolv.conf.
+ * The DNS proxy: answers the application's questions for names of the mesh from the view (proxy/dns_names.h), and
+ * forwards all others to the nameservers of resolv.conf.
  *
  *   struct dns_proxy *d = dns_proxy_new(&cfg, &err);       // its ports are bound, nothing is answered yet
  *   if (!dns_proxy_start(d, &err)) ...                     // its thread
@@ -11,7 +11,6 @@
  * with, delays no name. SERVFAIL until the first view. Each question is answered from one view, the newest.
  */
 #pragma once
-#include "dns/message.h"
 #include "model/view.h"
 #include "nameserver/resolv_conf.h"
 #include "observe/metrics.h"
@@ -19,7 +18,7 @@
 enum { DNS_PROXY_TTL_S = 30 };
 
 struct dns_proxy_config {
-	const char *resolv_conf; /* read once, by dns_proxy_new() */
+	const char *resolv_conf; /* followed: questions for nameservers look at it, once a second */
 	uint16_t port;           /* to listen at, on loopback of each family that has nameservers */
 	uint16_t nameserver_port;       /* 53 */
 	struct worker_metrics *metrics; /* the thread's own; outlives it */
@@ -30,16 +29,7 @@ struct dns_proxy *dns_proxy_new(const struct dns_proxy_config *cfg, struct err *
 bool dns_proxy_start(struct dns_proxy *d, struct err *err) MUST_CHECK;
 void dns_proxy_set_view(struct dns_proxy *d, struct view *view); /* any thread; takes a reference */
 bool dns_proxy_ready(const struct dns_proxy *d);                 /* any thread: it has a view */
-const struct resolv_conf *dns_proxy_conf(const struct dns_proxy *d); /* does not change */
+/* What holds of resolv.conf now; any thread. */
+void dns_proxy_conf(struct dns_proxy *d, struct resolv_conf *out);
 void dns_proxy_stop(struct dns_proxy *d);
 void dns_proxy_free(struct dns_proxy *d); /* stopped; NULL is fine */
-
-/* The answer for Q, a question for addresses (A or AAAA), as the proxy has it: the records' owner, where that is
- * another name, into ALIAS as it is on the wire. False: not a name of the mesh. Any thread that holds V. */
-struct dns_found {
-	struct ip ips[VIEW_NAME_IPS];
-	size_t n, alias_len;
-	char alias[DNS_NAME_WIRE];
-};
-bool dns_proxy_find(const struct view *v, const struct dns_query *q, struct slice search,
-		    struct dns_found *out);

@@ -320,6 +320,22 @@ def test_forwarded_answers_are_bind_s(town):
     assert "COOKIE: 0123456789abcdef" in got.text  # the option went there, and came back with BIND's half
 
 
+def test_metrics_of_questions(town):
+    """How many, who answered them, over what, and how long nameservers take."""
+    before = metrics(town, "shop/bound")
+    name = f"no{uuid.uuid4().hex[:6]}.example.test"
+    dig(town, "shop/bound", name, "A")
+    dig(town, "shop/bound", "+tcp", "db.shop", "A")
+    after = metrics(town, "shop/bound")
+    grown = {n: v - before.get(n, 0) for n, v in after.items() if v != before.get(n, 0) and n.startswith(("hark_dns_queries", "hark_dns_upstream"))}
+    assert grown.pop("hark_dns_upstream_seconds_sum") > 0
+    assert {n for n in grown if "_bucket" in n}  # up to the last, which has all
+    assert {n: v for n, v in grown.items() if "_bucket" not in n} == {
+        'hark_dns_queries_total{transport="udp",answered_by="upstream",rcode="NXDOMAIN"}': 1,
+        'hark_dns_queries_total{transport="tcp",answered_by="mesh",rcode="NOERROR"}': 1,
+        "hark_dns_upstream_queries_total": 1, "hark_dns_upstream_seconds_count": 1}
+
+
 def test_mesh_names_beside_bind(town):
     assert dig(town, "shop/bound", "db.shop.svc.cluster.local", "A").addresses == service_ips(town, "shop/db")[:1]
     assert town.call("shop/bound", dns_clients.addresses, "www", "4") == ["192.0.2.80"]  # the second search domain

@@ -32,7 +32,8 @@ static const struct {
 	{"a Service", "db.shop.svc.cluster.local", DNS_A, 0xc6130001},
 	{"in whatever case", "dB.sHOp", DNS_A, 0xc6130001},
 	{"with the search domain", "db.shop.shop.svc.cluster.local", DNS_A, 0xc6130001},
-	{"of the other family", "db", DNS_AAAA, 0},
+	{"the same in whatever case", "Db.sHop.shOp.svc.Cluster.LOCAL", DNS_A, 0xc6130001},
+	{"of the other family", "dB", DNS_AAAA, 0},
 	{"an ExternalName within the mesh", "inner.shop", DNS_A, 0xc6130001},
 };
 

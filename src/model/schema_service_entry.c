@@ -11,7 +11,6 @@ enum {
 	MAX_ADDRESS_TEXT = 64,
 	MAX_PORTS = 256,
 	MAX_ENDPOINTS = 4096,
-	IP_BITS = 128,
 };
 
 static const char *const no_names[] = {NULL};

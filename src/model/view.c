@@ -132,7 +132,7 @@ static bool has_range(const struct view_service *s, const struct cidr *c)
 
 const struct view_port *view_port_by_range(const struct view *v, const struct addr *at)
 {
-	enum { IP_BITS = 128, V4_BITS = 32, WORD = 64 };
+	enum { V4_BITS = 32, WORD = 64 };
 	/* "::/0" says nothing of IPv4, whose addresses stand in ::ffff:0:0/96 here. */
 	unsigned shortest = ip_is_v4(&at->ip) ? IP_BITS - V4_BITS : 0;
 	for (unsigned bits = IP_BITS; bits-- > shortest;) {

@@ -10,8 +10,6 @@
 #include "model/slice_groups.h"
 #include "model/view_inside.h"
 
-enum { IP_BITS = 128 };
-
 struct view_builder {
 	struct object_set sets[N_KINDS];
 	struct slice_groups slices;

@@ -9,8 +9,6 @@
 #include "model/object_set.h"
 #include "model/view_inside.h"
 
-enum { IP_BITS = 128 };
-
 /* A host as it is being made. */
 struct making {
 	const struct view_frame *frame;

@@ -14,7 +14,7 @@
 
 #include "base/slice.h"
 
-enum { ADDR_TEXT = 64 };
+enum { ADDR_TEXT = 64, IP_BITS = 128 };
 
 struct ip {
 	uint8_t b[16];
@@ -28,7 +28,7 @@ struct addr {
 
 struct cidr {
 	struct ip ip;
-	uint8_t bits; /* of 128: an IPv4 /16 is 112 */
+	uint8_t bits; /* of IP_BITS: an IPv4 /16 is 112 */
 };
 
 struct ip ip_v4(uint32_t host_order);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/fnv.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/name_set.h"
@@ -21,14 +22,11 @@ struct deployments {
 	struct name_set dirty; /* Deployments to look at again, those that are gone included */
 };
 
-/* FNV-1a: the same template must have the same hash in every run, so that tests and people can name
+/* The same template must have the same hash in every run, so that tests and people can name
  * Pods by it; nobody chooses templates to collide. */
 static void template_hash(const struct deployment *d, char out[16])
 {
-	uint32_t h = 2166136261u;
-	for (size_t i = 0; i < d->template_json.len; i++)
-		h = (h ^ (unsigned char)d->template_json.at[i]) * 16777619u;
-	snprintf(out, 16, "%08x", h);
+	snprintf(out, 16, "%08x", fnv1a(FNV1A, d->template_json));
 }
 
 static bool has_owner(const struct object *pod)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fnv.h"
+
 /* Numbers below this are for Services that ask for an address, as Kubernetes keeps a band for
  * them. */
 enum { STATIC_BAND = 256 };
@@ -86,15 +88,11 @@ bool service_ips_wanting(const struct service_ips *ips, const struct object *svc
 	return service_ips_wants(svc, ips->pool[IP_V6] != NULL);
 }
 
-/* FNV-1a of "ns/name": where to begin looking for a free address. */
+/* Of "ns/name": where to begin looking for a free address. */
 static uint32_t hint_of(const struct object *svc)
 {
-	uint32_t h = 2166136261u;
-	for (const char *c = svc->meta.ns; *c; c++)
-		h = (h ^ (unsigned char)*c) * 16777619u;
-	h = (h ^ '/') * 16777619u;
-	for (const char *c = svc->meta.name; *c; c++)
-		h = (h ^ (unsigned char)*c) * 16777619u;
+	uint32_t h = fnv1a(FNV1A, slice_of(svc->meta.ns));
+	h = fnv1a(fnv1a(h, SLICE("/")), slice_of(svc->meta.name));
 	return h & 0x7fffffff;
 }
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "local/command_check.h"
+#include "local/entry_vips.h"
 #include "local/inject.h"
 #include "local/pod_delete.h"
 #include "local/service_ips.h"
@@ -85,6 +86,19 @@ static void give_ips(struct manifest *m, const struct store *store, const struct
 			replace(m, i, service_ips_fill(&ips, m->objects[i], &err), "spec.clusterIP",
 				&err);
 	service_ips_fini(&ips);
+}
+
+/* Addresses that a ServiceEntry's file says were given to its hosts. */
+static void admit_vips(struct manifest *m, const struct store *store)
+{
+	for (size_t i = 0; i < m->n_objects; i++) {
+		const struct object *o = m->objects[i];
+		struct err err = {0};
+		if (o->kind != KIND_SERVICE_ENTRY)
+			continue;
+		bool is_new = !store_get(store, o->kind, o->meta.ns, o->meta.name);
+		replace(m, i, entry_vips_admit(o, is_new, &err), "status.addresses", &err);
+	}
 }
 
 /* What the mesh has written on a Pod stays when a person writes the Pod again without it. */
@@ -173,6 +187,8 @@ bool apply_files(struct store *store, const struct node *node, const struct appl
 	read_all(&m, store, files, n);
 	if (m.n_errors == 0)
 		keep_notes(&m, store);
+	if (m.n_errors == 0)
+		admit_vips(&m, store);
 	if (m.n_errors == 0)
 		give_ips(&m, store, node);
 	json_open_object(report, NULL);

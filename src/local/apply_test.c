@@ -118,6 +118,29 @@ static void what_the_mesh_noted_on_a_pod_stays(void **state)
 	store_free(s);
 }
 
+#define ENTRY(status)                                                                              \
+	"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n"                                 \
+	"metadata: {name: e, namespace: shop}\n"                                                   \
+	"spec: {hosts: [a.b], resolution: DNS, ports: [{number: 1, name: p}]}\n" status "---\n"
+#define GIVEN(ip) "status: {addresses: [{host: a.b, value: " ip "}], conditions: [{type: X}]}\n"
+
+/* An exported entry brings its address along into a new mesh; in one that has the entry the mesh's counts. */
+static void a_given_address_comes_along(void **state)
+{
+	(void)state;
+	struct store *s = store_new();
+	char report[4096];
+	assert_true(change(s, false, ENTRY(GIVEN("240.240.0.5")), report));
+	const struct object *o = store_get(s, KIND_SERVICE_ENTRY, "shop", "e");
+	assert_true(slice_contains(o->json, SLICE("\"value\":\"240.240.0.5\"")));
+	assert_false(slice_contains(o->json, SLICE("conditions")));
+	assert_true(change(s, false, ENTRY(GIVEN("240.240.0.6")), report));
+	assert_non_null(strstr(report, "unchanged"));
+	assert_true(change(s, false, ENTRY("status: {addresses: 5}\n"), report) == false);
+	assert_non_null(strstr(report, "f.yaml:5: status.addresses: expected a list"));
+	store_free(s);
+}
+
 static void a_pod_ends_in_its_own_time(void **state)
 {
 	(void)state;
@@ -153,6 +176,7 @@ int main(void)
 		cmocka_unit_test(all_or_nothing),
 		cmocka_unit_test(namespaces_come_into_being),
 		cmocka_unit_test(what_the_mesh_noted_on_a_pod_stays),
+		cmocka_unit_test(a_given_address_comes_along),
 		cmocka_unit_test(a_pod_ends_in_its_own_time),
 		cmocka_unit_test(a_namespace_takes_all_along),
 	};

@@ -9,6 +9,7 @@ enum { POOL_MAX = 65536 };
 struct ip_pool {
 	struct cidr range;
 	uint32_t n, n_reserved, next;
+	uint32_t n_free; /* of those that are not reserved */
 	uint8_t taken[POOL_MAX / 8];
 };
 
@@ -23,6 +24,7 @@ struct ip_pool *ip_pool_new(const struct cidr *range, uint32_t n_reserved)
 	if (ip_is_v4(&range->ip) && host_bits > 1 && host_bits <= 16)
 		p->n--;
 	p->n_reserved = p->next = n_reserved < p->n ? n_reserved : p->n;
+	p->n_free = p->n - p->n_reserved;
 	return p;
 }
 
@@ -39,28 +41,26 @@ static bool is_taken(const struct ip_pool *p, uint32_t i)
 static void set_taken(struct ip_pool *p, uint32_t i, bool taken)
 {
 	unsigned bit = 1u << i % 8;
-	p->taken[i / 8] = (uint8_t)(taken ? p->taken[i / 8] | bit : p->taken[i / 8] & ~bit);
+	if (is_taken(p, i) == taken)
+		return;
+	if (i >= p->n_reserved)
+		p->n_free = taken ? p->n_free - 1 : p->n_free + 1;
+	p->taken[i / 8] = (uint8_t)(p->taken[i / 8] ^ bit);
 }
 
 bool ip_pool_take(struct ip_pool *p, uint32_t hint, struct ip *out)
 {
+	if (p->n_free == 0)
+		return false; /* those who get none ask often: no walk over all of them */
 	uint32_t usable = p->n - p->n_reserved;
-
-	if (usable == 0)
-		return false;
 	uint32_t at = hint == IP_POOL_NEXT ? p->next : p->n_reserved + hint % usable;
-	for (uint32_t tries = 0; tries < usable; tries++, at++) {
-		if (at >= p->n)
-			at = p->n_reserved;
-		if (is_taken(p, at))
-			continue;
-		set_taken(p, at, true);
-		if (hint == IP_POOL_NEXT)
-			p->next = at + 1 < p->n ? at + 1 : p->n_reserved;
-		*out = cidr_nth(&p->range, at);
-		return true;
-	}
-	return false;
+	while (is_taken(p, at))
+		at = at + 1 < p->n ? at + 1 : p->n_reserved;
+	set_taken(p, at, true);
+	if (hint == IP_POOL_NEXT)
+		p->next = at + 1 < p->n ? at + 1 : p->n_reserved;
+	*out = cidr_nth(&p->range, at);
+	return true;
 }
 
 /* The number of IP in the range, or p->n. */

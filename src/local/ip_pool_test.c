@@ -48,6 +48,26 @@ static void goes_round_and_ends(void **state)
 	ip_pool_free(p);
 }
 
+/* Reserved ones, and what is given back twice, make it neither larger nor smaller. */
+static void it_knows_how_many_are_left(void **state)
+{
+	(void)state;
+	struct ip_pool *p = pool("10.0.0.0/29", 2);
+	struct ip got, reserved = ip("10.0.0.1"), back = ip("10.0.0.5");
+	assert_int_equal(ip_pool_claim(p, &reserved), IP_POOL_CLAIMED);
+	for (int i = 0; i < 5; i++)
+		assert_true(ip_pool_take(p, 1, &got));
+	assert_false(ip_pool_take(p, 1, &got));
+	ip_pool_release(p, &reserved);
+	assert_false(ip_pool_take(p, 1, &got));
+	ip_pool_release(p, &back);
+	ip_pool_release(p, &back);
+	assert_true(ip_pool_take(p, 1, &got));
+	is_ip(&got, "10.0.0.5");
+	assert_false(ip_pool_take(p, 1, &got));
+	ip_pool_free(p);
+}
+
 static void an_address_rests_before_it_is_given_again(void **state)
 {
 	(void)state;
@@ -93,6 +113,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(goes_round_and_ends),
+		cmocka_unit_test(it_knows_how_many_are_left),
 		cmocka_unit_test(an_address_rests_before_it_is_given_again),
 		cmocka_unit_test(a_hint_gives_the_same_again),
 		cmocka_unit_test(a_wide_range_is_used_at_its_start),

@@ -145,7 +145,8 @@ static void start_controllers(struct mesh *m, const char *sidecar_socket)
 					.dns = own_service_ip(m->node, DNS_NUMBER, IP_V4),
 					.authority = m->authority};
 	m->services = services_start(m->node, m->store);
-	m->entry_vips = entry_vips_start(m->loop, m->store, m->node->ipv6);
+	m->entry_vips = entry_vips_start(m->loop, m->store, ENTRY_VIPS_V4,
+					 m->node->ipv6 ? ENTRY_VIPS_V6 : NULL);
 	m->deployments = deployments_start(m->loop, m->store);
 	m->endpoints = endpoints_start(m->loop, m->store);
 	m->vips = vips_start(m->node, m->store, m->rules);

@@ -260,6 +260,21 @@ static void no_problem(void *ctx, const struct tree *at, const char *member, con
 	(void)ctx, (void)at, (void)member, (void)text; /* told before, by the strict reading */
 }
 
+/* What people write says what shall be, not what is. But the addresses of an exported ServiceEntry are
+ * those that its clients know. */
+static void drop_status(struct manifest *m, enum kind kind, struct tree *root)
+{
+	const struct tree *old = tree_get(root, "status");
+	struct tree *addresses = old ? tree_get(old, "addresses") : NULL;
+	tree_set(root, SLICE("status"), NULL);
+	if (kind != KIND_SERVICE_ENTRY || !addresses)
+		return;
+	struct tree *status = tree_new(m->arena, TREE_MAP);
+	status->line = old->line;
+	tree_add(status, SLICE("addresses"), addresses);
+	tree_set(root, SLICE("status"), status);
+}
+
 static void read_resource(struct manifest *m, struct tree *root)
 {
 	const struct kind_info *info = kind_of(m, root);
@@ -272,7 +287,7 @@ static void read_resource(struct manifest *m, struct tree *root)
 		.problem = on_problem,
 		.ctx = m,
 	};
-	tree_set(root, SLICE("status"), NULL);
+	drop_status(m, info->kind, root);
 	struct object *o = object_from_tree(info->kind, root, m->arena, &source);
 	if (!o && m->survey) {
 		source.options.strict = false;

@@ -12,7 +12,8 @@
  *
  * Reading goes on after an error, so that a person sees all of them at once (at most 100 are kept).
  * A namespaced document without metadata.namespace is put into "default". `kind: List` is opened.
- * A `status` is left out: what people write says what shall be, not what is. One thread.
+ * A `status` is left out: what people write says what shall be, not what is. (Of a ServiceEntry's the
+ * addresses stay: entry_vips_admit().) One thread.
  *
  * Who only looks at files, and applies nothing, sets m.survey before reading: then what is wrong is told
  * as ever, but an object is kept all the same where a newer server's would be, and kinds that nobody

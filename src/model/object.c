@@ -218,7 +218,8 @@ struct object *object_with(const struct object *o, const char *field, struct sli
 	struct arena *a = arena_new();
 	struct tree *root = NULL, *part = NULL;
 	struct object *changed = NULL;
-	if (tree_from_json(a, o->json, &root, err) && tree_from_json(a, json, &part, err)) {
+	if (tree_from_json(a, o->json, &root, err) &&
+	    (json.len == 0 || tree_from_json(a, json, &part, err))) {
 		tree_set(root, slice_of(field), part);
 		/* A new metadata may leave the namespace out: the object stays where it is. */
 		struct object_options options = {.ns = o->meta.ns[0] ? o->meta.ns : NULL};

@@ -62,8 +62,8 @@ void object_put(struct object *o);                 /* NULL is fine */
 bool object_older(const struct object *a, const struct object *b);
 /* "Service shop/db", into OUT; for messages and steps. */
 const char *object_text(const struct object *o, char *out, size_t out_len);
-/* A copy whose top-level member FIELD ("status", "metadata", "spec") is replaced by JSON; decoded
- * anew. */
+/* A copy whose top-level member FIELD ("status", "metadata", "spec") is replaced by JSON (empty: left
+ * out); decoded anew. */
 struct object *object_with(const struct object *o, const char *field, struct slice json,
 			   struct err *err) MUST_CHECK;
 /* YAML text of the object, as people read it (`hark get -o yaml`). */

@@ -1,4 +1,5 @@
-"""A sidecar whose configuration's source goes away keeps what it has, and follows again once it is back."""
+"""A sidecar whose configuration's source goes away keeps what it has, and follows again once it is back. What the source does not have
+does not keep it from starting."""
 
 import json
 import pathlib
@@ -11,11 +12,15 @@ import shop
 from conftest import HARK, wait_for
 
 
-class Relay:
-    """A Unix socket between a sidecar and the mesh's API, which can be cut and mended."""
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 19\r\n\r\n404 page not found\n"
 
-    def __init__(self, path, api):
-        self.path, self.api = path, api
+
+class Relay:
+    """A Unix socket between a sidecar and the mesh's API, which can be cut and mended. What is asked below the paths of LACKS is not there."""
+
+    def __init__(self, path, api, lacks=()):
+        self.path, self.api, self.lacks = path, api, lacks
+        self.asked = set()  # paths that went through
         self.socks = []
         self.mend()
 
@@ -44,14 +49,23 @@ class Relay:
             far = socket.socket(socket.AF_UNIX)
             far.connect(self.api)
             self.socks += [near, far]
-            for a, b in ((near, far), (far, near)):
-                threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
+            threading.Thread(target=self.pump, args=(near, far, self.answer), daemon=True).start()
+            threading.Thread(target=self.pump, args=(far, near, lambda data: None), daemon=True).start()
+
+    def answer(self, request):
+        """What is said to a request in the API's place. A sidecar has one at a time on a connection."""
+        path = request.split(b" ", 2)[1].split(b"?")[0].decode()
+        if path.startswith(tuple(self.lacks)):
+            return NOT_FOUND
+        self.asked.add(path)
+        return None
 
     @staticmethod
-    def pump(a, b):
+    def pump(a, b, answer):
         try:
             while data := a.recv(1 << 16):
-                b.sendall(data)
+                said = answer(data)
+                (a if said else b).sendall(said or data)
             b.shutdown(socket.SHUT_WR)
         except OSError:
             pass
@@ -70,45 +84,82 @@ def api_socket(mesh):
     raise AssertionError("no API socket found")
 
 
-@pytest.fixture
-def sidecar(new_mesh, tmp_path):
-    """A sidecar in a network namespace of its own, with the API behind a Relay. Its Pod speaks no mesh TLS: no authority
-    is in reach there."""
-    mesh = new_mesh(shop.documents(shop.namespace("in", True), shop.client("in", labels={"security.istio.io/tlsMode": "disabled"}),
-                                   shop.service("in", "old", "client", [80])))
-    path = str(tmp_path / "api.sock")
-    relay = Relay(path, api_socket(mesh))
-    process = subprocess.Popen(
-        ["unshare", "-n", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh", HARK, "proxy", "--api", f"unix:{path}",
-         "--pod", "client", "--namespace", "in"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+class Sidecar:
+    """In a network namespace of its own, with the API behind a Relay. Its Pod speaks no mesh TLS: no authority is in reach there."""
 
-    def get(url):
-        got = subprocess.run(["nsenter", "-t", str(process.pid), "-n", "curl", "-s", "-m", "5", f"http://127.0.0.1:{url}"],
+    def __init__(self, relay):
+        self.relay = relay
+        self.process = subprocess.Popen(
+            ["unshare", "-n", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh", HARK, "proxy", "--api", f"unix:{relay.path}",
+             "--pod", "client", "--namespace", "in"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def get(self, url):
+        got = subprocess.run(["nsenter", "-t", str(self.process.pid), "-n", "curl", "-s", "-m", "5", f"http://127.0.0.1:{url}"],
                              capture_output=True, text=True, check=False)
         return got.stdout
 
-    yield mesh, relay, get
-    process.terminate()
-    process.wait()
-    relay.cut()
+    def config(self, key, name):
+        return {one[name] for one in json.loads(self.get("15000/config") or "{}").get(key, [])}
+
+    def services(self):
+        return self.config("services", "name")
+
+    def entries(self):
+        return self.config("service_entries", "host")
+
+    def ready(self):
+        return self.get("15000/ready").strip() == "ready"
+
+    def connected(self):
+        return "\nhark_api_connected 1\n" in self.get("15020/metrics")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        self.relay.cut()
 
 
-def test_keeps_the_last_configuration_and_follows_again(sidecar):
-    mesh, relay, get = sidecar
+ENTRY = {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": shop.meta("db", "in"),
+         "spec": {"hosts": ["db.example.com"], "ports": [{"number": 3306, "name": "db"}], "resolution": "DNS"}}
 
-    def services():
-        return {s["name"] for s in json.loads(get("15000/config") or '{"services": []}').get("services", [])}
 
-    def connected():
-        return "\nhark_api_connected 1\n" in get("15020/metrics")
+@pytest.fixture
+def start(new_mesh, tmp_path):
+    """start(LACKS) -> mesh, sidecar"""
+    running = []
 
-    wait_for(lambda: get("15000/ready").strip() == "ready" and connected() and "old" in services(), what="a sidecar that is ready")
-    relay.cut()
-    wait_for(lambda: not connected(), what="the loss in the metrics")
+    def begin(lacks=()):
+        mesh = new_mesh(shop.documents(shop.namespace("in", True), shop.client("in", labels={"security.istio.io/tlsMode": "disabled"}),
+                                       shop.service("in", "old", "client", [80]), ENTRY))
+        running.append(Sidecar(Relay(str(tmp_path / "api.sock"), api_socket(mesh), lacks)))
+        return mesh, running[-1]
+
+    yield begin
+    for one in running:
+        one.stop()
+
+
+def test_keeps_the_last_configuration_and_follows_again(start):
+    mesh, sidecar = start()
+    wait_for(lambda: sidecar.ready() and sidecar.connected() and "old" in sidecar.services(), what="a sidecar that is ready")
+    sidecar.relay.cut()
+    wait_for(lambda: not sidecar.connected(), what="the loss in the metrics")
     mesh.apply(shop.documents(shop.service("in", "new", "client", [80])))
-    assert get("15000/ready").strip() == "ready"
-    assert "old" in services() and "new" not in services()
-    plan = json.loads(get("15000/explain?dst=old.in:80"))
+    assert sidecar.ready()
+    assert "old" in sidecar.services() and "new" not in sidecar.services()
+    plan = json.loads(sidecar.get("15000/explain?dst=old.in:80"))
     assert plan["plan"]["service"] == "old.in.svc.cluster.local"
-    relay.mend()
-    wait_for(lambda: connected() and "new" in services(), what="the news after the reconnect")
+    sidecar.relay.mend()
+    wait_for(lambda: sidecar.connected() and "new" in sidecar.services(), what="the news after the reconnect")
+
+
+def test_kinds_that_the_api_does_not_have(start):
+    """A cluster without Istio's resources; then somebody installs them, in a version that is not the newest."""
+    _, sidecar = start(lacks=["/apis/networking.istio.io/", "/apis/security.istio.io/"])
+    wait_for(lambda: sidecar.ready() and sidecar.connected() and "old" in sidecar.services(), what="a sidecar that is ready")
+    assert not sidecar.entries()
+    assert not any("istio.io" in path for path in sidecar.relay.asked)
+    sidecar.relay.lacks = ["/apis/networking.istio.io/v1/"]
+    wait_for(lambda: "db.example.com" in sidecar.entries(), what="the entry")
+    assert "/apis/networking.istio.io/v1beta1/serviceentries" in sidecar.relay.asked
+    assert sidecar.connected()

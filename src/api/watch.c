@@ -24,6 +24,9 @@ enum {
 	BACKOFF_FIRST_MS = 50,
 	BACKOFF_CAP_MS = 30000,
 	BACKOFF_CAP_UNIX_MS = 1000,
+	/* Somebody who installs a kind waits for it; everybody else's sidecars ask as long as nobody does. */
+	ABSENT_FIRST_MS = 1000,
+	ABSENT_CAP_MS = 60000,
 	HEALTHY_MS = 5000, /* a watch that lived so long: the next failure is a first one */
 };
 
@@ -41,10 +44,13 @@ struct known {
 struct follower {
 	struct api_watch *w;
 	unsigned index;
-	char *path, *query;
+	char **paths, *query;    /* one for each version, the newest first */
+	unsigned n_paths, path;  /* PATH is in use */
+	unsigned n_absent_paths; /* the last so many lists were answered 404 */
+	bool custom;             /* the server may do without the resource */
 	struct api_resource_state state;
 	struct rest_client *client;
-	struct timer timer; /* WAITING */
+	struct timer timer; /* WAITING, ABSENT */
 	struct buf list;    /* body of a list, or of a refusal */
 	struct framer framer;
 	struct known *known;
@@ -54,10 +60,11 @@ struct follower {
 	unsigned status;        /* of the response that comes in */
 	uint64_t retry_after_ms;
 	unsigned n_failures; /* in a row */
+	unsigned n_absences; /* in a row */
 	uint64_t since_ns;   /* the watch stands since */
 	bool watching;       /* this request is a watch */
 	bool relist;         /* the next one must be a list */
-	bool up;             /* has had a watch that has not failed: see on_connected */
+	bool up;             /* has a watch that has not failed, or is absent: see on_connected */
 };
 
 struct api_watch {
@@ -129,13 +136,17 @@ static void tell_object(struct follower *f, enum api_event event, const struct k
 
 /* Failing and trying again. */
 
+/* How long after the Nth time, from 0. Between the half and the whole: those who lost the same server don't
+ * return as one. */
+static uint64_t backoff_ms(uint64_t first, unsigned n, uint64_t cap)
+{
+	uint64_t wait = n < 10 && first << n < cap ? first << n : cap;
+	return wait / 2 + random_up_to(wait / 2);
+}
+
 static void failed(struct follower *f, const char *why)
 {
-	uint64_t wait = f->w->cap_ms;
-	if (f->n_failures < 10 && (uint64_t)BACKOFF_FIRST_MS << f->n_failures < wait)
-		wait = (uint64_t)BACKOFF_FIRST_MS << f->n_failures;
-	/* Between the half and the whole: those who lost the same server don't return as one. */
-	wait = wait / 2 + random_up_to(wait / 2);
+	uint64_t wait = backoff_ms(BACKOFF_FIRST_MS, f->n_failures, f->w->cap_ms);
 	if (wait < f->retry_after_ms)
 		wait = f->retry_after_ms;
 	if (f->n_failures++ == 0)
@@ -147,6 +158,7 @@ static void failed(struct follower *f, const char *why)
 	(void)snprintf(f->state.error, sizeof(f->state.error), "%s", why); /* may be cut */
 	f->state.state = API_WAITING;
 	f->up = false;
+	f->n_absent_paths = 0;
 	timer_set(f->w->loop, &f->timer, wait * NS_PER_MS);
 	tell_connected(f->w);
 }
@@ -253,7 +265,7 @@ static void ask(struct follower *f, const char *parameters, const struct rest_ev
 {
 	struct buf path;
 	buf_init(&path, 64 << 10);
-	bool ok = buf_printf(&path, "%s?%s%s%s", f->path, parameters, f->query ? "&" : "",
+	bool ok = buf_printf(&path, "%s?%s%s%s", f->paths[f->path], parameters, f->query ? "&" : "",
 			     f->query ? f->query : "");
 	if (ok && f->more[0])
 		ok = buf_puts(&path, "&continue=") && rest_escape(&path, slice_of(f->more));
@@ -319,6 +331,44 @@ static void expired(struct follower *f, const char *why)
 	begin(f);
 }
 
+/* No version of the resource is there: as good as an empty list. */
+static void absent(struct follower *f)
+{
+	struct api_watch *w = f->w;
+	uint64_t wait = backoff_ms(ABSENT_FIRST_MS, f->n_absences, ABSENT_CAP_MS);
+	if (f->n_absences++ == 0)
+		log_info("api",
+			 "the server does not have the kind, which counts as none of it kind=%s",
+			 f->state.kind);
+	healthy(f);
+	f->path = 0;
+	f->relist = true;
+	f->state.state = API_ABSENT;
+	f->state.error[0] = '\0';
+	f->state.synced = true;
+	f->up = true;
+	timer_set(w->loop, &f->timer, wait * NS_PER_MS);
+	tell_connected(w);
+	tell_synced(w);
+}
+
+/* A custom resource is not there in the version that was asked for. */
+static void not_found(struct follower *f, const char *why)
+{
+	if (++f->n_absent_paths < f->n_paths) {
+		f->path = (f->path + 1) % f->n_paths;
+		begin_list(f);
+		return;
+	}
+	f->n_absent_paths = 0;
+	/* Who takes a kind away takes its objects away first, and its watch says so. A server that begins to
+	 * answer 404 with objects there is broken, and a policy must not vanish by that. */
+	if (f->state.n_objects > 0)
+		failed(f, why);
+	else
+		absent(f);
+}
+
 /* A response other than 200: its Status says why. */
 static void refused(struct follower *f)
 {
@@ -336,7 +386,10 @@ static void refused(struct follower *f)
 	/* Busy or broken: where we stood is still good. Else what we asked for is wrong now. */
 	if (f->status != 429 && f->status < 500)
 		f->relist = true;
-	failed(f, why);
+	if (f->status == 404 && f->custom && !f->watching)
+		not_found(f, why);
+	else
+		failed(f, why);
 }
 
 static void on_head(void *ctx, const struct rest_response *res)
@@ -417,6 +470,9 @@ static void on_list_end(void *ctx, const struct err *err)
 	sweep(f);
 	if (f->w->freed)
 		return;
+	if (f->n_absences)
+		log_info("api", "the server has the kind now kind=%s", f->state.kind);
+	f->n_absences = f->n_absent_paths = 0;
 	memcpy(f->state.version, f->list_version, sizeof(f->state.version));
 	f->relist = false;
 	f->state.synced = true;
@@ -523,7 +579,13 @@ static bool follower_init(struct follower *f, struct api_watch *w, unsigned inde
 {
 	f->w = w;
 	f->index = index;
-	f->path = mem_strdup(r->path);
+	f->custom = r->older != NULL;
+	f->n_paths = 1;
+	while (f->custom && r->older[f->n_paths - 1])
+		f->n_paths++;
+	f->paths = mem_array(f->n_paths, sizeof(*f->paths));
+	for (unsigned i = 0; i < f->n_paths; i++)
+		f->paths[i] = mem_strdup(i ? r->older[i - 1] : r->path);
 	f->query = r->query ? mem_strdup(r->query) : NULL;
 	f->state.kind = mem_strdup(r->kind);
 	f->timer.fire = on_timer;
@@ -541,7 +603,9 @@ static void free_watch(struct deferred *d)
 		TABLE_DRAIN(f->known, free);
 		buf_fini(&f->list);
 		framer_fini(&f->framer);
-		free(f->path);
+		for (unsigned k = 0; k < f->n_paths; k++)
+			free(f->paths[k]);
+		free(f->paths);
 		free(f->query);
 		free((char *)(uintptr_t)f->state.kind); /* ours; const for those who look */
 	}

@@ -10,7 +10,9 @@
  * Each resource is listed and then watched on a connection of its own. A watch that ends is taken
  * up from its last resourceVersion; one whose version the server no longer has (410) is listed
  * again, and objects that vanished meanwhile are reported as deleted. A server that is away is
- * tried again after 50 ms, 100 ms, ... up to 30 s with jitter, and what was known stays known.
+ * tried again after 50 ms, 100 ms, ... up to 30 s with jitter, and what was known stays known. A custom
+ * resource that the server does not have (404 for each of its versions) counts as listed and empty, and is
+ * asked for again after 1 s, 2 s, ... up to 60 s; unless objects of it are known, which stay known.
  *
  * Callbacks come from the loop; they may call api_watch_free(). One thread.
  */
@@ -24,6 +26,9 @@ struct api_resource {      /* copied */
 	const char *path;  /* of the collection */
 	const char *query; /* more parameters, encoded ("fieldSelector=metadata.name%3Distio"); or
 			      NULL */
+	/* Custom resources: the paths of older versions, the newest first, asked for where PATH is not
+	 * there; NULL-terminated. NULL: every server has the resource, and 404 is an error. */
+	const char *const *older;
 };
 
 enum api_event {
@@ -40,12 +45,18 @@ struct api_object {            /* borrowed for the call */
 			      for a deletion that a list showed */
 };
 
-enum api_state { API_CONNECTING, API_LISTING, API_WATCHING, API_WAITING };
+enum api_state {
+	API_CONNECTING,
+	API_LISTING,
+	API_WATCHING,
+	API_WAITING,
+	API_ABSENT, /* the server does not have the resource; waiting as well */
+};
 
 struct api_resource_state {
 	const char *kind;
 	enum api_state state;
-	bool synced; /* listed completely at least once */
+	bool synced; /* listed completely at least once, or absent */
 	size_t n_objects;
 	char version[64];                   /* last resourceVersion */
 	char error[256];                    /* the last one; empty while all is well */
@@ -54,9 +65,9 @@ struct api_resource_state {
 
 struct api_watch_events { /* any may be NULL */
 	void (*on_object)(void *ctx, enum api_event event, const struct api_object *obj);
-	/* Once: every resource has been listed completely. */
+	/* Once: every resource has been listed completely, or is absent. */
 	void (*on_synced)(void *ctx);
-	/* All of them watch (connected), or one no longer does. */
+	/* All of them watch or are absent (connected), or one no longer does. */
 	void (*on_connected)(void *ctx, bool connected);
 };
 

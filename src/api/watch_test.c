@@ -1,5 +1,8 @@
 #include "rest/rest_test.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "api/watch.h"
 #include "base/log.h"
 #include "rest/server.h"
@@ -20,6 +23,7 @@ struct world {
 	char base[64];
 	struct rest_server *server;
 	struct kind pods, nodes;
+	struct kind entries, old_entries; /* a custom resource, as v1 and as v1beta1 */
 
 	/* What the reflector told. */
 	struct api_watch *watch;
@@ -104,6 +108,8 @@ static void serve(struct world *w, int fd)
 	w->server = rest_server_new(w->loop, "test", NULL);
 	rest_route(w->server, "GET", "/api/v1/pods", on_request, &w->pods);
 	rest_route(w->server, "GET", "/api/v1/nodes", on_request, &w->nodes);
+	rest_route(w->server, "GET", "/apis/x/v1/entries", on_request, &w->entries);
+	rest_route(w->server, "GET", "/apis/x/v1beta1/entries", on_request, &w->old_entries);
 	assert_true(rest_server_listen_fd(w->server, fd, &err));
 }
 
@@ -119,16 +125,28 @@ static void serve(struct world *w, int fd)
 
 static const struct api_watch_events events = {on_object, on_synced, on_connected};
 
+static void world_with(struct world *w, unsigned n_resources)
+{
+	static const char *const older[] = {"/apis/x/v1alpha3/entries", "/apis/x/v1beta1/entries",
+					    NULL};
+	static const struct api_resource want[] = {
+		{"Pod", "/api/v1/pods", "labelSelector=a%3Db", NULL},
+		{"Node", "/api/v1/nodes", "labelSelector=a%3Db", NULL},
+		{"Entry", "/apis/x/v1/entries", "labelSelector=a%3Db", older}};
+	struct err err = {0};
+	*w = (struct world){.loop = test_loop(),
+			    .pods.list = PODS,
+			    .nodes.list = NODES,
+			    .entries.status = 404,
+			    .old_entries.status = 404};
+	serve(w, test_listen_unix(w->base));
+	w->watch = api_watch_new(w->loop, w->base, want, n_resources, &events, w, &err);
+	assert_non_null(w->watch);
+}
+
 static void world_start(struct world *w)
 {
-	static const struct api_resource want[] = {
-		{"Pod", "/api/v1/pods", "labelSelector=a%3Db"},
-		{"Node", "/api/v1/nodes", "labelSelector=a%3Db"}};
-	struct err err = {0};
-	*w = (struct world){.loop = test_loop(), .pods.list = PODS, .nodes.list = NODES};
-	serve(w, test_listen_unix(w->base));
-	w->watch = api_watch_new(w->loop, w->base, want, 2, &events, w, &err);
-	assert_non_null(w->watch);
+	world_with(w, 2);
 }
 
 static void world_stop(struct world *w)
@@ -313,6 +331,100 @@ static void errors_of_all_kinds(void **state)
 	}
 }
 
+#define ENTRIES LIST("10", OBJ("a", "e", "5"))
+
+/* A kind that the server does not have counts as empty, and is found when it comes. */
+static void absent_kinds(void **state)
+{
+	(void)state;
+	struct world w;
+	char log[4096];
+	int keep = dup(STDERR_FILENO), file = memfd_create("log", 0);
+	assert_true(keep >= 0 && file >= 0 && dup2(file, STDERR_FILENO) >= 0);
+	log_set_level(LOG_INFO);
+	world_with(&w, 3);
+	sync_up(&w);
+	const struct api_resource_state *s = api_watch_state(w.watch, 2);
+	assert_int_equal(s->state, API_ABSENT);
+	assert_true(s->synced);
+	assert_int_equal(w.entries.n_lists, 1);
+	assert_int_equal(w.old_entries.n_lists, 1);
+	RUN_UNTIL(w.loop, w.entries.n_lists == 2); /* a while later, not at once */
+	assert_int_equal(w.old_entries.n_lists, 1);
+	w.entries.list = ENTRIES;
+	expect_told(&w, "+a/e@5 ");
+	RUN_UNTIL(w.loop, s->state == API_WATCHING);
+	log_set_level(LOG_ERROR);
+	assert_true(dup2(keep, STDERR_FILENO) >= 0);
+	assert_int_equal(s->failures, 0);
+	assert_int_equal(w.n_connected, 1);
+	assert_int_equal(w.n_disconnected, 0);
+	ssize_t len = pread(file, log, sizeof(log) - 1, 0);
+	assert_true(len > 0);
+	log[len] = '\0';
+	const char *said = strstr(log, "does not have the kind");
+	assert_true(said && !strstr(said + 1, "does not have the kind"));
+	assert_non_null(strstr(log, "has the kind now"));
+	close(keep);
+	close(file);
+	world_stop(&w);
+}
+
+static void older_versions(void **state)
+{
+	(void)state;
+	struct world w;
+	world_with(&w, 3);
+	w.old_entries.list = ENTRIES;
+	RUN_UNTIL(w.loop, w.old_entries.watch && w.n_connected == 1);
+	assert_non_null(strstr(w.told, "+a/e@5 "));
+	assert_int_equal(w.entries.n_lists, 1); /* the newest first */
+	assert_null(w.entries.watch);
+	/* The older one goes, the newer one is there. */
+	w.told[0] = '\0';
+	w.entries.list = LIST("20", OBJ("a", "e", "5") "," OBJ("a", "f", "15"));
+	w.old_entries.list = NULL;
+	struct rest_reply *old = w.old_entries.watch;
+	w.old_entries.watch = NULL;
+	w.old_entries.watch_status = 404;
+	rest_stream_end(old);
+	expect_told(&w, "+a/f@15 ");
+	RUN_UNTIL(w.loop, w.entries.watch);
+	world_stop(&w);
+}
+
+/* What is in force does not vanish by a 404. */
+static void known_objects_stay(void **state)
+{
+	(void)state;
+	struct world w;
+	world_with(&w, 3);
+	w.entries.list = ENTRIES;
+	RUN_UNTIL(w.loop, w.n_connected == 1);
+	w.told[0] = '\0';
+	w.entries.list = NULL;
+	struct rest_reply *old = w.entries.watch;
+	w.entries.watch = NULL;
+	w.entries.watch_status = 404;
+	rest_stream_end(old);
+	const struct api_resource_state *s = api_watch_state(w.watch, 2);
+	RUN_UNTIL(w.loop, s->failures == 4);
+	assert_string_equal(w.told, "");
+	assert_int_equal(s->n_objects, 1);
+	assert_int_equal(w.n_disconnected, 1);
+	assert_non_null(strstr(s->error, "404"));
+	/* Its objects go first, as with a custom resource that is taken away: then it is absent. */
+	w.entries.list = LIST("30", "");
+	expect_told(&w, "-a/e@5 ");
+	RUN_UNTIL(w.loop, w.entries.watch);
+	w.entries.list = NULL;
+	w.entries.watch_status = 404;
+	rest_stream_end(w.entries.watch);
+	RUN_UNTIL(w.loop, s->state == API_ABSENT);
+	assert_true(api_watch_connected(w.watch));
+	world_stop(&w);
+}
+
 static void freed_inside_a_callback(void **state)
 {
 	(void)state;
@@ -341,9 +453,15 @@ int main(void)
 {
 	log_set_level(LOG_ERROR);
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lists_then_watches),  cmocka_unit_test(pages),
-		cmocka_unit_test(expired_versions),    cmocka_unit_test(server_that_is_away),
-		cmocka_unit_test(errors_of_all_kinds), cmocka_unit_test(freed_inside_a_callback),
+		cmocka_unit_test(lists_then_watches),
+		cmocka_unit_test(pages),
+		cmocka_unit_test(expired_versions),
+		cmocka_unit_test(server_that_is_away),
+		cmocka_unit_test(absent_kinds),
+		cmocka_unit_test(older_versions),
+		cmocka_unit_test(known_objects_stay),
+		cmocka_unit_test(errors_of_all_kinds),
+		cmocka_unit_test(freed_inside_a_callback),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

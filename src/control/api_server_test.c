@@ -318,7 +318,7 @@ static const struct api_watch_events events = {on_object, on_synced, on_connecte
 static void follow(struct world *w, const char *query)
 {
 	struct err err = {0};
-	struct api_resource want = {"ConfigMap", "/api/v1/configmaps", query};
+	struct api_resource want = {"ConfigMap", "/api/v1/configmaps", query, NULL};
 	w->watch = api_watch_new(w->loop, w->base, &want, 1, &events, w, &err);
 	assert_non_null(w->watch);
 	RUN_UNTIL(w->loop, w->synced && w->connected);

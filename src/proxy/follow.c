@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/watch.h"
+#include "base/arena.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -12,20 +13,6 @@ enum {
 	SWEEP_S = 10,     /* walking all of them costs more than most changes */
 };
 
-/* The order is that of `kinds` below. */
-static const struct api_resource resources[] = {
-	{"Namespace", "/api/v1/namespaces", NULL},
-	{"ConfigMap", "/api/v1/namespaces/" MESH_CONFIG_NS "/configmaps", NULL},
-	{"Service", "/api/v1/services", NULL},
-	{"EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", NULL},
-	{"Pod", "/api/v1/pods", NULL},
-	{"PeerAuthentication", "/apis/security.istio.io/v1/peerauthentications", NULL},
-	{"DestinationRule", "/apis/networking.istio.io/v1/destinationrules", NULL},
-	{"AuthorizationPolicy", "/apis/security.istio.io/v1/authorizationpolicies", NULL},
-	{"ServiceEntry", "/apis/networking.istio.io/v1/serviceentries", NULL},
-	{"WorkloadEntry", "/apis/networking.istio.io/v1/workloadentries", NULL},
-	{"Sidecar", "/apis/networking.istio.io/v1/sidecars", NULL},
-};
 static const enum kind kinds[] = {KIND_NAMESPACE,
 				  KIND_CONFIG_MAP,
 				  KIND_SERVICE,
@@ -37,7 +24,6 @@ static const enum kind kinds[] = {KIND_NAMESPACE,
 				  KIND_SERVICE_ENTRY,
 				  KIND_WORKLOAD_ENTRY,
 				  KIND_SIDECAR};
-_Static_assert(N_ELEMS(kinds) == N_ELEMS(resources), "a kind for each resource");
 
 struct follow {
 	struct loop *loop;
@@ -172,11 +158,43 @@ static void on_connected(void *ctx, bool connected)
 			 "configuration is not being watched, the last one stays in force");
 }
 
+static const char *collection(struct arena *a, const struct kind_info *info, const char *version)
+{
+	const char *root = strchr(version, '/') ? "apis" : "api";
+	if (info->kind == KIND_CONFIG_MAP)
+		return "/api/v1/namespaces/" MESH_CONFIG_NS "/configmaps";
+	return arena_printf(a, "/%s/%s/%s", root, version, info->plural);
+}
+
+/* Istio's kinds are custom resources: a cluster may have them in older versions only, or not at all. */
+static void describe(struct arena *a, enum kind kind, struct api_resource *out)
+{
+	const struct kind_info *info = kind_info(kind);
+	const char **older = arena_array(a, N_ELEMS(info->also), sizeof(*older));
+	for (size_t i = 0; info->also[i]; i++)
+		older[i] = collection(a, info, info->also[i]);
+	out->kind = info->name;
+	out->path = collection(a, info, info->api_version);
+	out->older = strstr(info->api_version, ".istio.io/") ? older : NULL;
+}
+
+static struct api_watch *watch(struct follow *f, const char *api, struct err *err)
+{
+	static const struct api_watch_events events = {on_object, on_synced, on_connected};
+	struct api_resource resources[N_ELEMS(kinds)] = {0}; /* in the order of KINDS */
+	struct arena *a = arena_new();
+	for (size_t i = 0; i < N_ELEMS(kinds); i++)
+		describe(a, kinds[i], &resources[i]);
+	struct api_watch *w =
+		api_watch_new(f->loop, api, resources, N_ELEMS(kinds), &events, f, err);
+	arena_free(a);
+	return w;
+}
+
 struct follow *follow_new(struct loop *loop, const char *api, const char *ns, const char *pod,
 			  struct live *live, const struct follow_events *events, void *ctx,
 			  struct err *err)
 {
-	static const struct api_watch_events watch_events = {on_object, on_synced, on_connected};
 	struct follow *f = mem_new(sizeof(*f));
 	f->loop = loop;
 	f->live = live;
@@ -187,7 +205,7 @@ struct follow *follow_new(struct loop *loop, const char *api, const char *ns, co
 	f->ns = mem_strdup(ns);
 	f->pod = mem_strdup(pod);
 	f->builder = view_builder_new(ns, pod);
-	f->watch = api_watch_new(loop, api, resources, N_ELEMS(resources), &watch_events, f, err);
+	f->watch = watch(f, api, err);
 	if (!f->watch) {
 		follow_free(f);
 		return NULL;

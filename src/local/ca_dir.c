@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/read_file.h"
 #include "sandbox/files.h"
@@ -132,8 +133,13 @@ static bool sync_dir(const char *path, struct err *err)
 /* NEXT stands complete beside PATH: it takes its place. */
 static bool swap(const char *next, const char *path, struct err *err)
 {
-	if (renameat2(AT_FDCWD, next, AT_FDCWD, path, RENAME_EXCHANGE) == 0)
-		return tree_remove(next, err); /* the old one */
+	struct err why;
+	if (renameat2(AT_FDCWD, next, AT_FDCWD, path, RENAME_EXCHANGE) == 0) {
+		if (!tree_remove(next, &why)) /* the old one, of which nothing depends any more */
+			log_warn("ca", "the old authority stays behind folder=%s error=\"%s\"",
+				 next, why.text);
+		return true;
+	}
 	if (errno != ENOENT)
 		return err_sys(err, "putting a new %s in place", path);
 	if (rename(next, path) < 0)

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "local/testing.h"
@@ -189,6 +190,38 @@ static void a_folder_that_cannot_be_carried_over(void **state)
 	expect_alone();
 }
 
+/* In place is in place: that the old one cannot be removed is no failure, or the caller would go on with the
+ * old authority while the new one is what the next start finds. */
+static void an_old_one_that_cannot_be_removed(void **state)
+{
+	enum { NOBODY = 65534 };
+	struct err err = {0};
+	char held[160];
+	(void)state;
+	assert_true(write_dir("one", &err));
+	snprintf(held, sizeof(held), "%s/cert-chain.pem", dir);
+	assert_int_equal(unlink(held), 0);
+	put_file("cert-chain.pem/held", "x");
+	assert_int_equal(chmod(held, 0555), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) { /* root may remove anything */
+		char above[96];
+		snprintf(above, sizeof(above), "%s/a", top);
+		bool is_nobody =
+			geteuid() != 0 ||
+			(chown(top, NOBODY, NOBODY) == 0 && chown(above, NOBODY, NOBODY) == 0 &&
+			 chown(dir, NOBODY, NOBODY) == 0 && seteuid(NOBODY) == 0);
+		_exit(is_nobody && write_dir("two", &err) ? 0 : 1);
+	}
+	int status = 0;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	expect("two");
+	snprintf(held, sizeof(held), "%s.new/cert-chain.pem", dir);
+	assert_int_equal(chmod(held, 0755), 0); /* it is there; and stop() removes it */
+}
+
 static void the_token_key_alone(void **state)
 {
 	struct ca_dir d;
@@ -211,10 +244,15 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
 	const struct CMUnitTest tests[] = {
-		TEST(missing_and_empty),   TEST(half_there),
-		TEST(made_and_read),       TEST(replaced),
-		TEST(through_a_link),      TEST(after_a_crash),
-		TEST(the_token_key_alone), TEST(a_folder_that_cannot_be_carried_over),
+		TEST(missing_and_empty),
+		TEST(half_there),
+		TEST(made_and_read),
+		TEST(replaced),
+		TEST(through_a_link),
+		TEST(after_a_crash),
+		TEST(the_token_key_alone),
+		TEST(a_folder_that_cannot_be_carried_over),
+		TEST(an_old_one_that_cannot_be_removed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

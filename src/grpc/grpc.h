@@ -61,6 +61,7 @@ const char *grpc_status_name(enum grpc_status s); /* "UNAUTHENTICATED" */
 
 struct grpc_limits {          /* 0 anywhere: the default, given here */
 	unsigned connections; /* 1024; above that a new connection is closed at once */
+	unsigned per_source;  /* any; those of them that one address may have */
 	unsigned streams;     /* 16; calls at once on one connection */
 	/* 64 KiB; of one request, longer: RESOURCE_EXHAUSTED. So is a request for which there is
 	 * no room among all that are unfinished, 64 MiB. */
@@ -71,7 +72,7 @@ struct grpc_limits {          /* 0 anywhere: the default, given here */
 };
 
 struct grpc_server_stats {
-	uint64_t connections, refused /* over the cap */;
+	uint64_t connections, refused /* over a cap */;
 	uint64_t handshakes_failed, broken /* HTTP/2 */, timeouts;
 	uint64_t calls, errors; /* answered; those of them with another status than OK */
 	unsigned open;          /* connections now */

@@ -239,15 +239,30 @@ static void conn_start(struct grpc_server *s, int fd, const struct addr *from)
 
 /* ---- the server ------------------------------------------------------------------------------- */
 
+/* FROM has as many connections as one source may have. Looks at all: there are few, and each of them cost
+ * a handshake. */
+static bool is_greedy(const struct grpc_server *s, const struct addr *from)
+{
+	const struct grpc_conn *c;
+	unsigned n = 0;
+	if (s->limits.per_source == 0 || ip_is_any(&from->ip)) /* a Unix socket's is zero */
+		return false;
+	TAILQ_FOREACH (c, &s->conns, link)
+		n += ip_eq(&c->from.ip, &from->ip);
+	return n >= s->limits.per_source;
+}
+
 static void on_conn(struct acceptor *a, int fd, const struct addr *from)
 {
 	struct grpc_server *s = CONTAINER_OF(a, struct grpc_server, acceptor);
-	if (s->stats.open < s->limits.connections) {
+	bool full = s->stats.open >= s->limits.connections;
+	if (!full && !is_greedy(s, from)) {
 		conn_start(s, fd, from);
 		return;
 	}
 	s->stats.refused++;
-	complain(s, from, "connection refused", "too many are open");
+	complain(s, from, "connection refused",
+		 full ? "too many are open" : "too many are open from there");
 	(void)close(fd); /* nothing was written to it */
 }
 
@@ -259,12 +274,13 @@ bool grpc_server_listen_fd(struct grpc_server *s, int fd, struct err *err)
 struct grpc_server *grpc_server_new(struct loop *loop, const char *name,
 				    const struct grpc_limits *limits)
 {
-	static const struct grpc_limits defaults = {1024, 16, 64 << 10, 30000};
+	static const struct grpc_limits defaults = {1024, 0, 16, 64 << 10, 30000};
 	const struct grpc_limits *l = limits ? limits : &defaults;
 	struct grpc_server *s = mem_new(sizeof(*s));
 	s->loop = loop;
 	s->name = mem_strdup(name);
 	s->limits.connections = l->connections ? l->connections : defaults.connections;
+	s->limits.per_source = l->per_source;
 	s->limits.streams = l->streams ? l->streams : defaults.streams;
 	s->limits.message_bytes = l->message_bytes ? l->message_bytes : defaults.message_bytes;
 	s->limits.idle_ms = l->idle_ms ? l->idle_ms : defaults.idle_ms;

@@ -24,11 +24,16 @@ struct raw {
 	struct transcript heard;
 };
 
-static void raw_open(struct raw *r, const struct bed *b)
+static void raw_over(struct raw *r, int fd)
 {
-	*r = (struct raw){.fd = bed_dial(b)};
+	*r = (struct raw){.fd = fd};
 	buf_init(&r->out, 1 << 24);
 	transcript_init(&r->heard);
+}
+
+static void raw_open(struct raw *r, const struct bed *b)
+{
+	raw_over(r, bed_dial(b));
 }
 
 static void raw_close(struct raw *r)
@@ -222,6 +227,37 @@ static void connections_at_once(void **state)
 	bed_close(&b);
 }
 
+/* Who has many takes no place from others. */
+static void connections_of_one_source(void **state)
+{
+	(void)state;
+	struct bed b;
+	struct raw one, two, three, elsewhere;
+	struct err err = {0};
+	struct addr from;
+	bed_open(&b, BED_PLAIN, &(struct grpc_limits){.per_source = 2});
+	raw_open(&one, &b);
+	raw_open(&two, &b);
+	RUN_UNTIL(b.loop, grpc_server_stats(b.server).open == 2);
+	raw_open(&three, &b);
+	RUN_UNTIL(b.loop, raw_hear(&three));
+	assert_int_equal(grpc_server_stats(b.server).refused, 1);
+	assert_true(addr_parse(SLICE("127.0.0.2:0"), &from));
+	int fd = net_connect(&b.at, &from, &err);
+	assert_true(fd >= 0);
+	raw_over(&elsewhere, fd);
+	RUN_UNTIL(b.loop, grpc_server_stats(b.server).open == 3);
+	raw_close(&three);
+	raw_close(&one);
+	RUN_UNTIL(b.loop, grpc_server_stats(b.server).open == 2);
+	struct outcome o = bed_call(&b, &(struct grpc_ask){.method = ECHO});
+	assert_int_equal(o.status, GRPC_OK);
+	outcome_fini(&o);
+	raw_close(&two);
+	raw_close(&elsewhere);
+	bed_close(&b);
+}
+
 /* It ends the connection, and nothing else. */
 static void flood_of_pings(void **state)
 {
@@ -399,6 +435,7 @@ int main(void)
 		cmocka_unit_test(takes_no_answer),
 		cmocka_unit_test(calls_keep_it_open),
 		cmocka_unit_test(connections_at_once),
+		cmocka_unit_test(connections_of_one_source),
 		cmocka_unit_test(flood_of_pings),
 		cmocka_unit_test(garbage),
 		cmocka_unit_test(the_client_leaves),

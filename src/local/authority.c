@@ -17,6 +17,7 @@ enum {
 	CHECK_S = 60,
 	PEM_MAX = 256 * 1024,
 	EXPIRES_SOON_S = 30 * 24 * 3600,
+	CONNS_PER_SOURCE = 32, /* a sidecar has one at a time */
 };
 
 int64_t authority_now_s(void)
@@ -234,7 +235,8 @@ static bool serve(struct authority *a, struct err *err)
 	struct addr v4 = {.ip = a->node->gateway_v4, .port = AUTHORITY_PORT};
 	a->service = ca_service_new(&(struct ca_service_config){
 		.store = a->store, .keys = a->keys, .issued = authority_root_issued, .ctx = a});
-	a->server = grpc_server_new(a->node->loop, "ca", NULL);
+	a->server = grpc_server_new(a->node->loop, "ca",
+				    &(struct grpc_limits){.per_source = CONNS_PER_SOURCE});
 	ca_service_serve(a->service, a->server);
 	addr_text(&v4, a->addr);
 	if (!authority_use(a, a->ca, err) || !listen_on(a, &a->node->gateway_v4, err) ||

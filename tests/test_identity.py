@@ -658,6 +658,25 @@ def test_an_authority_that_is_not_hark(lone):
     assert serial_of(lone.wait(issued=2)) != serial_of(got)
 
 
+def test_rotation_in_a_loop(lone):
+    """The authority signs for the first one; the others hear when they may come again."""
+    lone.start_authority()
+    lone.with_authority()
+    lone.wait(state="valid")
+
+    def post():
+        said = subprocess.run(["curl", "-si", "-X", "POST", f"http://127.0.0.1:{lone.admin}/certs/rotate"], capture_output=True, text=True).stdout
+        wait = re.search(r"^retry-after: (\d+)", said, re.M | re.I)
+        return int(said.split()[1]), wait and int(wait[1])
+
+    first, *others = [post() for _ in range(20)]
+    assert first == (202, None)
+    assert all(status == 429 and 1 <= wait <= 5 for status, wait in others), others
+    assert lone.wait(issued=2)
+    wait_for(lambda: post()[0] == 202, what="another one")
+    lone.wait(issued=3)
+
+
 @pytest.mark.parametrize("habit, result, says", [
     ("refuse", "refused", "UNAUTHENTICATED: request authenticate failure"), ("unavailable", "unavailable", "UNAVAILABLE: CA is not ready"),
     ("other-key", "bad_answer", "the key is not that of the certificate")])

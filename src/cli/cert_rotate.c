@@ -28,21 +28,35 @@ struct renewal {
 	json_t *before; /* NULL: it was not asked */
 };
 
-/* Asks POD's sidecar for a new certificate. */
-static bool begin(const struct mesh_client *c, struct renewal *r, struct err *err)
+/* Orders a new certificate of the sidecar. LATER: it was asked a moment ago and wants to be asked again. */
+static bool order(const struct mesh_client *c, const struct renewal *r, bool *later,
+		  struct err *err)
 {
 	struct buf out;
 	unsigned status = 0;
-	r->before = cert_ask(c, r->pod, err);
-	if (!r->before)
-		return false;
 	buf_init(&out, SIDECAR_ANSWER_MAX);
 	bool ok = sidecar_post(c, r->pod, "/certs/rotate", &status, &out, err);
+	*later = ok && status == 429;
 	if (ok && status != 202)
 		ok = err_set(err, ERR_NOT_NOW, "Pod %s/%s: %.*s", pod_ns(r->pod), pod_name(r->pod),
 			     SLICE_FMT(slice_trim(buf_slice(&out))));
 	buf_fini(&out);
 	return ok;
+}
+
+static bool begin(const struct mesh_client *c, struct renewal *r, uint64_t until_ns,
+		  struct err *err)
+{
+	bool later = false;
+	while ((r->before = cert_ask(c, r->pod, err))) {
+		if (order(c, r, &later, err))
+			return true;
+		if (!later || clock_ns() > until_ns)
+			return false;
+		json_decref(r->before);
+		pause_between_looks();
+	}
+	return false;
 }
 
 /* An attempt that ended after it was asked for. */
@@ -86,7 +100,7 @@ static bool rotate_all(const struct mesh_client *c, struct renewal *all, size_t 
 	bool ok = true;
 	for (size_t i = 0; i < n; i++) {
 		struct err err = {0};
-		if (begin(c, &all[i], &err))
+		if (begin(c, &all[i], until_ns, &err))
 			continue;
 		fprintf(stderr, "hark cert: %s\n", err.text);
 		ok = false;

@@ -1,12 +1,19 @@
 #include "proxy/identity.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/table.h"
 
-enum { TICKET_KEYS_S = 3600, CERTS_BYTES = 4 << 20, SETTINGS_BYTES = 64 * 1024 };
+enum {
+	TICKET_KEYS_S = 3600,
+	CERTS_BYTES = 4 << 20,
+	SETTINGS_BYTES = 64 * 1024,
+	/* Everything in the Pod may POST, and each time the authority signs. */
+	ROTATE_EVERY_S = 5,
+};
 
 /* What of the mesh's settings a struct mesh_tls is made of, as one number: views are not kept for
  * the sake of comparing them. */
@@ -141,6 +148,18 @@ void identity_post_rotate(void *ctx, const struct rest_request *req, struct rest
 				"this sidecar has no certificate: neither CA_ADDR nor --cert-dir");
 		return;
 	}
+	uint64_t now = loop_now(p->loop), due = p->rotate_asked_ns + ROTATE_EVERY_S * NS_PER_S;
+	if (p->rotate_asked_ns && now < due) {
+		char wait_s[8];
+		(void)snprintf(wait_s, sizeof(wait_s), "%u",
+			       (unsigned)((due - now + NS_PER_S - 1) / NS_PER_S)); /* fits */
+		rest_reply_header(reply, "Retry-After", slice_of(wait_s));
+		rest_reply_text(reply, 429,
+				"a new certificate was asked for less than %d s ago; again in %s s",
+				ROTATE_EVERY_S, wait_s);
+		return;
+	}
+	p->rotate_asked_ns = now;
 	own_cert_rotate(p->cert);
 	rest_reply_text(reply, 202, "a new certificate is being asked for");
 }

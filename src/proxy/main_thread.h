@@ -36,6 +36,7 @@ struct proxy {
 	uint64_t tls_settings;         /* of the mesh, that TLS was made with */
 	struct tls_ticket_keys *ticket_keys;
 	struct timer ticket_rotation;
+	uint64_t rotate_asked_ns; /* when POST /certs/rotate was last obeyed; 0: never */
 
 	struct io signals; /* signalfd */
 	bool draining;

@@ -178,6 +178,7 @@ void analysis_run(struct analysis *a)
 	analyze_peers(a);
 	analyze_transport(a);
 	analyze_rules(a);
+	analyze_origination(a);
 	analyze_policies(a);
 	analyze_entries(a);
 	findings_finish(a);

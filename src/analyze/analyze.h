@@ -41,6 +41,8 @@ struct learned_port {
 	bool inbound; /* PORT is the Pod's, else the Service's */
 	unsigned server_first, client_http, client_tls, client_opaque;
 	const char *greeting; /* as greet_name() says it, or "" */
+	const char *
+		in_clear; /* the same, of a server that a rule wants TLS with; "" or NULL: TLS came */
 };
 void analysis_learned(struct analysis *a, const struct learned_port *seen);
 

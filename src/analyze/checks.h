@@ -64,6 +64,8 @@ enum check_level { LEVEL_INFO, LEVEL_WARNING, LEVEL_ERROR };
 	X(SUBSET_LABELS,    "HRK0067", "",        WARNING, false, "SubsetWithoutLabels", "a subset without labels is the whole Service") \
 	X(SEVERAL_RULES,    "HRK0068", "",        WARNING, false, "SeveralDestinationRules", "several DestinationRules for one host: what the younger ones say is lost") \
 	X(CREDENTIAL,       "HRK0069", "",        WARNING, false, "CredentialNameIgnored", "credentialName at a sidecar needs a workloadSelector") \
+	X(TLS_IN_CLEAR,     "HRK0070", "",        ERROR,   false, "TlsToPlaintextServer", "a DestinationRule wants TLS, and the server was heard to speak plaintext") \
+	X(TLS_GUESS,        "HRK0071", "",        INFO,    false, "TlsToServerFirst", "a DestinationRule wants TLS from the first byte on, of a server that seems to greet in clear") \
 	/* AuthorizationPolicy */ \
 	X(ALLOW_HTTP,       "HRK0080", "",        ERROR,   false, "HttpFieldsDropAllowRule", "an ALLOW rule with fields that only HTTP has never matches on a TCP port") \
 	X(DENY_HTTP,        "HRK0081", "",        ERROR,   false, "HttpFieldsWidenRule", "a DENY, AUDIT or CUSTOM rule with fields that only HTTP has matches more on a TCP port") \

@@ -343,11 +343,11 @@ static void suggested(void **state)
 				      "{name: d, port: 81}]")
 			INFO SERVICE_IN("shop", "head", "clusterIP: None, ports: [{port: 3307}]"));
 	static const struct learned_port seen[] = {
-		{"shop", "db", 3307, false, 2, 0, 0, 0, "mysql"},
-		{"shop", "db", 22, false, 1, 0, 0, 0, "ssh"},  /* declares it already */
-		{"shop", "db", 80, false, 1, 1, 0, 0, ""},     /* one says this, one that */
-		{"shop", "gone", 3307, false, 2, 0, 0, 0, ""}, /* no such Service any more */
-		{"shop", "head", 3307, false, 0, 0, 3, 0, ""},
+		{"shop", "db", 3307, false, 2, 0, 0, 0, "mysql", NULL},
+		{"shop", "db", 22, false, 1, 0, 0, 0, "ssh", NULL},  /* declares it already */
+		{"shop", "db", 80, false, 1, 1, 0, 0, "", NULL},     /* one says this, one that */
+		{"shop", "gone", 3307, false, 2, 0, 0, 0, "", NULL}, /* no such Service any more */
+		{"shop", "head", 3307, false, 0, 0, 3, 0, "", NULL},
 	};
 	for (size_t i = 0; i < N_ELEMS(seen); i++)
 		analysis_learned(t.a, &seen[i]);

@@ -124,6 +124,8 @@ struct talk {
 	const char *why;     /* a clause, or "" */
 };
 struct talk talk_of(const struct analysis *a, const struct view_port *p);
+/* The protocol of servers that speak first whose usual port it is, "MySQL"; NULL: none. */
+const char *talk_hint(uint16_t port);
 
 /* findings.c: findings */
 
@@ -155,6 +157,9 @@ void analyze_capture(struct analysis *a);
 void analyze_peers(struct analysis *a);
 void analyze_transport(struct analysis *a);
 void analyze_rules(struct analysis *a);
+void analyze_origination(struct analysis *a);
+/* The DestinationRule O is for S. */
+bool rule_covers(const struct object *o, const struct view_service *s);
 void analyze_policies(struct analysis *a);
 void analyze_entries(struct analysis *a);
 /* Who is named in O's rules. */

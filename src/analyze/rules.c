@@ -16,6 +16,12 @@ static bool covers(const char *host, const struct view_service *s)
 	return strcmp(host, s->host) == 0;
 }
 
+bool rule_covers(const struct object *o, const struct view_service *s)
+{
+	char host[512];
+	return covers(rule_host(o, host, sizeof(host)), s);
+}
+
 /* The first Service that O's host is, or covers with its star; NULL: none. */
 static const struct view_service *service_of(const struct analysis *a, const struct object *o)
 {

@@ -27,6 +27,11 @@
 	"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n"                                 \
 	"metadata: {name: out, namespace: shop}\n"                                                 \
 	"spec: {hosts: [db.example.com], resolution: DNS, ports: [{number: 1, name: a}]}\n---\n"
+#define OUTSIDE(port, more)                                                                        \
+	"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n"                                 \
+	"metadata: {name: o, namespace: shop}\n"                                                   \
+	"spec: {hosts: [o.example.com], resolution: DNS, ports: [{number: " port ", name: a" more  \
+	"}]}\n---\n"
 #define EXCLUDING(ports)                                                                           \
 	"apiVersion: v1\nkind: Pod\n"                                                              \
 	"metadata: {name: db, namespace: shop, labels: {app: db}, annotations: "                   \
@@ -133,6 +138,21 @@ static const struct trial_row rows[] = {
 	 DB WEB RULE("shop", "db", "host: db, trafficPolicy: {tls: {mode: SIMPLE, credentialName: c}}"), "HRK0069",
 	 DB WEB RULE("shop", "db", "host: db, workloadSelector: {matchLabels: {app: web}}, trafficPolicy: {tls: {mode: SIMPLE, credentialName: c}}"), "",
 	 "spec.trafficPolicy.tls.credentialName", "workloadSelector"},
+	{"TLS towards MySQL outside, as it seems", CHECK_TLS_GUESS,
+	 DB OUTSIDE("3306", "") RULE("shop", "o", "host: o.example.com, trafficPolicy: {tls: {mode: SIMPLE" CA "}}"), "HRK0071",
+	 DB OUTSIDE("5432", "") RULE("shop", "o", "host: o.example.com, trafficPolicy: {tls: {mode: SIMPLE" CA "}}"), "", "spec.trafficPolicy.tls", "MySQL"},
+	{"TLS towards declared MySQL outside", CHECK_TLS_GUESS,
+	 DB OUTSIDE("4000", ", protocol: MySQL") RULE("shop", "o", "host: o.example.com, trafficPolicy: {tls: {mode: SIMPLE" CA "}}"), "HRK0071",
+	 DB OUTSIDE("4000", ", protocol: MySQL") RULE("shop", "o", "host: o.example.com, trafficPolicy: {tls: {mode: SIMPLE" CA "}, portLevelSettings: [{port: {number: 4000}, tls: {mode: DISABLE}}]}"), "",
+	 "spec.trafficPolicy.tls", "Behind a terminator"},
+	{"TLS towards the usual port of MySQL, declared as something else", CHECK_TLS_GUESS,
+	 DB OUTSIDE("3306", ", protocol: TCP") RULE("shop", "o", "host: o.example.com, " PORT_TLS("3306", ", tls: {mode: SIMPLE" CA "}")), "HRK0071",
+	 DB OUTSIDE("3306", ", protocol: HTTP") RULE("shop", "o", "host: o.example.com, " PORT_TLS("3306", ", tls: {mode: SIMPLE" CA "}")), "",
+	 "spec.trafficPolicy.portLevelSettings[0].tls", "looks like MySQL"},
+	{"TLS towards a MySQL server without a sidecar", CHECK_TLS_GUESS,
+	 NAMESPACES RUNS_IN("bare", "db", "", ", command: [mariadbd]") SERVICE_IN("bare", "db", "ports: [{name: tcp, port: 3307}]") WEB RULE("bare", "db", "host: db, trafficPolicy: {tls: {mode: SIMPLE" CA "}}"), "HRK0071",
+	 NAMESPACES RUNS_IN("bare", "db", "", ", command: [postgres]") SERVICE_IN("bare", "db", "ports: [{name: tcp, port: 3307}]") WEB RULE("bare", "db", "host: db, trafficPolicy: {tls: {mode: SIMPLE" CA "}}"), "",
+	 "spec.trafficPolicy.tls", "Service bare/db port 3307"},
 	{"a workloadSelector that selects nothing", CHECK_NO_WORKLOADS,
 	 DB WEB RULE("shop", "db", "host: db, workloadSelector: {matchLabels: {app: wbe}}"), "HRK0030",
 	 DB WEB RULE("shop", "db", "host: db, workloadSelector: {matchLabels: {app: web}}"), "", "spec.workloadSelector", "app: wbe"},
@@ -146,10 +166,50 @@ static void each_check(void **state)
 		trial_row_run(&rows[i]);
 }
 
+#define ORIGINATES(mode)                                                                           \
+	DB OUTSIDE("3306", ", protocol: TCP")                                                      \
+		RULE("shop", "o", "host: o.example.com, trafficPolicy: {tls: {mode: " mode "}}")
+
+/* What the sidecars heard of a server that a rule wants TLS with. */
+static void what_was_heard(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *yaml, *in_clear;
+		unsigned server_first, client_opaque;
+		const char *codes, *says;
+	} cases[] = {
+		{ORIGINATES("SIMPLE" CA), "mysql", 0, 0, "HRK0070", "speaks plaintext (mysql)"},
+		{ORIGINATES("SIMPLE" CA), "postgresql", 0, 3, "HRK0070",
+		 "it was asked by SSLRequest"},
+		{ORIGINATES("SIMPLE" CA), "", 3, 0, "", ""}, /* it greets, but inside the TLS */
+		{ORIGINATES("SIMPLE" CA), "", 0, 3, "", ""},
+		{ORIGINATES("SIMPLE" CA), "", 0, 0, "HRK0071", "looks like MySQL"},
+		{ORIGINATES("DISABLE"), "mysql", 0, 0, "", ""},
+	};
+	for (size_t i = 0; i < N_ELEMS(cases); i++) {
+		struct trial t;
+		trial_read(&t, cases[i].yaml);
+		analysis_learned(t.a,
+				 &(struct learned_port){.service = "o.example.com",
+							.port = 3306,
+							.server_first = cases[i].server_first,
+							.client_opaque = cases[i].client_opaque,
+							.greeting = "mysql",
+							.in_clear = cases[i].in_clear});
+		analysis_run(t.a);
+		assert_string_equal(trial_codes(&t), cases[i].codes);
+		if (cases[i].codes[0] && !trial_says(analysis_finding(t.a, 0), cases[i].says))
+			fail_msg("row %zu: %s", i, analysis_finding(t.a, 0)->text);
+		trial_fini(&t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_check),
+		cmocka_unit_test(what_was_heard),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

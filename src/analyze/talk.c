@@ -211,6 +211,14 @@ static const char *name_of(const struct pod_spec *spec, uint16_t port)
 	return "";
 }
 
+const char *talk_hint(uint16_t port)
+{
+	for (size_t i = 0; i < N_ELEMS(hints); i++)
+		if (hints[i].port == port)
+			return hints[i].what;
+	return NULL;
+}
+
 static bool by_hint(const struct analysis *a, const struct target *t, struct talk *out)
 {
 	const char *name = name_of(t->group->spec, t->number);

@@ -281,6 +281,8 @@ void analysis_learned(struct analysis *a, const struct learned_port *seen)
 	add(&p->client_opaque, seen->client_opaque);
 	if (greeting != GREET_IS_UNKNOWN)
 		atomic_store_explicit(&p->greeting, (unsigned)greeting, memory_order_relaxed);
+	if (seen->in_clear && seen->in_clear[0])
+		learn_in_clear(p, greeting_of(seen->in_clear));
 	live_port_put(p);
 }
 

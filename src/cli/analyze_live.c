@@ -67,6 +67,7 @@ static void read_port(const json_t *port, struct analysis *a)
 		.client_tls = count_of(port, "client_tls"),
 		.client_opaque = count_of(port, "client_opaque"),
 		.greeting = json_text(port, "greeting", NULL),
+		.in_clear = json_text(port, "in_clear", NULL),
 	};
 	analysis_learned(a, &seen);
 }

@@ -99,14 +99,19 @@ static void learned_in_words(const struct plan *p, struct buf *out)
 	struct learned l;
 	learn_read(p->live, &l);
 	unsigned client = l.client_http + l.client_tls + l.client_opaque;
-	if (!p->live || (!client && !l.server_first)) {
+	if (!p->live || (!client && !l.server_first && !l.spoke_in_clear)) {
 		(void)buf_puts(out, "nothing yet");
 		return;
 	}
 	const char *sep = "";
+	if (l.spoke_in_clear) {
+		(void)buf_printf(out, "a server spoke plaintext (%s) where TLS was wanted",
+				 greet_name(l.in_clear));
+		sep = ", ";
+	}
 	if (l.server_first) {
-		(void)buf_printf(out, "the server spoke first on %u connection%s", l.server_first,
-				 l.server_first == 1 ? "" : "s");
+		(void)buf_printf(out, "%sthe server spoke first on %u connection%s", sep,
+				 l.server_first, l.server_first == 1 ? "" : "s");
 		if (l.greeting != GREET_IS_UNKNOWN)
 			(void)buf_printf(out, " (%s)", greet_name(l.greeting));
 		sep = ", ";

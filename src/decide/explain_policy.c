@@ -41,8 +41,11 @@ static enum transport transport_to(const struct view *v, const struct plan *p,
 	struct plan q = *p;
 	unsigned before = q.n_steps;
 	decide_transport(v, &q, at, ep, NULL);
+	decide_tls_begin(&q, SLICE(""));
 	for (unsigned i = before; i < q.n_steps; i++) {
 		struct step s = plan_step_at(&q, i);
+		if (i > before)
+			(void)buf_puts(why, "; ");
 		(void)step_text(&q, &s, why);
 	}
 	return q.tls.transport;

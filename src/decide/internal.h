@@ -8,6 +8,7 @@ bool own_port(uint16_t port);
 /* What every plan begins with: the mesh's timeouts and no step. */
 void plan_init(struct plan *p, const struct view *v, enum live_side side, const struct addr *to);
 void plan_step(struct plan *p, enum step_code code, const struct object *resource, uint16_t port);
+enum transport transport_of_rule(const struct client_tls *rule);
 /* Adds the step and gives P up. */
 void plan_refuse(struct plan *p, enum step_code code, const struct object *resource, uint16_t port);
 /* The facts of P's connection, authorized as TCP; adds the step ALLOWED or DENIED, in place of one

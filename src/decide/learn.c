@@ -7,9 +7,22 @@ static unsigned get(const atomic_uint *cell)
 	return atomic_load_explicit(cell, memory_order_relaxed);
 }
 
+/* A cell that keeps a value of an enum and 1; NONE where it keeps nothing. */
+static unsigned kept(const atomic_uint *cell, unsigned none)
+{
+	unsigned value = get(cell);
+	return value && value <= none ? value - 1 : none;
+}
+
+static void keep(atomic_uint *cell, unsigned value)
+{
+	if (get(cell) != value) /* it is every connection's, and seldom news */
+		atomic_store_explicit(cell, value, memory_order_relaxed);
+}
+
 void learn_read(const struct live_port *live, struct learned *out)
 {
-	*out = (struct learned){0};
+	*out = (struct learned){.tls_begins = N_TLS_BEGINS};
 	if (!live)
 		return;
 	out->server_first = get(&live->server_first);
@@ -20,6 +33,33 @@ void learn_read(const struct live_port *live, struct learned *out)
 	unsigned greeting = get(&live->greeting);
 	out->greeting =
 		greeting < N_GREET_PROTOCOLS ? (enum greet_protocol)greeting : GREET_IS_UNKNOWN;
+	out->tls_begins = learn_tls(live);
+	unsigned in_clear = kept(&live->in_clear, N_GREET_PROTOCOLS);
+	out->spoke_in_clear = in_clear < N_GREET_PROTOCOLS;
+	out->in_clear = out->spoke_in_clear ? (enum greet_protocol)in_clear : GREET_IS_UNKNOWN;
+}
+
+enum tls_begin learn_tls(const struct live_port *live)
+{
+	return live ? (enum tls_begin)kept(&live->tls_begins, N_TLS_BEGINS) : N_TLS_BEGINS;
+}
+
+void learn_tls_begun(struct live_port *live, enum tls_begin begin)
+{
+	if (live)
+		keep(&live->tls_begins, (unsigned)begin + 1);
+}
+
+void learn_in_clear(struct live_port *live, enum greet_protocol protocol)
+{
+	if (live)
+		keep(&live->in_clear, (unsigned)protocol + 1);
+}
+
+void learn_tls_made(struct live_port *live)
+{
+	if (live)
+		keep(&live->in_clear, 0);
 }
 
 static enum fw_learned state_of(const struct learned *l)
@@ -118,4 +158,7 @@ void learn_json(const struct live_port *live, struct json_out *out)
 	json_u64(out, "contradicted", l.contradicted);
 	json_cstr(out, "greeting", l.greeting != GREET_IS_UNKNOWN ? greet_name(l.greeting) : NULL);
 	json_cstr(out, "app_protocol", learn_suggest(live));
+	json_cstr(out, "tls_begins",
+		  l.tls_begins < N_TLS_BEGINS ? tls_begin_name(l.tls_begins) : NULL);
+	json_cstr(out, "in_clear", l.spoke_in_clear ? greet_name(l.in_clear) : NULL);
 }

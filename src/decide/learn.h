@@ -11,6 +11,7 @@
  */
 #pragma once
 #include "base/json_out.h"
+#include "decide/tls_plan.h"
 #include "detect/first_word.h"
 #include "model/live.h"
 
@@ -22,12 +23,22 @@ void learn_teach(struct live_port *live, enum fw_teach teach, enum greet_protoco
 /* The appProtocol that says what was learnt, static text; NULL when nothing, or contradictions. */
 const char *learn_suggest(const struct live_port *live);
 
+/* How TLS began with the port's servers, where that is worth knowing: N_TLS_BEGINS where nothing is known. */
+enum tls_begin learn_tls(const struct live_port *live);
+void learn_tls_begun(struct live_port *live, enum tls_begin begin);
+/* A rule wants TLS with the port's servers, and one spoke PROTOCOL, in clear; taken back by TLS that was made. */
+void learn_in_clear(struct live_port *live, enum greet_protocol protocol);
+void learn_tls_made(struct live_port *live);
+
 /* A copy of the counters, for those who print them. */
 struct learned {
 	unsigned server_first, client_http, client_tls, client_opaque, contradicted;
 	enum greet_protocol greeting;
+	enum tls_begin tls_begins; /* N_TLS_BEGINS: not known */
+	bool spoke_in_clear;       /* where a rule wants TLS */
+	enum greet_protocol in_clear;
 };
 void learn_read(const struct live_port *live, struct learned *out);
 /* Members for the object that is open: "learned" ("nothing", "server-first", "client-first"), the
- * counters, "greeting" and "app_protocol" (learn_suggest()). */
+ * counters, "greeting", "app_protocol" (learn_suggest()), "tls_begins" and "in_clear". */
 void learn_json(const struct live_port *live, struct json_out *out);

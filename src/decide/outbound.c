@@ -26,6 +26,13 @@ static void refuse_empty(struct plan *p, const struct view_port *port)
 		    port->service->object, port->port->port);
 }
 
+/* A rule wants TLS of its own, whoever of the port's endpoints is dialled. */
+static bool wants_own_tls(const struct view_port *port)
+{
+	const struct client_tls *rule = view_tls(port, NULL);
+	return rule && transport_is_own(transport_of_rule(rule));
+}
+
 /* A Service's port was matched: what it declares decides how to carry the connection. */
 static void to_service(struct plan *p, const struct view *v, const struct view_port *port,
 		       enum plan_destination destination)
@@ -49,6 +56,9 @@ static void to_service(struct plan *p, const struct view *v, const struct view_p
 	bool http_waits = class == CLASS_HTTP && port->detection == DETECTION_CLIENT_FIRST;
 	if (class == CLASS_AUTO || http_waits)
 		plan_detect(p, view_mesh(v), port->detection, port->detection_timeout_ms);
+	else if (wants_own_tls(
+			 port)) /* how TLS begins there depends on who speaks, and on what it is */
+		plan_detect(p, view_mesh(v), DETECTION_BOTH_ENDS, 0);
 	else
 		p->action = PLAN_RELAY;
 }

@@ -95,6 +95,7 @@ enum SMALL_ENUM plan_destination {
 	X(AUTHZ_PLAIN_DENIED, "plaintext-denied", "spec.rules")                                    \
 	X(AUTHZ_ALLOWED, "authorized", "spec.rules")                                               \
 	X(AUTHZ_DENIED, "not-authorized", "spec.rules")                                            \
+	X(OWN_TLS_REFUSED, "own-tls-refused", "") /* PostgreSQL's client wanted TLS of its own */  \
 	/* outbound, towards the endpoint that was picked */                                       \
 	X(TLS_BY_RULE, "tls-by-rule", "spec.trafficPolicy.tls")                                    \
 	X(TLS_AUTO_OFF, "auto-mtls-off", "enableAutoMtls")                                         \
@@ -102,8 +103,14 @@ enum SMALL_ENUM plan_destination {
 	X(TLS_NOT_CAPTURED, "endpoint-not-captured", "metadata.annotations") /* nor there */       \
 	X(TLS_MODE_DISABLE, "endpoint-disables-mtls", "spec.mtls.mode")                            \
 	X(TLS_AUTO, "auto-mtls", "metadata.labels")                                                \
-	X(TLS_EXTERNAL, "external", "spec.location") /* MESH_EXTERNAL */                           \
-	X(TLS_ENTRY, "entry-mtls", "spec.endpoints") /* the endpoint is said to speak it */
+	/* how TLS begins, where a rule wants it and it is not plainly with a ClientHello */       \
+	X(TLS_ASKED_WORD, "postgresql", "") /* the client's word says so */                        \
+	X(TLS_ASKED_LEARNED, "postgresql-learned", "")                                             \
+	X(TLS_ASKED_TRIED, "postgresql-tried", "") /* a ClientHello was in vain */                 \
+	X(TLS_AT_ONCE_LEARNED, "tls-at-once-learned", "")                                          \
+	X(TLS_AT_ONCE_TRIED, "tls-at-once-tried", "") /* SSLRequest was in vain */                 \
+	X(TLS_EXTERNAL, "external", "spec.location")  /* MESH_EXTERNAL */                          \
+	X(TLS_ENTRY, "entry-mtls", "spec.endpoints")  /* the endpoint is said to speak it */
 
 enum SMALL_ENUM step_code {
 #define X(id, name, field) STEP_##id,
@@ -199,6 +206,16 @@ bool decide_inbound_peer(const struct view *v, struct plan *plan, struct slice p
  * plan's). SUBSET: of the route, or NULL. Fills plan->tls and puts its step in place of the one before. */
 void decide_transport(const struct view *v, struct plan *plan, const struct addr *at,
 		      const struct view_endpoint *ep, const struct subset *subset);
+/* Outbound, after decide_transport() and once the endpoint is connected: how TLS begins, where a rule wants
+ * it. CLIENT: what the client has said so far. */
+void decide_tls_begin(struct plan *plan, struct slice client);
+/* The endpoint took the beginning for nothing that it knows. True: connect to it once more, PLAN begins the
+ * other way now; false: both were tried. */
+bool decide_tls_other(struct plan *plan);
+/* It has begun. ASKED: the server answered that it may; AT_ONCE: the handshake is over. Teaches. */
+void decide_tls_begun(const struct plan *plan);
+/* The client asked for TLS of its own inside PostgreSQL, which is refused: adds the step, once. */
+void decide_own_tls_refused(struct plan *plan);
 
 /* Whose endpoints the plan leads to, to be balanced: DEST_SERVICE and DEST_HOST. NULL: no port's. An
  * endpoint whose port is 0 is meant with the port of plan.to. */

@@ -130,6 +130,12 @@ HOLE(source)
 /* Who set how it is found out. */
 HOLE(detection_from)
 {
+	/* Listened to in spite of what is declared: only where a rule wants TLS. */
+	if (p->side == LIVE_OUTBOUND && p->fw.mode == FW_BOTH_ENDS &&
+	    protocol_class(p->protocol) != CLASS_AUTO) {
+		(void)buf_puts(out, ", for how TLS begins depends on the first word");
+		return;
+	}
 	const char *from = p->inbound ? p->inbound->detection_from
 			   : p->port  ? p->port->detection_from
 				      : "";
@@ -331,6 +337,7 @@ static const char *const words[N_STEPS] = {
 	[STEP_AUTHZ_PLAIN_DENIED]   = "in plaintext nothing is opened: " VERDICT,
 	[STEP_AUTHZ_ALLOWED]        = VERDICT,
 	[STEP_AUTHZ_DENIED]         = VERDICT,
+	[STEP_OWN_TLS_REFUSED]      = "the client asked for encryption of its own and was told no, for TLS begins at its sidecar",
 	/* how the endpoint is spoken to */
 	[STEP_TLS_BY_RULE]          = RESOURCE " wants " TRANSPORT,
 	[STEP_TLS_AUTO_OFF]         = "enableAutoMtls is off, so traffic is plaintext",
@@ -338,6 +345,11 @@ static const char *const words[N_STEPS] = {
 	[STEP_TLS_NOT_CAPTURED]     = "port " PORT " of " ENDPOINT " does not reach its sidecar, so traffic to it is plaintext",
 	[STEP_TLS_MODE_DISABLE]     = RESOURCE " disables mTLS for port " PORT " there",
 	[STEP_TLS_AUTO]             = ENDPOINT " speaks mesh TLS, so traffic to it does",
+	[STEP_TLS_ASKED_WORD]       = "the client speaks PostgreSQL, which asks for TLS by SSLRequest",
+	[STEP_TLS_ASKED_LEARNED]    = "PostgreSQL's SSLRequest was answered here before, so TLS is asked for by it",
+	[STEP_TLS_ASKED_TRIED]      = "the server ended the connection at a ClientHello, so TLS is asked for by PostgreSQL's SSLRequest",
+	[STEP_TLS_AT_ONCE_LEARNED]  = "the client speaks PostgreSQL, and yet TLS began here at once before",
+	[STEP_TLS_AT_ONCE_TRIED]    = "the server knows no SSLRequest of PostgreSQL's, so TLS begins at once",
 	[STEP_TLS_EXTERNAL]         = RESOURCE " is MESH_EXTERNAL, so traffic to it is plaintext",
 	[STEP_TLS_ENTRY]            = "by " RESOURCE " or its WorkloadEntry the endpoint speaks mesh TLS, so traffic to it does",
 };

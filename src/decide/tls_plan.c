@@ -252,7 +252,12 @@ bool tls_plan_accepts(const struct view *v, const struct tls_plan *t, const stru
 	return !by_rule && !expects_somebody(t);
 }
 
-static enum transport of_rule(const struct client_tls *rule)
+bool transport_is_own(enum transport t)
+{
+	return t == TRANSPORT_TLS || t == TRANSPORT_MUTUAL_TLS;
+}
+
+enum transport transport_of_rule(const struct client_tls *rule)
 {
 	switch (rule->mode) {
 	case CLIENT_TLS_DISABLE:
@@ -335,7 +340,7 @@ void decide_transport(const struct view *v, struct plan *p, const struct addr *a
 		return;
 	}
 	p->tls.rule = rule;
-	p->tls.transport = of_rule(rule);
+	p->tls.transport = transport_of_rule(rule);
 	if (p->tls.transport == TRANSPORT_MESH_TLS) {
 		p->tls.peer = w;
 		p->tls.named = w || !ep ? NULL : ep->peer;

@@ -74,13 +74,33 @@ enum SMALL_ENUM transport {
 };
 const char *transport_name(enum transport t); /* "mesh-tls" */
 
+/* How TLS begins with a server that a rule wants it with (TRANSPORT_TLS and _MUTUAL_TLS). */
+enum SMALL_ENUM tls_begin {
+	TLS_AT_ONCE, /* the ClientHello is the first word */
+	TLS_ASKED,   /* PostgreSQL's way: SSLRequest and its answer go before it, in clear */
+	N_TLS_BEGINS
+};
+const char *tls_begin_name(enum tls_begin b); /* "at-once" */
+
 struct tls_plan {
 	enum transport transport;
+	enum tls_begin begin;
+	bool second;                    /* BEGIN is the second that is tried with this endpoint */
 	const struct client_tls *rule;  /* the DestinationRule's words; NULL: nobody's but ours */
 	const struct workload *peer;    /* whose identity is expected; NULL: any of the mesh root */
 	const struct view_peer *named;  /* the same of a ServiceEntry's endpoint; NULL: nobody's */
 	const struct view_entry *entry; /* whose subjectAltNames are accepted, too; NULL: none */
 };
+
+/* SIMPLE or MUTUAL: TLS that is not the mesh's. */
+bool transport_is_own(enum transport t);
+
+struct buf;
+struct plan;
+/* What the operator reads where P's rule wants TLS, and the server spoke PROTOCOL in clear. NO: it was asked,
+ * and answered no. False: OUT is full. */
+bool tls_in_clear_text(const struct plan *p, enum greet_protocol protocol, bool no,
+		       struct buf *out);
 
 enum tls_app { TLS_APP_TCP, TLS_APP_HTTP1_0, TLS_APP_HTTP1, TLS_APP_HTTP2 };
 /* Comma-separated, by preference; NULL: no ALPN. */

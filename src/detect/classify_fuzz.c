@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "detect/classify.h"
+#include "detect/postgres.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,6 +24,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST(!certain || early == word);
 		MUST(early == WORD_MORE || early == word);
 		certain = early != WORD_MORE;
+	}
+	for (size_t cut = 0; cut <= size && cut <= PG_WORD_LEN; cut++) {
+		enum pg_word early = pg_client(slice_sub(bytes, 0, cut));
+		MUST(early == PG_MORE || early == pg_client(bytes));
 	}
 	return 0;
 }

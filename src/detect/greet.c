@@ -121,6 +121,20 @@ static bool greet_mysql(struct slice bytes, struct greet *g)
 	return true;
 }
 
+/* `E`, a length, and the severity as the first field: an ErrorResponse to what was no StartupMessage, as
+ * PgBouncer says it. */
+static bool greet_postgres(struct slice bytes, struct greet *g)
+{
+	struct reader r = reader_of(bytes);
+	bool error = read_u8(&r) == 'E';
+	uint32_t len = read_u32(&r);
+	if (read_u8(&r) != 'S' || r.bad || !error || len > 1024)
+		return false;
+	g->protocol = GREET_IS_POSTGRESQL;
+	g->refusal = true;
+	return true;
+}
+
 /* ActiveMQ: a length, WIREFORMAT_INFO, the magic. */
 static bool greet_openwire(struct slice bytes, struct greet *g)
 {
@@ -154,7 +168,8 @@ static void recognise(struct slice bytes, struct greet *g)
 			return; /* could become this row: a later, shorter one would be a guess */
 	}
 	(void)(greet_reply(bytes, g) || greet_mysql(bytes, g) || greet_openwire(bytes, g) ||
-	       greet_irc(bytes, g)); /* none of them: GREET_IS_UNKNOWN */
+	       greet_irc(bytes, g) ||
+	       greet_postgres(bytes, g)); /* none of them: GREET_IS_UNKNOWN */
 }
 
 /* RFC 9113 3.4 and 6.5: the first frame is SETTINGS on stream 0, not an acknowledgement, its length

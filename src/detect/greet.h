@@ -51,7 +51,8 @@ enum greet_kind {
 	X(ZMTP, "zmtp")                                                                            \
 	X(OPENWIRE, "openwire")                                                                    \
 	X(NBD, "nbd")                                                                              \
-	X(AMQP, "amqp") /* greets only to refuse a version */                                      \
+	X(AMQP, "amqp")             /* greets only to refuse a version */                          \
+	X(POSTGRESQL, "postgresql") /* greets only to refuse */                                    \
 	X(MUNIN, "munin")                                                                          \
 	X(QMP, "qmp")
 

@@ -88,6 +88,8 @@ static const struct {
 	{"OpenWire",                              SLICE("\0\0\1\x40\1" "ActiveMQ\0\0\0\x0c"),  GREET_WORDS, "openwire", false},
 	{"NBD",                                   SLICE("NBDMAGICIHAVEOPT"),                   GREET_WORDS, "nbd",   false},
 	{"AMQP wants another version",            SLICE("AMQP\0\0\x09\1"),                     GREET_WORDS, "amqp",  true},
+	{"PostgreSQL refuses",                    SLICE("E\0\0\0\x2aSFATAL\0C08P01\0"),       GREET_WORDS, "postgresql", true},
+	{"E, and no length of an error",          SLICE("Enough said\n"),                      GREET_WORDS, "tcp",   false},
 	{"Munin",                                 SLICE("# munin node at a\n"),                GREET_WORDS, "munin", false},
 	{"QEMU",                                  SLICE("{\"QMP\": {\"version\""),             GREET_WORDS, "qmp",   false},
 };

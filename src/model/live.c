@@ -172,7 +172,8 @@ static unsigned load(atomic_uint *n)
 static bool port_remembers(struct live_port *p)
 {
 	return load(&p->server_first) || load(&p->client_http) || load(&p->client_tls) ||
-	       load(&p->client_opaque) || load(&p->contradicted);
+	       load(&p->client_opaque) || load(&p->contradicted) || load(&p->tls_begins) ||
+	       load(&p->in_clear);
 }
 
 static int older_port(const struct port_cell *a, const struct port_cell *b)

@@ -19,7 +19,10 @@ struct live_port {
 	/* How many connections showed which first word; both non-zero: the port is open again, no
 	 * short cut is taken. */
 	atomic_uint server_first, client_http, client_tls, client_opaque;
-	atomic_uint greeting;     /* enum greeting last recognised, 0: none */
+	atomic_uint greeting; /* enum greeting last recognised, 0: none */
+	/* Of servers that a rule wants TLS with: how it began, and what they said in clear instead. */
+	atomic_uint tls_begins;   /* enum tls_begin and 1; 0: nothing was shown */
+	atomic_uint in_clear;     /* enum greet_protocol and 1; 0: nothing */
 	atomic_uint contradicted; /* times that what was learnt turned out wrong */
 	atomic_uint turn;         /* round robin */
 	atomic_uint early;        /* early connections open now (budget per destination) */

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "decide/learn.h"
 #include "net/sock.h"
+#include "proxy/begin_tls.h"
 #include "proxy/worker.h"
 
 /* What was learnt. */
@@ -181,6 +182,11 @@ static void on_gone(struct conn *c, struct flow *f)
 static void pump(struct conn *c, struct flow *f)
 {
 	enum side side = sender(c, f);
+	if (side == SIDE_CLIENT && c->pg_client && !begin_client(c)) {
+		if (c->down.state == FLOW_BROKEN)
+			reset_from(c, side);
+		return;
+	}
 	struct flow_end from = end_at(c, side), to = end_at(c, other_side(side));
 	switch (flow_pump(f, &from, &to, &c->worker->tools)) {
 	case FLOW_DRAINED:

@@ -78,6 +78,9 @@ void conn_dial(struct conn *c)
 		carry_start(c);
 		return;
 	case UPSTREAM_CONNECTING:
+	case UPSTREAM_ASKED:
+	case UPSTREAM_HELLO:
+	case UPSTREAM_CLEAR:
 	case UPSTREAM_HANDSHAKE:
 		conn_go(c, CONN_DIAL);
 		return;

@@ -54,6 +54,9 @@ enum side { SIDE_CLIENT, SIDE_SERVER };
 enum upstream_state {
 	UPSTREAM_NONE,
 	UPSTREAM_CONNECTING,
+	UPSTREAM_ASKED,     /* connected; PostgreSQL's SSLRequest has to be answered */
+	UPSTREAM_HELLO,     /* connected; a rule's TLS, and the server has not said a word of it */
+	UPSTREAM_CLEAR,     /* connected; what it said instead is plaintext: c->greeted */
 	UPSTREAM_HANDSHAKE, /* connected; TLS is being agreed on */
 	UPSTREAM_OPEN,
 };
@@ -73,9 +76,11 @@ struct conn {
 	bool kept_alive;     /* keepalive is set on the server's socket */
 	bool teach_greeting; /* the server greeted; learnt when the client answers */
 	bool guessed;        /* the greeting went out on a guess: a ClientHello now refutes it */
+	bool pg_client;      /* relaying: it has not said who it is, and may still ask for TLS */
 	bool teach_inside;   /* the first bytes teach as they pass: what was inside mesh TLS, or
 				declared to be HTTP or TLS */
-	enum greet_protocol greeted;         /* with TEACH_GREETING: what the server said */
+	enum greet_protocol greeted;         /* what the server said: with TEACH_GREETING, or
+						UPSTREAM_CLEAR */
 	struct io client, server;            /* fd -1: none */
 	struct flow up, down;                /* client -> server, server -> client */
 	struct timer timer;                  /* until the connect has to be done, TLS included */

@@ -34,7 +34,7 @@ static void endpoint_uses(const struct view_endpoint *ep, bool one_more)
 		atomic_fetch_sub_explicit(&ep->live->active, 1, memory_order_relaxed);
 }
 
-void dial_drop(struct conn *c)
+static void drop_socket(struct conn *c)
 {
 	secure_server_drop(c);
 	if (c->server.fd >= 0) {
@@ -43,6 +43,11 @@ void dial_drop(struct conn *c)
 		c->server.fd = -1;
 	}
 	timer_cancel(c->worker->loop, &c->timer);
+}
+
+void dial_drop(struct conn *c)
+{
+	drop_socket(c);
 	endpoint_uses(c->endpoint, false);
 	c->endpoint = NULL;
 	c->upstream = UPSTREAM_NONE;
@@ -109,6 +114,7 @@ static bool connect_to(struct conn *c, const struct addr *to)
 		return false;
 	}
 	c->upstream = UPSTREAM_CONNECTING;
+	c->down.ready = c->down.to_end = false; /* what was told of a socket before */
 	timer_set(c->worker->loop, &c->timer, c->plan.connect_timeout_ms * NS_PER_MS);
 	return true;
 }
@@ -150,6 +156,14 @@ static enum dial_result try_another(struct conn *c, enum end_reason failure)
 	return dial_next(c);
 }
 
+/* The same endpoint once more: it knows nothing of how TLS began. */
+static enum dial_result begin_otherwise(struct conn *c)
+{
+	struct addr to = c->record.upstream;
+	drop_socket(c);
+	return connect_to(c, &to) ? DIAL_UNDER_WAY : try_another(c, c->failure);
+}
+
 static enum dial_result made(struct conn *c)
 {
 	timer_cancel(c->worker->loop, &c->timer);
@@ -165,6 +179,8 @@ static enum dial_result secured(struct conn *c, enum secure_result result)
 		return DIAL_UNDER_WAY;
 	case SECURE_DONE:
 		return made(c);
+	case SECURE_OTHER:
+		return begin_otherwise(c);
 	case SECURE_FAILED:
 		break;
 	}
@@ -187,7 +203,7 @@ static int error_of(const struct conn *c, uint32_t events)
 
 enum dial_result dial_event(struct conn *c, uint32_t events)
 {
-	if (c->upstream == UPSTREAM_HANDSHAKE)
+	if (c->upstream != UPSTREAM_CONNECTING)
 		return secured(c, secure_server_event(c));
 	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 		return DIAL_UNDER_WAY;

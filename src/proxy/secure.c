@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "proxy/begin_tls.h"
 #include "proxy/worker.h"
 
 enum { SNI_MAX = 256 }; /* with its end: a longer one is refused by OpenSSL */
@@ -28,6 +29,7 @@ static void note_facts(struct conn *c, const struct tls *tls)
 
 static void note_failure(struct conn *c, const struct tls *tls)
 {
+	note_problem(c, NULL); /* another endpoint's */
 	c->record.tls_why = tls_why(tls);
 	observe_handshake(c->worker->metrics, c->plan.side, c->record.tls_why);
 }
@@ -155,6 +157,11 @@ static enum tls_why server_accepts(void *ctx, const struct tls_peer *peer)
 	return n ? TLS_WHY_WRONG_SAN : TLS_WHY_NO_SAN;
 }
 
+static bool server_begins(void *ctx, struct slice bytes)
+{
+	return begin_heard(ctx, bytes);
+}
+
 static enum secure_result server_failed(struct conn *c, enum end_reason why)
 {
 	c->failure = why;
@@ -190,7 +197,25 @@ bool secure_server_can(struct conn *c)
 	return false;
 }
 
-enum secure_result secure_server(struct conn *c)
+void secure_server_why(struct conn *c, enum tls_why why, const char *text)
+{
+	note_problem(c, text);
+	c->record.tls_why = why;
+	observe_handshake(c->worker->metrics, c->plan.side, why);
+}
+
+/* The server knows nothing of the beginning that was tried; WHY: what it did. Of two the first counts. */
+static enum secure_result not_understood(struct conn *c, enum tls_why why)
+{
+	if (!c->plan.tls.second)
+		c->record.tls_why = why;
+	if (decide_tls_other(&c->plan))
+		return SECURE_OTHER;
+	observe_handshake(c->worker->metrics, c->plan.side, c->record.tls_why);
+	return server_failed(c, END_UPSTREAM_TLS);
+}
+
+static enum secure_result start_session(struct conn *c)
 {
 	struct worker *w = c->worker;
 	struct err err = {0};
@@ -214,24 +239,74 @@ enum secure_result secure_server(struct conn *c)
 		.tickets = c->tickets ? c->tickets->tickets : NULL,
 		.accept_peer = verified ? server_accepts : NULL,
 		.accept_ctx = c,
+		.first_bytes = transport_is_own(plan->transport) ? server_begins : NULL,
 	};
 	c->server_tls = tls_new(ctx, &start, &err);
 	if (!c->server_tls) {
 		log_warn("proxy", "TLS towards the server: %s", err.text);
 		return server_failed(c, END_INTERNAL);
 	}
-	c->upstream = UPSTREAM_HANDSHAKE;
+	c->upstream = transport_is_own(plan->transport) ? UPSTREAM_HELLO : UPSTREAM_HANDSHAKE;
 	return secure_server_event(c);
+}
+
+static enum secure_result begun(struct conn *c, enum begin_result result)
+{
+	switch (result) {
+	case BEGIN_WAIT:
+		return SECURE_UNDER_WAY;
+	case BEGIN_TLS:
+		return start_session(c);
+	case BEGIN_OTHER:
+		return not_understood(c, TLS_WHY_CUT);
+	case BEGIN_FAILED:
+		break;
+	}
+	return server_failed(c, END_UPSTREAM_TLS);
+}
+
+enum secure_result secure_server(struct conn *c)
+{
+	if (!transport_is_own(c->plan.tls.transport))
+		return start_session(c);
+	begin_choose(c);
+	return begun(c, c->plan.tls.begin == TLS_ASKED ? begin_ask(c) : BEGIN_TLS);
+}
+
+static void session_made(struct conn *c)
+{
+	note_facts(c, c->server_tls);
+	observe_handshake(c->worker->metrics, c->plan.side, TLS_WHY_NONE);
+	c->down.ready = true; /* its first bytes may have come along */
+	if (!transport_is_own(c->plan.tls.transport))
+		return;
+	decide_tls_begun(&c->plan);
+	c->pg_client = c->plan.tls.begin == TLS_ASKED;
+	if (c->pg_client)
+		c->record.protocol = greet_name(GREET_IS_POSTGRESQL);
+}
+
+/* The handshake has failed: without a word of the server's it may be that another beginning is wanted. */
+static enum secure_result session_failed(struct conn *c)
+{
+	enum tls_why why = tls_why(c->server_tls);
+	if (c->upstream == UPSTREAM_CLEAR)
+		return begun(c, begin_clear(c));
+	bool silent = c->upstream == UPSTREAM_HELLO && c->plan.tls.begin == TLS_AT_ONCE;
+	if (silent && (why == TLS_WHY_CUT || why == TLS_WHY_RESET))
+		return not_understood(c, why);
+	note_failure(c, c->server_tls);
+	return server_failed(c, END_UPSTREAM_TLS);
 }
 
 enum secure_result secure_server_event(struct conn *c)
 {
+	if (c->upstream == UPSTREAM_ASKED)
+		return begun(c, begin_answer(c));
 	pass_announced_end(&c->down, c->server_tls);
 	switch (tls_handshake(c->server_tls, NULL)) {
 	case TLS_OK:
-		note_facts(c, c->server_tls);
-		observe_handshake(c->worker->metrics, c->plan.side, TLS_WHY_NONE);
-		c->down.ready = true; /* its first bytes may have come along */
+		session_made(c);
 		return SECURE_DONE;
 	case TLS_WANT_READ:
 	case TLS_WANT_WRITE:
@@ -242,8 +317,7 @@ enum secure_result secure_server_event(struct conn *c)
 	case TLS_FAILED:
 		break;
 	}
-	note_failure(c, c->server_tls);
-	return server_failed(c, END_UPSTREAM_TLS);
+	return session_failed(c);
 }
 
 void secure_server_made(struct conn *c)

@@ -23,6 +23,7 @@ enum { HANDSHAKES_MAX = 2048 }; /* unfinished ones of a worker's clients; some 4
 enum secure_result {
 	SECURE_UNDER_WAY,
 	SECURE_DONE,
+	SECURE_OTHER, /* the server knows nothing of this beginning: connect anew, plan.tls has the other */
 	SECURE_FAILED, /* c->failure and the record say why */
 };
 
@@ -34,6 +35,8 @@ void secure_client_timeout(struct conn *c);
 bool secure_server_can(struct conn *c) MUST_CHECK;
 enum secure_result secure_server(struct conn *c) MUST_CHECK;
 enum secure_result secure_server_event(struct conn *c) MUST_CHECK;
+/* For begin_tls.c: there will be no TLS. TEXT: what the operator reads instead of WHY's words, or NULL. */
+void secure_server_why(struct conn *c, enum tls_why why, const char *text);
 /* The server is connected, in TLS or not: why others before it were not is no news. */
 void secure_server_made(struct conn *c);
 /* The session and what belongs to it; the record keeps nothing of it. */

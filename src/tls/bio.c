@@ -76,6 +76,23 @@ static bool hello_ok(struct tls *t, const char *bytes, size_t len)
 	return t->why == TLS_WHY_NONE;
 }
 
+/* The server's, seen by whoever wants to. */
+static bool first_ok(struct tls *t, struct slice bytes)
+{
+	t->hello_seen = 1;
+	if (!t->start.first_bytes || t->start.first_bytes(t->start.accept_ctx, bytes))
+		return true;
+	t->why = TLS_WHY_NOT_TLS;
+	return false;
+}
+
+static bool begins_well(struct tls *t, struct slice bytes)
+{
+	if (t->ctx->role == TLS_CLIENT)
+		return t->hello_seen || first_ok(t, bytes);
+	return t->hello_seen == TLS_HELLO_PREFIX || hello_ok(t, bytes.at, bytes.len);
+}
+
 /* More ciphertext into the worker's buffer, which is empty. 1: there is some, 0: the peer's end,
  * -1: none now, -2: failed. */
 static int receive(struct tls *t)
@@ -102,8 +119,7 @@ static int receive(struct tls *t)
 	t->empty = (size_t)n < t->in_limit;
 	w->in_at = 0;
 	w->in_end = (size_t)n;
-	if (t->ctx->role == TLS_SERVER && t->hello_seen < TLS_HELLO_PREFIX &&
-	    !hello_ok(t, w->in, w->in_end)) {
+	if (!begins_well(t, (struct slice){w->in, w->in_end})) {
 		w->in_at = w->in_end;
 		return -2;
 	}

@@ -105,6 +105,7 @@ enum SMALL_ENUM plan_destination {
 	X(TLS_AUTO, "auto-mtls", "metadata.labels")                                                \
 	/* how TLS begins, where a rule wants it and it is not plainly with a ClientHello */       \
 	X(TLS_ASKED_WORD, "postgresql", "") /* the client's word says so */                        \
+	X(TLS_ASKED_DECLARED, "postgresql-declared", "spec.ports[]") /* or the port's name does */ \
 	X(TLS_ASKED_LEARNED, "postgresql-learned", "")                                             \
 	X(TLS_ASKED_TRIED, "postgresql-tried", "") /* a ClientHello was in vain */                 \
 	X(TLS_AT_ONCE_LEARNED, "tls-at-once-learned", "")                                          \

@@ -346,6 +346,7 @@ static const char *const words[N_STEPS] = {
 	[STEP_TLS_MODE_DISABLE]     = RESOURCE " disables mTLS for port " PORT " there",
 	[STEP_TLS_AUTO]             = ENDPOINT " speaks mesh TLS, so traffic to it does",
 	[STEP_TLS_ASKED_WORD]       = "the client speaks PostgreSQL, which asks for TLS by SSLRequest",
+	[STEP_TLS_ASKED_DECLARED]   = RESOURCE " says that port " PORT " is PostgreSQL's, which asks for TLS by SSLRequest",
 	[STEP_TLS_ASKED_LEARNED]    = "PostgreSQL's SSLRequest was answered here before, so TLS is asked for by it",
 	[STEP_TLS_ASKED_TRIED]      = "the server ended the connection at a ClientHello, so TLS is asked for by PostgreSQL's SSLRequest",
 	[STEP_TLS_AT_ONCE_LEARNED]  = "the client speaks PostgreSQL, and yet TLS began here at once before",

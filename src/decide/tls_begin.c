@@ -11,8 +11,27 @@
 /* P's step is CODE from here on. */
 static void begin(struct plan *p, enum tls_begin how, enum step_code code)
 {
+	bool declared = code == STEP_TLS_ASKED_DECLARED;
 	p->tls.begin = how;
-	plan_step_instead(p, STEP_TLS_ASKED_WORD, STEP_TLS_AT_ONCE_TRIED, code, NULL, 0);
+	plan_step_instead(p, STEP_TLS_ASKED_WORD, STEP_TLS_AT_ONCE_TRIED, code,
+			  declared ? p->port->service->object : NULL,
+			  declared ? p->port->port->port : 0);
+}
+
+/* "postgres" or "postgresql", and perhaps a suffix. */
+static bool is_postgres(const char *word)
+{
+	struct slice rest = slice_of(word ? word : "");
+	struct slice first = slice_cut(&rest, '-');
+	return slice_eq_nocase(first, SLICE("postgres")) ||
+	       slice_eq_nocase(first, SLICE("postgresql"));
+}
+
+/* Istio knows no such word: it selects no protocol, here as there. Names and appProtocol may say it all the
+ * same, and what it says is how TLS begins. */
+static bool says_postgres(const struct view_port *port)
+{
+	return port && (is_postgres(port->port->name) || is_postgres(port->port->app_protocol));
 }
 
 void decide_tls_begin(struct plan *p, struct slice client)
@@ -32,6 +51,8 @@ void decide_tls_begin(struct plan *p, struct slice client)
 	case PG_MORE: /* it has said nothing, or too little */
 		if (learnt == TLS_ASKED)
 			begin(p, TLS_ASKED, STEP_TLS_ASKED_LEARNED);
+		else if (learnt == N_TLS_BEGINS && says_postgres(p->port))
+			begin(p, TLS_ASKED, STEP_TLS_ASKED_DECLARED);
 		return;
 	case PG_NOT:
 		return;

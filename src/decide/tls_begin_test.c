@@ -13,13 +13,14 @@
 #include "decide/internal.h"
 #include "detect/postgres.h"
 
-#define WORLD(port, rule)                                                                          \
+#define WORLD(port, rule) NAMED("a", port, rule)
+#define NAMED(name, port, rule)                                                                    \
 	"apiVersion: v1\nkind: Pod\nmetadata: {name: me, namespace: shop}\n"                       \
 	"spec: {containers: [{name: c, command: [x]}]}\nstatus: {podIPs: [{ip: 198.18.0.1}]}\n"    \
 	"---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n"                            \
 	"metadata: {name: db, namespace: shop}\nspec:\n"                                           \
 	"  hosts: [db.example.com]\n  resolution: STATIC\n  addresses: [10.5.0.1]\n"               \
-	"  ports: [{number: 5432, name: a" port "}]\n"                                             \
+	"  ports: [{number: 5432, name: " name port "}]\n"                                         \
 	"  endpoints: [{address: 10.1.1.1}, {address: 10.1.1.2}]\n" rule
 #define RULE(mode)                                                                                 \
 	"---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r, "     \
@@ -89,6 +90,42 @@ static void by_word_and_lesson(void **state)
 		if (p.tls.begin != rows[i].begin || step != rows[i].step)
 			fail_msg("%s: %s, step %d", rows[i].name, tls_begin_name(p.tls.begin),
 				 (int)step);
+		world_fini(&w);
+	}
+}
+
+/* A port's name may say it, for clients that are silent: Istio takes none of these for a protocol. */
+static void declared(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		struct slice client;
+		enum tls_begin learnt, begin;
+	} rows[] = {
+		{"postgres", SLICE(""), NOTHING, TLS_ASKED},
+		{"postgresql", SLICE(""), NOTHING, TLS_ASKED},
+		{"postgresql-rw", SLICE("\0\0"), NOTHING, TLS_ASKED},
+		{"postgres", SLICE(""), TLS_AT_ONCE, TLS_AT_ONCE},
+		{"postgres", SLICE("PING\r\n"), NOTHING, TLS_AT_ONCE},
+		{"postgresqls", SLICE(""), NOTHING, TLS_AT_ONCE},
+		{"tcp-postgres", SLICE(""), NOTHING, TLS_AT_ONCE},
+	};
+	for (size_t i = 0; i < N_ELEMS(rows); i++) {
+		struct world w;
+		struct plan p;
+		char yaml[4096];
+		(void)snprintf(yaml, sizeof(yaml), NAMED("%s", "", RULE("SIMPLE")), rows[i].name);
+		plan_of(&w, &p, yaml);
+		assert_int_equal(protocol_class(p.protocol), CLASS_AUTO);
+		towards(&w, &p, 0);
+		if (rows[i].learnt != NOTHING)
+			learn_tls_begun(p.live, rows[i].learnt);
+		decide_tls_begin(&p, rows[i].client);
+		if (p.tls.begin != rows[i].begin)
+			fail_msg("%s, row %zu: %s", rows[i].name, i, tls_begin_name(p.tls.begin));
+		assert_int_equal(plan_has_step(&p, STEP_TLS_ASKED_DECLARED),
+				 rows[i].begin == TLS_ASKED);
 		world_fini(&w);
 	}
 }
@@ -229,9 +266,9 @@ static void words_for_people(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(by_word_and_lesson), cmocka_unit_test(the_other_way),
-		cmocka_unit_test(what_is_learnt),     cmocka_unit_test(who_listens),
-		cmocka_unit_test(words_for_people),
+		cmocka_unit_test(by_word_and_lesson), cmocka_unit_test(declared),
+		cmocka_unit_test(the_other_way),      cmocka_unit_test(what_is_learnt),
+		cmocka_unit_test(who_listens),        cmocka_unit_test(words_for_people),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

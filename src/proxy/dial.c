@@ -161,7 +161,12 @@ static enum dial_result begin_otherwise(struct conn *c)
 {
 	struct addr to = c->record.upstream;
 	drop_socket(c);
-	return connect_to(c, &to) ? DIAL_UNDER_WAY : try_another(c, c->failure);
+	if (connect_to(c, &to))
+		return DIAL_UNDER_WAY;
+	if (c->failure != END_NO_DESCRIPTORS)
+		return try_another(c, c->failure);
+	dial_drop(c); /* as in dial_next(): not the endpoint's fault */
+	return DIAL_FAILED;
 }
 
 static enum dial_result made(struct conn *c)

@@ -86,6 +86,54 @@ static void garbage(void **state)
 	}
 }
 
+struct first {
+	unsigned calls;
+	char byte;
+	bool answer;
+};
+
+static bool first_bytes(void *ctx, struct slice bytes)
+{
+	struct first *f = ctx;
+	f->calls++;
+	f->byte = bytes.at[0];
+	return f->answer;
+}
+
+/* What a server says first is shown once, and may be refused before it is taken for TLS. */
+static void first_bytes_are_seen(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *bytes;
+		bool answer;
+		enum tls_result result;
+	} rows[] = {{"220 mail\r\n", false, TLS_FAILED}, {"\x16", true, TLS_WANT_READ}};
+	for (size_t i = 0; i < N_ELEMS(rows); i++) {
+		int fds[2];
+		struct err err = {0};
+		struct first f = {.answer = rows[i].answer};
+		struct tls_start start = {
+			.worker = worker, .accept_ctx = &f, .first_bytes = first_bytes};
+		socket_pair(fds);
+		start.fd = fds[0];
+		struct tls *t = tls_new(client, &start, &err);
+		assert_non_null(t);
+		assert_int_equal(tls_handshake(t, &err), TLS_WANT_READ);
+		assert_int_equal(f.calls, 0);
+		put(fds[1], rows[i].bytes, strlen(rows[i].bytes));
+		assert_int_equal(tls_handshake(t, &err), rows[i].result);
+		assert_int_equal(tls_why(t), rows[i].answer ? TLS_WHY_NONE : TLS_WHY_NOT_TLS);
+		assert_int_equal(f.byte, rows[i].bytes[0]);
+		put(fds[1], "\3", 1);
+		assert_int_equal(tls_handshake(t, &err), rows[i].result);
+		assert_int_equal(f.calls, 1);
+		tls_free(t);
+		close(fds[0]);
+		close(fds[1]);
+	}
+}
+
 /* At every byte: the rest comes later, or never. */
 static void cut_everywhere(void **state)
 {
@@ -279,9 +327,13 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(garbage),      cmocka_unit_test(cut_everywhere),
-		cmocka_unit_test(byte_by_byte), cmocka_unit_test(each_byte_spoilt),
-		cmocka_unit_test(long_hellos),  cmocka_unit_test(reset_in_the_handshake),
+		cmocka_unit_test(garbage),
+		cmocka_unit_test(first_bytes_are_seen),
+		cmocka_unit_test(cut_everywhere),
+		cmocka_unit_test(byte_by_byte),
+		cmocka_unit_test(each_byte_spoilt),
+		cmocka_unit_test(long_hellos),
+		cmocka_unit_test(reset_in_the_handshake),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

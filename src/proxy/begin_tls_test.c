@@ -133,8 +133,10 @@ static void bytes_behind_the_yes(void **state)
 	(void)state;
 	start("", "SIMPLE");
 	int client = client_says(STARTUP), server = asked();
+	char byte;
 	say(server, "SE");
 	expect_reset(client);
+	assert_true(recv(server, &byte, 1, 0) <= 0); /* no ClientHello went out on it */
 	close(server);
 	over(client);
 }

@@ -29,9 +29,7 @@
 	TLS_WHY_ROW(NONE, "none", "nothing is wrong")                                              \
 	TLS_WHY_ROW(NOT_TLS, "not_tls", "the peer's bytes are not TLS")                            \
 	TLS_WHY_ROW(NO_TLS, "no_tls", "the server offers no TLS: it answered N to SSLRequest")     \
-	TLS_WHY_ROW(                                                                               \
-		EARLY_BYTES, "early_bytes",                                                        \
-		"bytes came in clear behind the answer to SSLRequest: somebody put them there")    \
+	TLS_WHY_ROW(EARLY_BYTES, "early_bytes", "bytes in clear came where TLS was to begin")      \
 	TLS_WHY_ROW(BAD_HELLO, "bad_hello", "the peer's hello is malformed")                       \
 	TLS_WHY_ROW(HELLO_TOO_LONG, "hello_too_long", "the ClientHello is longer than 16 KiB")     \
 	TLS_WHY_ROW(NO_VERSION, "no_version", "no TLS version in common with the peer")            \

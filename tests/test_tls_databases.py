@@ -77,6 +77,8 @@ def servers(partner, known):
                   port=5432),
         *database("pg-plain", POSTGRES, {**pems, "hba": "local all all trust\nhost all all all trust\n",
                                          "haproxy.cfg": HAPROXY.format(port=5433, behind=5432)}, haproxy=(haproxy, 5433), port=5432),
+        *database("pg17", "exec python3 /config/pg17.py /config/server.pem /config/server.key 5432",
+                  {**pems, "pg17.py": (shop.HERE / "servers" / "pg17.py").read_text()}, port=5432),
     ]
 
 
@@ -103,12 +105,13 @@ HOSTS = {
     "pg-mutual": ("pg-cert", 5432, MUTUAL, None), "pg-nobody": ("pg-cert", 5432, SIMPLE, None), "pg-own": ("pg", 5432, None, None),
     "pg-ca": ("pg", 5432, WRONG_CA, None), "pg-name": ("pg", 5432, WRONG_NAME, None), "pg-plain": ("pg-plain", 5432, SIMPLE, None),
     "pg-behind": ("pg-plain", 5433, SIMPLE, None), "pg-late": ("pg", 5432, SIMPLE, None), "pg-late-tcp": ("pg", 5432, SIMPLE, "TCP"),
+    "pg17": ("pg17", 5432, SIMPLE, None), "pg17-named": ("pg17", 5432, SIMPLE, "by name"),
     "pg-pieces": ("pg", 5432, SIMPLE, None), "pg-cancel": ("pg", 5432, SIMPLE, None),
 }
 
 
 def entry(host, ip, port, declared):
-    declares = {"protocol": declared} if declared else {}
+    declares = {"name": "postgres"} if declared == "by name" else {"protocol": declared} if declared else {}
     return {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": shop.meta(host, "in"),
             "spec": {"hosts": [f"{host}.example.com"], "resolution": "STATIC", "endpoints": [{"address": ip}],
                      "ports": [{"number": port, "name": "db", **declares}]}}
@@ -162,7 +165,9 @@ class World:
 def world(new_mesh, tmp_path_factory):
     roots = {name: Authority(tmp_path_factory.mktemp("authority") / name, name) for name in ("partner", "others", "clients")}
     partner, others, known = roots.values()
-    mesh = new_mesh(shop.documents(shop.namespace("in", True), shop.namespace("far", False), shop.client("in"), *servers(partner, known)))
+    # The head start is long enough that a client which speaks at once is heard first on a busy machine, too: the reasons are told apart by that.
+    mesh = new_mesh(shop.documents(shop.namespace("in", True), shop.namespace("far", False), shop.client("in"),
+                                   shop.mesh_config({}, {"headStart": "100ms"}), *servers(partner, known)))
     client, stranger = known.issue(subject="/O=client"), others.issue(subject="/O=stranger")
     write(mesh, partner_pem=partner.root, others_pem=others.root, client_pem=client["chain"], client_key=client["key"],
           stranger_pem=stranger["chain"])
@@ -301,6 +306,27 @@ def test_postgres_client_that_is_late(world, host):
     again.tell()
     assert again.result()["message"] == AUTH_OK
     assert "was answered here before" in world.last(host, before)["reason"]
+
+
+def test_postgres_17(world):
+    """It takes a ClientHello that nobody asked for, and hangs up: so nothing is learnt of that, and a port's name helps a client that is late."""
+    def talk(host, wait):
+        before = len(world.lines(host))
+        client = world.mesh.start("in/client", db_clients.postgres_words, f"{host}.example.com", 5432, ["ssl"], 100, wait)
+        assert client.hear() == "open"
+        if wait:
+            wait_for(lambda: any(c["upstream_cluster"] == f"outbound|5432||{host}.example.com" and c["tls_version"] for c in
+                                 world.mesh.admin_json("in/client", "/connections")["connections"]), what="the early connection")
+            client.tell()
+        return client.result(), world.last(host, before)["reason"]
+
+    let_in = {"answers": ["N"], "message": AUTH_OK}
+    got, reason = talk("pg17-named", wait=True)
+    assert got == let_in and "ServiceEntry in/pg17-named says that port 5432 is PostgreSQL's" in reason
+    got, reason = talk("pg17", wait=False)
+    assert got == let_in and "the client speaks PostgreSQL" in reason
+    got, reason = talk("pg17", wait=True)
+    assert got == let_in and "was answered here before" in reason
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])

@@ -56,8 +56,7 @@ static void to_service(struct plan *p, const struct view *v, const struct view_p
 	bool http_waits = class == CLASS_HTTP && port->detection == DETECTION_CLIENT_FIRST;
 	if (class == CLASS_AUTO || http_waits)
 		plan_detect(p, view_mesh(v), port->detection, port->detection_timeout_ms);
-	else if (wants_own_tls(
-			 port)) /* how TLS begins there depends on who speaks, and on what it is */
+	else if (wants_own_tls(port)) /* who speaks first, and what, says how it begins */
 		plan_detect(p, view_mesh(v), DETECTION_BOTH_ENDS, 0);
 	else
 		p->action = PLAN_RELAY;

@@ -213,7 +213,7 @@ void decide_tls_begin(struct plan *plan, struct slice client);
 /* The endpoint took the beginning for nothing that it knows. True: connect to it once more, PLAN begins the
  * other way now; false: both were tried. */
 bool decide_tls_other(struct plan *plan);
-/* It has begun. ASKED: the server answered that it may; AT_ONCE: the handshake is over. Teaches. */
+/* The handshake is over. Teaches. */
 void decide_tls_begun(const struct plan *plan);
 /* The client asked for TLS of its own inside PostgreSQL, which is refused: adds the step, once. */
 void decide_own_tls_refused(struct plan *plan);

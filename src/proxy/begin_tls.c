@@ -51,7 +51,7 @@ enum begin_result begin_ask(struct conn *c)
 
 enum begin_result begin_answer(struct conn *c)
 {
-	char bytes[2];
+	char bytes[GREET_ENOUGH];
 	ssize_t n = net_recv(c->server.fd, bytes, sizeof(bytes), MSG_PEEK);
 	if (n < 0 && would_block())
 		return BEGIN_WAIT;

@@ -207,8 +207,10 @@ void secure_server_why(struct conn *c, enum tls_why why, const char *text)
 /* The server knows nothing of the beginning that was tried; WHY: what it did. Of two the first counts. */
 static enum secure_result not_understood(struct conn *c, enum tls_why why)
 {
-	if (!c->plan.tls.second)
+	if (!c->plan.tls.second) {
+		note_problem(c, NULL); /* another endpoint's */
 		c->record.tls_why = why;
+	}
 	if (decide_tls_other(&c->plan))
 		return SECURE_OTHER;
 	observe_handshake(c->worker->metrics, c->plan.side, c->record.tls_why);

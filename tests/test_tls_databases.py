@@ -335,6 +335,12 @@ def test_postgres_words_in_pieces(world, size):
         "answers": ["N"], "message": AUTH_OK}
 
 
+def test_postgres_client_that_asks_on(world):
+    """Once for GSSAPI and once for TLS it is told no; the rest is the server's to answer."""
+    got = world.mesh.call("in/client", db_clients.postgres_words, "pg-pieces.example.com", 5432, ["ssl"] * 3, 100, False)
+    assert got["answers"] == ["N", "N", "E"]
+
+
 def test_postgres_cancel(world):
     """A CancelRequest is a connection of its own, which the server wants in TLS as well."""
     dsn = "host=pg-cancel.example.com port=5432 user=shop dbname=postgres"

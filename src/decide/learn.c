@@ -47,7 +47,7 @@ enum tls_begin learn_tls(const struct live_port *live)
 void learn_tls_begun(struct live_port *live, enum tls_begin begin)
 {
 	if (live)
-		keep(&live->tls_begins, (unsigned)begin + 1);
+		keep(&live->tls_begins, begin < N_TLS_BEGINS ? (unsigned)begin + 1 : 0);
 }
 
 void learn_in_clear(struct live_port *live, enum greet_protocol protocol)

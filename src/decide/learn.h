@@ -25,7 +25,7 @@ const char *learn_suggest(const struct live_port *live);
 
 /* How TLS began with the port's servers, where that is worth knowing: N_TLS_BEGINS where nothing is known. */
 enum tls_begin learn_tls(const struct live_port *live);
-void learn_tls_begun(struct live_port *live, enum tls_begin begin);
+void learn_tls_begun(struct live_port *live, enum tls_begin begin); /* N_TLS_BEGINS: forget it */
 /* A rule wants TLS with the port's servers, and one spoke PROTOCOL, in clear; taken back by TLS that was made. */
 void learn_in_clear(struct live_port *live, enum greet_protocol protocol);
 void learn_tls_made(struct live_port *live);

@@ -215,6 +215,8 @@ void decide_tls_begin(struct plan *plan, struct slice client);
 bool decide_tls_other(struct plan *plan);
 /* The handshake is over. Teaches. */
 void decide_tls_begun(const struct plan *plan);
+/* TLS has ended, and the server said nothing in it: a lesson on which it began is doubted. */
+void decide_tls_unheard(const struct plan *plan);
 /* The client asked for TLS of its own inside PostgreSQL, which is refused: adds the step, once. */
 void decide_own_tls_refused(struct plan *plan);
 

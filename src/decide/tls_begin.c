@@ -86,6 +86,13 @@ void decide_tls_begun(const struct plan *p)
 		learn_tls_begun(p->live, p->tls.begin);
 }
 
+/* Where there was a terminator, there may be PostgreSQL 17 by now. */
+void decide_tls_unheard(const struct plan *p)
+{
+	if (plan_has_step(p, STEP_TLS_AT_ONCE_LEARNED))
+		learn_tls_begun(p->live, N_TLS_BEGINS);
+}
+
 void decide_own_tls_refused(struct plan *p)
 {
 	if (!plan_has_step(p, STEP_OWN_TLS_REFUSED))

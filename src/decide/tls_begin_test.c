@@ -179,6 +179,13 @@ static void what_is_learnt(void **state)
 	assert_true(decide_tls_other(&p));
 	decide_tls_begun(&p);
 	assert_int_equal(learn_tls(p.live), TLS_AT_ONCE);
+	/* and no more when a server that it began with at once has nothing to say */
+	towards(&w, &p, 0);
+	decide_tls_unheard(&p);
+	assert_int_equal(learn_tls(p.live), TLS_AT_ONCE);
+	decide_tls_begin(&p, STARTUP);
+	decide_tls_unheard(&p);
+	assert_int_equal(learn_tls(p.live), N_TLS_BEGINS);
 	/* what was heard in clear counts until TLS is made */
 	struct learned l;
 	learn_in_clear(p.live, GREET_IS_MYSQL);

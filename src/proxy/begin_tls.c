@@ -116,33 +116,32 @@ static void refuse_request(struct conn *c)
 	(void)net_recv(c->client.fd, bytes, sizeof(bytes), 0);
 	(void)net_send(c->client.fd, "N", 1, MSG_NOSIGNAL);
 	decide_own_tls_refused(&c->plan);
+	c->pg_requests--;
 }
 
 bool begin_client(struct conn *c)
 {
-	for (;;) {
+	while (c->pg_requests) {
 		char bytes[PG_WORD_LEN];
 		ssize_t n = net_recv(c->client.fd, bytes, sizeof(bytes), MSG_PEEK);
-		if (n < 0 && would_block()) {
-			c->up.ready = false; /* the next byte makes a new edge */
-			return false;
-		}
+		bool silent = n < 0 && would_block();
 		switch (pg_client((struct slice){bytes, n > 0 ? (size_t)n : 0})) {
 		case PG_MORE:
-			if (n > 0 && !c->up.to_end) {
-				c->up.ready = false;
+			if (silent || (n > 0 && !c->up.to_end)) {
+				c->up.ready = false; /* the next byte makes a new edge */
 				return false;
 			}
-			c->pg_client = false; /* it has ended, or is about to */
-			return true;
+			c->pg_requests = 0; /* it has ended, or is about to */
+			break;
 		case PG_WANTS_TLS:
 		case PG_WANTS_GSS:
 			refuse_request(c);
 			break;
 		case PG_STARTUP:
 		case PG_NOT:
-			c->pg_client = false;
-			return true;
+			c->pg_requests = 0;
+			break;
 		}
 	}
+	return true;
 }

@@ -9,12 +9,15 @@
  *   if (!begin_heard(c, bytes)) ...        // UPSTREAM_HELLO, and the session reads for the first time
  *   switch (begin_clear(c)) ...            // the session has failed for that
  *
- *   if (!begin_client(c)) return;          // relaying, and c->pg_client: nothing of the client's passes yet
+ *   if (!begin_client(c)) return;          // relaying, and c->pg_requests: nothing of the client's passes yet
  *
  * What does not lead to TLS says why in the record. secure.c calls all but the last, carry.c that one.
  */
 #pragma once
 #include "proxy/conn.h"
+
+/* For GSSAPI and for TLS: no client asks for one of them twice, and a server takes that for an error. */
+enum { BEGIN_REQUESTS = 2 };
 
 enum begin_result {
 	BEGIN_WAIT,  /* for the server's answer */
@@ -30,5 +33,5 @@ enum begin_result begin_answer(struct conn *c) MUST_CHECK;
 bool begin_heard(struct conn *c, struct slice said) MUST_CHECK;
 enum begin_result begin_clear(struct conn *c) MUST_CHECK; /* BEGIN_OTHER or BEGIN_FAILED */
 /* PostgreSQL's client may ask for TLS or GSSAPI before it says who it is: it is told no, as by a server
- * that has neither. False: wait for more of its bytes. */
+ * that has neither. False: wait for more of its bytes. True: what comes now is the server's. */
 bool begin_client(struct conn *c) MUST_CHECK;

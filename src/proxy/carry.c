@@ -182,7 +182,7 @@ static void on_gone(struct conn *c, struct flow *f)
 static void pump(struct conn *c, struct flow *f)
 {
 	enum side side = sender(c, f);
-	if (side == SIDE_CLIENT && c->pg_client && !begin_client(c)) {
+	if (side == SIDE_CLIENT && c->pg_requests && !begin_client(c)) {
 		if (c->down.state == FLOW_BROKEN)
 			reset_from(c, side);
 		return;

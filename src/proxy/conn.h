@@ -76,8 +76,8 @@ struct conn {
 	bool kept_alive;     /* keepalive is set on the server's socket */
 	bool teach_greeting; /* the server greeted; learnt when the client answers */
 	bool guessed;        /* the greeting went out on a guess: a ClientHello now refutes it */
-	bool pg_client;      /* relaying: it has not said who it is, and may still ask for TLS */
-	bool teach_inside;   /* the first bytes teach as they pass: what was inside mesh TLS, or
+	uint8_t pg_requests; /* relaying: how often PostgreSQL's client may still ask for encryption */
+	bool teach_inside; /* the first bytes teach as they pass: what was inside mesh TLS, or
 				declared to be HTTP or TLS */
 	enum greet_protocol greeted;         /* what the server said: with TEACH_GREETING, or
 						UPSTREAM_CLEAR */

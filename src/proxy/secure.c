@@ -283,9 +283,10 @@ static void session_made(struct conn *c)
 	if (!transport_is_own(c->plan.tls.transport))
 		return;
 	decide_tls_begun(&c->plan);
-	c->pg_client = c->plan.tls.begin == TLS_ASKED;
-	if (c->pg_client)
-		c->record.protocol = greet_name(GREET_IS_POSTGRESQL);
+	if (c->plan.tls.begin != TLS_ASKED)
+		return;
+	c->pg_requests = BEGIN_REQUESTS;
+	c->record.protocol = greet_name(GREET_IS_POSTGRESQL);
 }
 
 /* The handshake has failed: without a word of the server's it may be that another beginning is wanted. */
@@ -332,6 +333,8 @@ void secure_server_drop(struct conn *c)
 {
 	if (c->server_tls)
 		forget_facts(c);
+	if (c->server_tls && c->down.bytes == 0)
+		decide_tls_unheard(&c->plan);
 	tls_free(c->server_tls);
 	c->server_tls = NULL;
 	ticket_give(&c->worker->tickets, c->tickets);

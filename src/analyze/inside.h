@@ -157,6 +157,7 @@ void analyze_transport(struct analysis *a);
 void analyze_rules(struct analysis *a);
 void analyze_policies(struct analysis *a);
 void analyze_entries(struct analysis *a);
+void analyze_sidecars(struct analysis *a);
 /* Who is named in O's rules. */
 void analyze_callers(struct analysis *a, const struct object *o);
 

@@ -38,7 +38,7 @@ enum SMALL_ENUM plan_destination {
 			     by a ServiceEntry */
 	DEST_HOST,     /* plan.host at its own addresses, on plan.to's port */
 	DEST_PASSTHROUGH, /* exactly plan.to, not a Service of the mesh */
-	DEST_APP,         /* the own Pod's application at plan.to */
+	DEST_APP,         /* the own Pod's application at plan_app() */
 	N_PLAN_DESTINATIONS,
 };
 
@@ -64,8 +64,10 @@ enum SMALL_ENUM plan_destination {
 	X(NO_ADDRESS, "no-address", "spec.resolution") /* the name has no address */               \
 	X(NO_ENTRY_ENDPOINTS, "no-entry-endpoints", "spec.endpoints")                              \
 	X(INBOUND_SERVICE, "inbound-service", "spec.ports[].targetPort") /* a Service's target */  \
-	X(INBOUND_UNKNOWN, "inbound-unknown", "") /* no Service targets the port */                \
-	X(DECLARED, "declared", "spec.ports[]")   /* by name, appProtocol or well-known port */    \
+	X(INBOUND_UNKNOWN, "inbound-unknown", "")               /* no Service targets the port */  \
+	X(INBOUND_INGRESS, "inbound-ingress", "spec.ingress")   /* a Sidecar lists the port */     \
+	X(INBOUND_UNLISTED, "inbound-unlisted", "spec.ingress") /* or lists others only */         \
+	X(DECLARED, "declared", "spec.ports[]") /* by name, appProtocol or well-known port */      \
 	X(UNDECLARED, "undeclared", "spec.ports[]")                                                \
 	X(BOTH_ENDS, "both-ends", "detection")                                                     \
 	X(CLIENT_FIRST, "client-first", "detection")                                               \
@@ -112,7 +114,7 @@ enum SMALL_ENUM step_code {
 		N_STEPS,
 };
 
-enum { PLAN_STEPS = 11 }; /* ten are the most that any path makes */
+enum { PLAN_STEPS = 11 }; /* as many as the longest path makes */
 
 struct step {
 	const struct object *resource; /* what caused it, or NULL */
@@ -152,7 +154,7 @@ struct plan {
 	const struct workload *peer_workload; /* the source (inbound) or the Pod dialled (outbound,
 						 known only for DEST_ENDPOINT and Pod IPs) */
 	struct addr from;                     /* inbound: the source; port 0 otherwise */
-	struct addr to;                       /* original destination, or the app's address */
+	struct addr to;                       /* original destination */
 	bool bind_app_source;   /* inbound: dial from 127.0.0.6/::6, so that capture lets it through
 				   (capture.md 9) */
 	enum protocol protocol; /* declared; PROTO_AUTO: not */
@@ -203,6 +205,8 @@ void decide_transport(const struct view *v, struct plan *plan, const struct addr
 /* Whose endpoints the plan leads to, to be balanced: DEST_SERVICE and DEST_HOST. NULL: no port's. An
  * endpoint whose port is 0 is meant with the port of plan.to. */
 const struct view_port *plan_balanced(const struct plan *p);
+/* Inbound: where the application is dialled. That is plan.to, or what a Sidecar's ingress says. */
+struct addr plan_app(const struct plan *p);
 /* I is below n_steps. */
 struct step plan_step_at(const struct plan *p, unsigned i);
 bool plan_has_step(const struct plan *p, enum step_code code);

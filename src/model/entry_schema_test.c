@@ -72,7 +72,29 @@ static const struct {
 	{"a listener of its own", HEAD("Sidecar") "  egress:\n  - hosts: ['./*']\n    bind: 127.0.0.1\n", "f:7: spec.egress[0].bind: is not supported by hark\n"},
 	{"no capture", HEAD("Sidecar") "  egress:\n  - hosts: ['./*']\n    captureMode: NONE\n",
 		"f:7: spec.egress[0].captureMode: NONE is not supported by hark: traffic comes by capture\n"},
-	{"ingress", HEAD("Sidecar") "  ingress: []\n", "f:5: spec.ingress: is not supported by hark\n"},
+	{"ingress", HEAD("Sidecar") "  ingress:\n  - port: {number: 3306, protocol: MYSQL, name: db, targetPort: 1}\n    bind: 0.0.0.0\n    captureMode: IPTABLES\n    defaultEndpoint: 127.0.0.1:13306\n"
+		"  - {port: {number: 80}, bind: 198.18.0.7, defaultEndpoint: '[::1]:8080'}\n  - {port: {number: 81}, bind: '::', defaultEndpoint: '0.0.0.0:8081'}\n"
+		"  - {port: {number: 82}, defaultEndpoint: '[::]:8082'}\n  - {port: {number: 83}, defaultEndpoint: ''}\n", ""},
+	{"no ingress", HEAD("Sidecar") "  ingress: []\n", ""},
+	{"ingress without a port", HEAD("Sidecar") "  ingress:\n  - defaultEndpoint: 127.0.0.1:1\n", "f:6: spec.ingress[0].port: is required\n"},
+	{"a port without a number", HEAD("Sidecar") "  ingress:\n  - port: {name: a}\n", "f:6: spec.ingress[0].port.number: is required\n"},
+	{"a port listed twice", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n  - port: {number: 1}\n", "f:7: spec.ingress[1].port: 1 is also ingress[0]\n"},
+	{"an ingress protocol that nobody knows", HEAD("Sidecar") "  ingress:\n  - port: {number: 1, protocol: mysq}\n",
+		"f:6: spec.ingress[0].port.protocol: \"mysq\" is no protocol that is known: leave it out, and both ends are listened to\n"},
+	{"somebody else's address", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n    defaultEndpoint: 10.0.0.1:1\n",
+		"f:7: spec.ingress[0].defaultEndpoint: expected 127.0.0.1:PORT, [::1]:PORT, or 0.0.0.0:PORT or [::]:PORT for the address that was dialled, got string \"10.0.0.1:1\"\n"},
+	{"no port to lead to", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n    defaultEndpoint: 127.0.0.1\n",
+		"f:7: spec.ingress[0].defaultEndpoint: expected 127.0.0.1:PORT, [::1]:PORT, or 0.0.0.0:PORT or [::]:PORT for the address that was dialled, got string \"127.0.0.1\"\n"},
+	{"a Unix socket behind a port", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n    defaultEndpoint: unix:///a\n",
+		"f:7: spec.ingress[0].defaultEndpoint: Unix sockets are not supported by hark: a sidecar does not share its application's files\n"},
+	{"bound to where nobody comes", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n    bind: 127.0.0.1\n",
+		"f:7: spec.ingress[0].bind: nobody can come to a loopback address: where the application listens is said by defaultEndpoint\n"},
+	{"bound to no address", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n    bind: db\n",
+		"f:7: spec.ingress[0].bind: expected an IP address, got string \"db\"\n"},
+	{"ingress without capture", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n    captureMode: NONE\n",
+		"f:7: spec.ingress[0].captureMode: NONE is not supported by hark: traffic comes by capture\n"},
+	{"TLS of its own", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n    tls: {mode: SIMPLE}\n", "f:7: spec.ingress[0].tls: is not supported by hark\n"},
+	{"a pool", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n    connectionPool: {}\n", "f:7: spec.ingress[0].connectionPool: is not supported by hark\n"},
 };
 /* clang-format on */
 

@@ -431,12 +431,25 @@ struct scope_host {
 	bool excluded;    /* taken away from what others bring */
 };
 
+/* A port on which a Sidecar's workloads are reached. */
+struct sidecar_ingress {
+	const char *protocol; /* as written, or "" */
+	struct ip bind;       /* the one address on which it counts */
+	bool has_bind;        /* false: on all that the workload has */
+	struct addr
+		endpoint;  /* where the application listens; no address: that which was dialled */
+	bool has_endpoint; /* false: on the same port */
+	uint16_t port;
+};
+
 struct sidecar {
 	struct pairs selector; /* workloadSelector */
 	bool has_selector;
 	const struct scope_host *egress; /* of all listeners */
 	size_t n_egress;
 	bool has_egress; /* false: everything is known */
+	const struct sidecar_ingress *ingress;
+	size_t n_ingress; /* 0: Services say what comes in */
 	enum outbound_policy outbound_policy;
 	bool has_outbound_policy; /* false: the mesh's counts */
 };

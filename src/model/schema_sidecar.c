@@ -1,12 +1,8 @@
-/* Sidecar (networking.istio.io): what a workload's sidecar knows of the mesh. Listeners of its own
- * (bind, captureMode NONE, ingress) are not supported and said to be so. */
+/* Sidecar (networking.istio.io): what a workload's sidecar knows of the mesh, and what comes in to it.
+ * Listeners of its own (captureMode NONE) are not supported and said to be so. */
 #include "model/schema.h"
 
 #include <string.h>
-
-struct nothing {
-	char none;
-};
 
 static const struct field selector_fields[] = {
 	FIELD_PAIRS(struct sidecar, "labels", selector),
@@ -105,6 +101,83 @@ static void read_egress(struct decoder *d, struct tree *n, void *out)
 	s->has_egress = n->n > 0;
 }
 
+/* Ingress */
+
+static const struct field ingress_port_fields[] = {
+	FIELD_UINT(struct sidecar_ingress, "number", port, 1, 65535, .flags = FIELD_REQUIRED),
+	FIELD_STRING(struct sidecar_ingress, "protocol", protocol), FIELD_KNOWN("name"),
+	FIELD_KNOWN("targetPort"), /* without effect in Istio, too */
+};
+
+static void check_ingress_port(struct decoder *d, const struct tree *n, void *out)
+{
+	const struct sidecar_ingress *i = out;
+	check_protocol_word(d, n, i->protocol);
+}
+static const struct schema ingress_port_schema =
+	SCHEMA(struct sidecar_ingress, ingress_port_fields, NULL, check_ingress_port);
+
+static void read_bind(struct decoder *d, struct tree *n, void *out)
+{
+	struct sidecar_ingress *i = out;
+	read_ip(d, n, &i->bind, &i->has_bind);
+	if (i->has_bind && d->strict && ip_is_loopback(&i->bind))
+		decode_problem(d, n, NULL,
+			       "nobody can come to a loopback address: where the application "
+			       "listens is said by defaultEndpoint");
+	if (i->has_bind && ip_is_any(&i->bind))
+		i->has_bind = false;
+}
+
+/* The application's own loopback, or whichever address of the workload was dialled. */
+static bool is_own(const struct ip *ip)
+{
+	struct ip v4 = ip_v4(0x7f000001), v6 = {{[15] = 1}};
+	return ip_is_any(ip) || ip_eq(ip, &v4) || ip_eq(ip, &v6);
+}
+
+static void read_endpoint(struct decoder *d, struct tree *n, void *out)
+{
+	struct sidecar_ingress *i = out;
+	const char *text = decode_string(d, n);
+	if (!text || !text[0])
+		return;
+	if (slice_starts(slice_of(text), SLICE("unix:"))) {
+		if (d->strict)
+			decode_problem(d, n, NULL,
+				       "Unix sockets are not supported by hark: a sidecar does not "
+				       "share its application's files");
+		return;
+	}
+	i->has_endpoint = addr_parse(slice_of(text), &i->endpoint) && i->endpoint.port &&
+			  is_own(&i->endpoint.ip);
+	if (!i->has_endpoint)
+		decode_expected(d, n,
+				"127.0.0.1:PORT, [::1]:PORT, or 0.0.0.0:PORT or [::]:PORT for the "
+				"address that was dialled");
+}
+
+static const struct field ingress_fields[] = {
+	FIELD_INLINE("port", &ingress_port_schema, .flags = FIELD_REQUIRED),
+	FIELD_CUSTOM("bind", read_bind),
+	FIELD_CUSTOM("captureMode", read_capture),
+	FIELD_CUSTOM("defaultEndpoint", read_endpoint),
+	FIELD_UNSUPPORTED("tls"),
+	FIELD_UNSUPPORTED("connectionPool"),
+};
+static const struct schema ingress_schema =
+	SCHEMA(struct sidecar_ingress, ingress_fields, NULL, NULL);
+
+static void check_spec(struct decoder *d, const struct tree *n, void *out)
+{
+	const struct sidecar *s = out;
+	for (size_t i = 0; d->strict && i < s->n_ingress; i++)
+		for (size_t j = 0; j < i; j++)
+			if (s->ingress[i].port == s->ingress[j].port)
+				decode_problem(d, list_item(n, "ingress", i), "port",
+					       "%u is also ingress[%zu]", s->ingress[i].port, j);
+}
+
 /* Absent, the mesh's counts; but an empty message has protobuf's zero value. */
 static const char *const policy_words[] = {"ALLOW_ANY", "REGISTRY_ONLY", NULL};
 
@@ -126,10 +199,10 @@ static const struct field spec_fields[] = {
 	FIELD_INLINE("workloadSelector", &selector_schema),
 	FIELD_CUSTOM("egress", read_egress),
 	FIELD_CUSTOM("outboundTrafficPolicy", read_policy),
-	FIELD_UNSUPPORTED("ingress"),
+	FIELD_LIST(struct sidecar, "ingress", ingress, n_ingress, &ingress_schema),
 	FIELD_KNOWN("inboundConnectionPool"),
 };
-static const struct schema spec_schema = SCHEMA(struct sidecar, spec_fields, NULL, NULL);
+static const struct schema spec_schema = SCHEMA(struct sidecar, spec_fields, NULL, check_spec);
 
 static const struct field fields[] = {
 	TOP_ROWS,

@@ -333,6 +333,14 @@ const struct inbound_port *view_inbound_port(const struct view *v, uint16_t port
 	return &v->other_inbound;
 }
 
+const struct inbound_port *view_inbound_at(const struct view *v, const struct addr *at)
+{
+	const struct inbound_port *in = view_inbound_port(v, at->port);
+	bool elsewhere =
+		in->ingress && in->ingress->has_bind && !ip_eq(&in->ingress->bind, &at->ip);
+	return elsewhere ? &v->other_inbound : in;
+}
+
 /* Addresses found so far; each once. */
 struct found {
 	struct ip *out;

@@ -132,6 +132,9 @@ struct inbound_port {
 		*service_port; /* of the oldest Service that targets it; NULL: no Service does */
 	const struct view_port *const *targeted_by; /* all of them, the oldest first */
 	size_t n_targeted_by;
+	/* The Sidecar that lists the ports on which the workload is reached; NULL: Services do. */
+	const struct object *sidecar;
+	const struct sidecar_ingress *ingress; /* its row of this port; NULL: it has none */
 	enum protocol protocol;
 	enum protocol_why why;
 	enum detection detection;
@@ -198,6 +201,8 @@ const struct workload *view_workload_by_ip(const struct view *v,
  * others share one, whose port is 0 and LIVE NULL. service_port is NULL where no Service targets it.
  */
 const struct inbound_port *view_inbound_port(const struct view *v, uint16_t port);
+/* The same of a connection to AT: a Sidecar's port may be bound to one address. */
+const struct inbound_port *view_inbound_at(const struct view *v, const struct addr *at);
 /* Do W's capture rules bring connections from outside to its PORT to its sidecar? By Istio's annotations;
  * the sidecar's own ports do not. */
 bool view_reaches_sidecar(const struct workload *w, uint16_t port);

@@ -243,7 +243,7 @@ static void fill_port(struct making *m, struct view_port *vp, const struct entry
 	detection_lay(&words, m->arena, m->part->service.object, p->number);
 	vp->service = &m->part->service;
 	vp->port = port;
-	vp->protocol = protocol_of_entry_port(p, &vp->why);
+	vp->protocol = protocol_of_word(p->protocol, &vp->why);
 	vp->detection = words.detection;
 	vp->detection_from = words.from;
 	vp->detection_timeout_ms = words.timeout_ms;

@@ -295,6 +295,29 @@ def test_static_with_target_port(world, applied):
         assert world.greeted("fixed.example.com", 4000) == GREETING
 
 
+@pytest.mark.parametrize("balancer, held", [("round-robin", False), ("round-robin", True), ("least-connections", True)])
+def test_weights(world, applied, balancer, held):
+    """Of forty connections three in four go where three of four weights are; HELD: while all of them are open."""
+    world.mesh.apply(shop.documents(shop.mesh_config({}, {"loadBalancer": balancer})))
+    wait_for(lambda: world.config()["mesh"]["load_balancer"] == balancer, what=balancer)
+    name = f"weighed-{balancer}-{held}".lower()
+    applied(entry(name, [f"{name}.example.com"], {9001: {}}, resolution="STATIC",
+                  endpoints=[{"address": world.ips["odd-1"], "weight": 3}, {"address": world.ips["odd-2"]}]))
+    world.knows(f"{name}.example.com")
+    vip = wait_for(lambda: [a for a in world.entry(f"{name}.example.com")["addresses"] if ":" not in a])[0]
+    try:
+        assert world.mesh.call(world.client, clients.echo_many, vip, 9001, 40, held) == 40
+
+        def lines():
+            found = world.mesh.access_log(world.client, side="outbound", upstream_cluster=f"outbound|9001||{name}.example.com")
+            return found if len(found) == 40 else None
+
+        where = [e["upstream_host"] for e in wait_for(lines, what="forty lines of the access log")]
+        assert abs(where.count(f"{world.ips['odd-1']}:9001") - 30) <= 3, where
+    finally:
+        world.mesh.apply(shop.documents(shop.mesh_config({})))
+
+
 def test_addresses_and_ranges(world, applied, registry_only):
     """NONE: the address that was dialled, if the entry covers it."""
     registry_only(True)

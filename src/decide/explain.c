@@ -74,8 +74,9 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 			(void)buf_puts(out, " to the one ready endpoint");
 		else
 			(void)buf_printf(out, " to one of %zu ready endpoints", first_choices(p));
-		(void)buf_printf(out, " of %s port %u", p->port->service->host,
-				 p->port->port->port);
+		(void)buf_printf(
+			out, " of %s port %u%s", p->port->service->host, p->port->port->port,
+			p->port->weight_upto && first_choices(p) > 1 ? ", by their weights" : "");
 		break;
 	case DEST_ENDPOINT:
 		(void)buf_printf(out, " to exactly %s, %s %s", addr_text(&p->to, text),

@@ -31,6 +31,7 @@ struct view_peer {
 struct view_endpoint {  /* whose it is, view_workload_by_ip() tells */
 	struct addr at; /* Pod IP and target port */
 	bool ready;
+	uint32_t weight;              /* as said; 0: nothing is, which counts as 1 */
 	const struct view_peer *peer; /* NULL: nothing is said */
 	struct live_endpoint *live;
 };
@@ -49,6 +50,8 @@ struct view_port {
 	const struct view_endpoint
 		*endpoints; /* ready ones (all with publishNotReadyAddresses), IPv4 first */
 	size_t n_endpoints, n_v4;
+	/* Where their weights differ, for each the sum of those of its family up to and with it; else NULL. */
+	const uint64_t *weight_upto;
 	size_t n_known; /* of a headless Service, those that are not ready stand behind the ready */
 	const struct client_tls
 		*tls;           /* what the Service's rule says for this port; NULL: nothing */

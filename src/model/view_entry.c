@@ -52,7 +52,7 @@ static size_t choose(const struct view_frame *frame, const char *host, struct ob
 /* Endpoints */
 
 static void add_endpoint(struct making *m, const struct ip *ip, uint16_t port,
-			 const struct view_peer *peer)
+			 const struct view_peer *peer, uint32_t weight)
 {
 	struct addr at = {.ip = *ip, .port = port};
 	for (size_t i = 0; i < m->n_found && m->n_found <= 64; i++)
@@ -62,7 +62,8 @@ static void add_endpoint(struct making *m, const struct ip *ip, uint16_t port,
 		m->size_found = m->size_found ? 2 * m->size_found : 8;
 		m->found = mem_grow(m->found, m->size_found, sizeof(*m->found));
 	}
-	m->found[m->n_found++] = (struct view_endpoint){.at = at, .ready = true, .peer = peer};
+	m->found[m->n_found++] =
+		(struct view_endpoint){.at = at, .ready = true, .peer = peer, .weight = weight};
 }
 
 /* The own Pod has no way to addresses of a family that it lacks. */
@@ -88,7 +89,7 @@ static struct entry_name *name_of(struct making *m, const char *name, bool known
 
 /* All addresses of NAME; with FIRST_ONLY the first of each family. */
 static bool add_resolved(struct making *m, const char *name, uint16_t port, bool first_only,
-			 const struct view_peer *peer)
+			 const struct view_peer *peer, uint32_t weight)
 {
 	const struct ip *ips = NULL;
 	size_t n = 0;
@@ -99,7 +100,7 @@ static bool add_resolved(struct making *m, const char *name, uint16_t port, bool
 		if (!reachable(m, &ips[i]) || (first_only && *family))
 			continue;
 		*family = true;
-		add_endpoint(m, &ips[i], port, peer);
+		add_endpoint(m, &ips[i], port, peer, weight);
 	}
 	return known;
 }
@@ -134,11 +135,12 @@ static void add_workload(struct making *m, const struct service_entry *s,
 {
 	bool dns = s->resolution == RESOLUTION_DNS || s->resolution == RESOLUTION_DNS_ROUND_ROBIN;
 	if (e->has_ip)
-		add_endpoint(m, &e->ip, port_at(e, p), peer);
+		add_endpoint(m, &e->ip, port_at(e, p), peer, e->weight);
 	else if (e->address[0] && dns)
 		(void)name_of(m, e->address,
 			      add_resolved(m, e->address, port_at(e, p),
-					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, peer));
+					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, peer,
+					   e->weight));
 }
 
 /* Labels of the spec and of the metadata, which come first. */
@@ -162,7 +164,7 @@ static void add_pod(struct making *m, const struct object *pod, const struct ent
 	for (int f = 0; f < N_IP_FAMILIES; f++)
 		if (spec->has_ip[f])
 			add_endpoint(m, &spec->ip[f], p->target_port ? p->target_port : p->number,
-				     NULL);
+				     NULL, 0);
 }
 
 static void add_selected(struct making *m, const struct object *entry, const struct entry_port *p)
@@ -200,7 +202,29 @@ static void add_endpoints(struct making *m, const struct object *entry, const st
 	if (!s->has_selector && s->n_endpoints == 0 && dns && m->host[0] != '*')
 		(void)name_of(m, m->host,
 			      add_resolved(m, m->host, p->target_port ? p->target_port : p->number,
-					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, NULL));
+					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, NULL, 0));
+}
+
+static uint32_t weight_of(const struct view_endpoint *ep)
+{
+	return ep->weight ? ep->weight : 1;
+}
+
+/* Sums of weights for picks, where there is anything to weigh. */
+static void weigh(struct making *m, struct view_port *port)
+{
+	bool differ = false;
+	for (size_t i = 1; i < port->n_endpoints; i++)
+		differ = differ || weight_of(&port->endpoints[i]) != weight_of(&port->endpoints[0]);
+	if (!differ)
+		return;
+	uint64_t *upto = arena_array(m->arena, port->n_endpoints, sizeof(*upto)), sum = 0;
+	for (size_t i = 0; i < port->n_endpoints; i++) {
+		if (i == port->n_v4)
+			sum = 0;
+		upto[i] = sum += weight_of(&port->endpoints[i]);
+	}
+	port->weight_upto = upto;
 }
 
 /* What was found becomes PORT's, IPv4 first. */
@@ -222,6 +246,7 @@ static void take_endpoints(struct making *m, struct view_port *port)
 	}
 	port->endpoints = all;
 	port->n_endpoints = port->n_known = n;
+	weigh(m, port);
 	m->n_found = 0;
 }
 
@@ -308,7 +333,7 @@ static void add_other(struct making *m)
 				    .detection = m->frame->mesh->detection,
 				    .detection_from = ""};
 	struct entry_name *own = arena_alloc(m->arena, sizeof(*own));
-	*own = (struct entry_name){m->host, add_resolved(m, m->host, 0, false, NULL)};
+	*own = (struct entry_name){m->host, add_resolved(m, m->host, 0, false, NULL, 0)};
 	entry->own = own;
 	take_endpoints(m, other);
 	if (m->frame->live)

@@ -229,6 +229,30 @@ static void endpoints_of_all_kinds(void **state)
 	view_put(v);
 }
 
+#define WEIGHED(name, rows)                                                                        \
+	SE(name, "shop", "01")                                                                     \
+	"  hosts: [" name                                                                          \
+	".example.com]\n  resolution: STATIC\n  ports: [{number: 80, name: a}]\n"                  \
+	"  endpoints: [" rows "]\n"
+
+/* Unsaid, and zero, are one; where all are the same there is nothing to weigh. */
+static void weights(void **state)
+{
+	(void)state;
+	struct view *v = test_view(
+		"shop", "web-1",
+		WEIGHED("a", "{address: 10.1.1.1, weight: 3}, {address: 'fd00::1', weight: 5}, "
+			     "{address: 10.1.1.2}, {address: 'fd00::2', weight: 0}")
+			WEIGHED("b", "{address: 10.1.1.1, weight: 1}, {address: 10.1.1.2}"));
+	const struct view_port *p = view_entry_by_host(v, SLICE("a.example.com"))->ports;
+	static const uint64_t sums[] = {3, 4, 5, 6};
+	assert_int_equal(p->n_endpoints, 4);
+	assert_int_equal(p->n_v4, 2);
+	assert_memory_equal(p->weight_upto, sums, sizeof(sums));
+	assert_null(view_entry_by_host(v, SLICE("b.example.com"))->ports->weight_upto);
+	view_put(v);
+}
+
 static const struct {
 	const char *word;
 	enum protocol protocol;
@@ -612,6 +636,7 @@ int main(void)
 		cmocka_unit_test(kubernetes_first),
 		cmocka_unit_test(given_addresses),
 		cmocka_unit_test(endpoints_of_all_kinds),
+		cmocka_unit_test(weights),
 		cmocka_unit_test(endpoints_beside_selector),
 		cmocka_unit_test(declared),
 		cmocka_unit_test(names),

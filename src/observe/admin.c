@@ -87,6 +87,9 @@ static void port_json(const struct view *v, const struct view_port *p, struct js
 	for (size_t i = 0; i < p->n_endpoints; i++) {
 		json_open_object(out, NULL);
 		json_cstr(out, "address", addr_text(&p->endpoints[i].at, text));
+		if (p->weight_upto)
+			json_u64(out, "weight",
+				 p->endpoints[i].weight ? p->endpoints[i].weight : 1);
 		workload_json("workload", view_workload_by_ip(v, &p->endpoints[i].at.ip), out);
 		json_close(out);
 	}

@@ -37,6 +37,12 @@
 	SE("any")                                                                                  \
 	"  hosts: ['*.example.org']\n  addresses: [10.9.0.0/16, 10.8.0.1]\n  ports: [{number: "    \
 	"443, name: a, protocol: TLS}]\n"
+#define SIDECAR(listeners)                                                                         \
+	"---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: s, namespace: "  \
+	"shop}\nspec: {egress: [" listeners "]}\n"
+#define SERVICE                                                                                    \
+	"---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n"             \
+	"spec: {clusterIP: 198.19.0.1, ports: [{port: 80, name: a}, {port: 81, name: b}]}\n"
 #define IS                                                                                         \
 	"240.240.0.1:3306 is port 3306 of db.example.com, a virtual IP that the mesh has given "   \
 	"it; "
@@ -92,6 +98,37 @@ static const struct {
 	 "nothing in the mesh has the address 10.3.3.3:1; outboundTrafficPolicy REGISTRY_ONLY of "
 	 "Sidecar shop/s refuses what no "
 	 "Service covers"},
+	{"a port that the Sidecar imports, by its virtual IP",
+	 STATIC SIDECAR("{port: {number: 3306}, hosts: ['./db.example.com']}"), "240.240.0.1:3306",
+	 PLAN_DETECT, DEST_SERVICE, IS "it declares no protocol; both ends are listened to"},
+	{"what has no port of its own there",
+	 STATIC SIDECAR("{port: {number: 80}, hosts: ['~/*']}, {hosts: ['./*']}"),
+	 "240.240.0.1:3306", PLAN_DETECT, DEST_SERVICE,
+	 IS "it declares no protocol; both ends are listened to"},
+	{"a port that is others'",
+	 STATIC SIDECAR("{port: {number: 3306}, hosts: ['./x.example.com']}, {hosts: ['./*']}"),
+	 "240.240.0.1:3306", PLAN_WAIT, DEST_NONE,
+	 "Sidecar shop/s does not import db.example.com for port 3306; the names behind "
+	 "db.example.com have to be resolved first"},
+	{"a port that is others' where only what is declared may pass",
+	 REGISTRY_ONLY STATIC SIDECAR(
+		 "{port: {number: 3306}, hosts: ['./x.example.com']}, {hosts: ['./*']}"),
+	 "240.240.0.1:3306", PLAN_REFUSE, DEST_NONE,
+	 "Sidecar shop/s does not import db.example.com for port 3306; outboundTrafficPolicy "
+	 "REGISTRY_ONLY refuses what no Service covers"},
+	{"a host that is known for no port", STATIC SIDECAR("{port: {number: 80}, hosts: ['./*']}"),
+	 "240.240.0.1:3306", PLAN_RELAY, DEST_PASSTHROUGH,
+	 "nothing in the mesh has the address 240.240.0.1:3306; outboundTrafficPolicy ALLOW_ANY "
+	 "lets it pass as it is"},
+	{"one port of a Service", SERVICE SIDECAR("{port: {number: 80}, hosts: ['./*']}"),
+	 "198.19.0.1:80", PLAN_REFUSE, DEST_NONE,
+	 "198.19.0.1:80 is Service shop/web port 80; its name \"a\" declares no protocol; Service "
+	 "shop/web "
+	 "port 80 has no ready endpoint"},
+	{"and the other one", SERVICE SIDECAR("{port: {number: 80}, hosts: ['./*']}"),
+	 "198.19.0.1:81", PLAN_RELAY, DEST_PASSTHROUGH,
+	 "Sidecar shop/s does not import 198.19.0.1 for port 81; outboundTrafficPolicy ALLOW_ANY "
+	 "lets it pass as it is"},
 	{"the sidecar's own port", NONE, "10.8.0.1:15001", PLAN_REFUSE, DEST_NONE,
 	 "port 15001 is the sidecar's own and would lead back to it"},
 };

@@ -56,13 +56,17 @@ static void to_service(struct plan *p, const struct view *v, const struct view_p
 /*
  * No Service was matched. A Pod's own address is no Service either, as in Istio: ALLOW_ANY lets it
  * pass in clear, REGISTRY_ONLY refuses it. No detection: there is nothing to route by, so nothing
- * is worth a wait. ENTRY: whose address it is, though on a port that it does not declare; or NULL.
+ * is worth a wait. S: whose address it is, though on a port that it does not declare, or that is out
+ * of scope; or NULL.
  */
-static void unmatched(struct plan *p, const struct view *v, const struct view_service *entry)
+static void unmatched(struct plan *p, const struct view *v, const struct view_service *s)
 {
+	const struct view_service *entry = s && s->entry ? s : NULL;
 	p->peer_workload = view_workload_by_ip(v, &p->to.ip);
 	p->host = entry;
-	if (entry)
+	if (s && view_port_is_hidden(s, p->to.port))
+		plan_step(p, STEP_NOT_IMPORTED, view_sidecar(v), p->to.port);
+	else if (entry)
 		plan_step(p, STEP_ENTRY_PORT, entry->object, p->to.port);
 	else if (p->peer_workload)
 		plan_step(p, STEP_POD_IP, p->peer_workload->pod, p->to.port);
@@ -106,7 +110,10 @@ static void to_host(struct plan *p, const struct view *v, const struct view_serv
 	const struct object *by = NULL;
 	const struct view_port *other = s->entry->other;
 	p->host = s;
-	plan_step(p, STEP_ENTRY_PORT, s->object, p->to.port);
+	if (view_port_is_hidden(s, p->to.port))
+		plan_step(p, STEP_NOT_IMPORTED, view_sidecar(v), p->to.port);
+	else
+		plan_step(p, STEP_ENTRY_PORT, s->object, p->to.port);
 	if (view_outbound_policy(v, &by) == OUTBOUND_REGISTRY_ONLY) {
 		plan_refuse(p, STEP_REGISTRY_ONLY, by, 0);
 		return;
@@ -151,7 +158,7 @@ void decide_outbound(const struct view *v, const struct outbound_facts *facts, s
 	plan_init(out, v, LIVE_OUTBOUND, &facts->dst);
 	const struct view_service *service = view_service_by_vip(v, &facts->dst.ip);
 	const struct view_port *port = view_port_by_vip(v, &facts->dst);
-	if (service && !service->entry) {
+	if (service && !service->entry && !view_port_is_hidden(service, facts->dst.port)) {
 		to_vip(out, v, service, port);
 		return;
 	}
@@ -165,7 +172,7 @@ void decide_outbound(const struct view *v, const struct outbound_facts *facts, s
 		to_entry(out, v, port);
 		return;
 	}
-	if (service && service->entry->other) {
+	if (service && service->entry && service->entry->other) {
 		to_host(out, v, service);
 		return;
 	}

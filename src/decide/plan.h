@@ -57,7 +57,8 @@ enum SMALL_ENUM plan_destination {
 	X(NO_ENDPOINTS, "no-endpoints", "spec.selector")                                           \
 	X(ENTRY_ADDRESS, "entry-address", "spec.addresses") /* of a ServiceEntry, as written */    \
 	X(ENTRY_VIP, "entry-vip", "status.addresses")       /* or as given by the mesh */          \
-	X(ENTRY_PORT, "entry-port", "spec.ports") /* no port of it: passed on to the host */       \
+	X(ENTRY_PORT, "entry-port", "spec.ports")      /* no port of it: passed on to the host */  \
+	X(NOT_IMPORTED, "not-imported", "spec.egress") /* this port, but others of the host */     \
 	X(ENTRY_AS_DIALLED, "entry-as-dialled", "spec.resolution") /* NONE */                      \
 	X(ENTRY_RESOLVED, "entry-resolved", "spec.resolution")     /* by name */                   \
 	X(RESOLVING, "resolving", "spec.resolution")   /* the name has to be resolved first */     \

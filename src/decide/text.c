@@ -204,6 +204,15 @@ HOLE(host)
 	(void)buf_puts(out, p->host->host);
 }
 
+/* That host, or the address of a Service of Kubernetes. */
+HOLE(host_or_ip)
+{
+	if (p->host)
+		host(p, s, out);
+	else
+		to_ip(p, s, out);
+}
+
 HOLE(if_given)
 {
 	MUST(p->host);
@@ -290,6 +299,7 @@ HOLE(if_elsewhere)
 #define ENDPOINT        "\023"
 #define TRANSPORT       "\024"
 #define IF_ELSEWHERE    "\025"
+#define HOST_OR_IP      "\026"
 
 static void (*const holes[])(const struct plan *p, const struct step *s, struct buf *out) = {
 	[001] = to,
@@ -313,6 +323,7 @@ static void (*const holes[])(const struct plan *p, const struct step *s, struct 
 	[023] = endpoint,
 	[024] = transport,
 	[025] = if_elsewhere,
+	[026] = host_or_ip,
 };
 
 static const char *const words[N_STEPS] = {
@@ -330,6 +341,7 @@ static const char *const words[N_STEPS] = {
 	[STEP_ENTRY_ADDRESS]        = TO " is port " PORT " of " HOST ", as its ServiceEntry says",
 	[STEP_ENTRY_VIP]            = TO " is port " PORT " of " HOST ", a virtual IP that the mesh has given it",
 	[STEP_ENTRY_PORT]           = TO_IP " is " HOST IF_GIVEN ", and " RESOURCE " has no port " PORT KNOWN_PORTS,
+	[STEP_NOT_IMPORTED]         = RESOURCE " does not import " HOST_OR_IP " for port " PORT,
 	[STEP_ENTRY_AS_DIALLED]     = "its resolution is NONE, so the address that was dialled counts",
 	[STEP_ENTRY_RESOLVED]       = "its resolution is " RESOLUTION ", so its endpoints are what DNS says",
 	[STEP_RESOLVING]            = "the names behind " HOST " have to be resolved first",

@@ -431,6 +431,13 @@ struct scope_host {
 	bool excluded;    /* taken away from what others bring */
 };
 
+/* A listener of a Sidecar for what its workloads dial. */
+struct sidecar_egress {
+	const struct scope_host *hosts;
+	size_t n_hosts;
+	uint16_t port; /* 0: every port for which no other listener is there */
+};
+
 /* A port on which a Sidecar's workloads are reached. */
 struct sidecar_ingress {
 	const char *protocol; /* as written, or "" */
@@ -445,9 +452,8 @@ struct sidecar_ingress {
 struct sidecar {
 	struct pairs selector; /* workloadSelector */
 	bool has_selector;
-	const struct scope_host *egress; /* of all listeners */
-	size_t n_egress;
-	bool has_egress; /* false: everything is known */
+	const struct sidecar_egress *egress;
+	size_t n_egress; /* 0: everything is known */
 	const struct sidecar_ingress *ingress;
 	size_t n_ingress; /* 0: Services say what comes in */
 	enum outbound_policy outbound_policy;

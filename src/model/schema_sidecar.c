@@ -17,12 +17,6 @@ static void check_workload_selector(struct decoder *d, const struct tree *n, voi
 static const struct schema selector_schema =
 	SCHEMA(struct sidecar, selector_fields, NULL, check_workload_selector);
 
-/* Of one listener. */
-struct egress {
-	const char *const *hosts;
-	const char *capture_mode;
-};
-
 static const char *const capture_words[] = {"DEFAULT", "IPTABLES", "NONE", NULL};
 enum { CAPTURE_NONE = 2 };
 
@@ -41,17 +35,10 @@ static void read_capture(struct decoder *d, struct tree *n, void *out)
 	decode_expected(d, n, "one of DEFAULT, IPTABLES, NONE");
 }
 
-static const struct field egress_fields[] = {
-	FIELD_STRINGS(struct egress, "hosts", hosts, .flags = FIELD_REQUIRED),
-	FIELD_KNOWN("port"),
-	FIELD_UNSUPPORTED("bind"),
-	FIELD_CUSTOM("captureMode", read_capture),
-};
-static const struct schema egress_schema = SCHEMA(struct egress, egress_fields, NULL, NULL);
-
 /* "NS/HOST"; with a tilde before it, or no namespace but the tilde: what is taken away. */
 static bool read_host(struct decoder *d, const char *text, struct scope_host *out)
 {
+	*out = (struct scope_host){0};
 	struct slice host = slice_of(text), ns;
 	if (slice_find(host, '/') == host.len)
 		return false;
@@ -70,36 +57,43 @@ static bool read_host(struct decoder *d, const char *text, struct scope_host *ou
 	return ns_ok && (strcmp(out->host, "*") == 0 || host_name_ok(slice_of(out->host), true));
 }
 
-static void read_egress(struct decoder *d, struct tree *n, void *out)
+static void read_hosts(struct decoder *d, struct tree *n, void *out)
 {
-	struct sidecar *s = out;
-	size_t room = 0;
+	struct sidecar_egress *e = out;
 	if (n->type != TREE_SEQ) {
-		decode_expected(d, n, "a list of listeners");
+		decode_expected(d, n, "a list of hosts");
 		return;
 	}
-	for (const struct tree *c = n->first; c; c = c->next) {
-		const struct tree *hosts = c->type == TREE_MAP ? tree_get(c, "hosts") : NULL;
-		room += hosts && hosts->type == TREE_SEQ ? hosts->n : 0;
-	}
-	struct scope_host *all = arena_array(d->arena, room, sizeof(*all));
+	struct scope_host *all = arena_array(d->arena, n->n, sizeof(*all));
 	for (struct tree *c = n->first; c; c = c->next) {
-		struct egress e = {0};
-		decode(d, &egress_schema, c, &e);
-		for (size_t i = 0; e.hosts && e.hosts[i] && s->n_egress < room; i++) {
-			struct scope_host *host = &all[s->n_egress];
-			*host = (struct scope_host){0};
-			if (read_host(d, e.hosts[i], host))
-				s->n_egress++;
-			else
-				decode_expected(d, list_item(c, "hosts", i),
-						"\"NAMESPACE/HOST\", like \"./*\" or "
-						"\"shop/db.example.com\"");
-		}
+		const char *text = decode_string(d, c);
+		if (text && read_host(d, text, &all[e->n_hosts]))
+			e->n_hosts++;
+		else if (text)
+			decode_expected(d, c,
+					"\"NAMESPACE/HOST\", like \"./*\" or "
+					"\"shop/db.example.com\"");
 	}
-	s->egress = all;
-	s->has_egress = n->n > 0;
+	e->hosts = all;
 }
+
+/* A host's own port says what is spoken there. */
+static const struct field egress_port_fields[] = {
+	FIELD_UINT(struct sidecar_egress, "number", port, 1, 65535, .flags = FIELD_REQUIRED),
+	FIELD_KNOWN("protocol"),
+	FIELD_KNOWN("name"),
+	FIELD_KNOWN("targetPort"),
+};
+static const struct schema egress_port_schema =
+	SCHEMA(struct sidecar_egress, egress_port_fields, NULL, NULL);
+
+static const struct field egress_fields[] = {
+	FIELD_CUSTOM("hosts", read_hosts, .flags = FIELD_REQUIRED),
+	FIELD_INLINE("port", &egress_port_schema),
+	FIELD_UNSUPPORTED("bind"),
+	FIELD_CUSTOM("captureMode", read_capture),
+};
+static const struct schema egress_schema = SCHEMA(struct sidecar_egress, egress_fields, NULL, NULL);
 
 /* Ingress */
 
@@ -197,7 +191,7 @@ static void read_policy(struct decoder *d, struct tree *n, void *out)
 
 static const struct field spec_fields[] = {
 	FIELD_INLINE("workloadSelector", &selector_schema),
-	FIELD_CUSTOM("egress", read_egress),
+	FIELD_LIST(struct sidecar, "egress", egress, n_egress, &egress_schema),
 	FIELD_CUSTOM("outboundTrafficPolicy", read_policy),
 	FIELD_LIST(struct sidecar, "ingress", ingress, n_ingress, &ingress_schema),
 	FIELD_KNOWN("inboundConnectionPool"),

@@ -44,6 +44,7 @@ struct view_port {
 	enum protocol_why why;
 	enum detection detection; /* of the mesh, unless the Service's annotation
 				     hark.mesh/detection says otherwise for this port */
+	bool hidden; /* the Sidecar does not import this port: it counts for what comes in alone */
 	const char
 		*detection_from; /* "" mesh default, else the resource that says so, for people */
 	uint32_t detection_timeout_ms;
@@ -178,6 +179,10 @@ size_t view_count(const struct view *v, enum kind kind);
 enum outbound_policy view_outbound_policy(const struct view *v, const struct object **by);
 /* A Service's virtual IP and port, exactly. NULL: none such. */
 const struct view_port *view_port_by_vip(const struct view *v, const struct addr *at);
+/* The Sidecar in force keeps S's port NUMBER from clients here, though other ports of S are known. */
+bool view_port_is_hidden(const struct view_service *s, uint16_t number);
+/* The Sidecar in force; NULL: none. */
+const struct object *view_sidecar(const struct view *v);
 /* The Service that owns the virtual IP, whatever the port. */
 const struct view_service *view_service_by_vip(const struct view *v, const struct ip *ip);
 /* A ServiceEntry's range and port, the longest prefix first. NULL: none such. */

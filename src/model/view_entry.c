@@ -273,6 +273,8 @@ static void fill_port(struct making *m, struct view_port *vp, const struct entry
 	vp->detection_from = words.from;
 	vp->detection_timeout_ms = words.timeout_ms;
 	vp->tls = rule_tls(m->part->service.rule, p->number);
+	vp->hidden =
+		!scope_has_port(frame->scope, m->part->service.object->meta.ns, m->host, p->number);
 	if (frame->live)
 		vp->live = live_port_get(frame->live, LIVE_OUTBOUND, m->host, p->number);
 }

@@ -136,9 +136,11 @@ struct view_frame {
 
 /* What the own workload may know of. */
 struct scope *scope_new(const struct view_frame *frame, const struct object_set *sidecars);
-/* By its namespace, by what it is exported to, and by the Sidecar in force. */
+/* By its namespace, by what it is exported to, and by the Sidecar in force: with one port at least. */
 bool scope_has_service(const struct scope *s, const struct object *service, const char *host);
 bool scope_has_entry(const struct scope *s, const struct object *entry, const char *host);
+/* The Sidecar brings this port of what is in scope. */
+bool scope_has_port(const struct scope *s, const char *ns, const char *host, uint16_t port);
 const struct object *scope_sidecar(const struct scope *s); /* NULL: none */
 struct part *scope_part(struct scope *s);
 

@@ -136,6 +136,7 @@ static void fill_port(struct service_part *part, struct view_port *vp, const str
 	vp->detection_from = words.from;
 	vp->detection_timeout_ms = words.timeout_ms;
 	vp->tls = rule_tls(part->service.rule, p->port);
+	vp->hidden = !scope_has_port(frame->scope, o->meta.ns, part->service.host, p->port);
 	vp->live = frame->live ? live_port_get(frame->live, LIVE_OUTBOUND, key, p->port) : NULL;
 }
 

@@ -80,6 +80,8 @@ static void port_json(const struct view *v, const struct view_port *p, struct js
 	json_cstr(out, "name", p->port->name);
 	json_cstr(out, "protocol", protocol_name(p->protocol));
 	json_cstr(out, "declared_by", why_name(p->why));
+	if (p->hidden)
+		json_bool(out, "imported", false);
 	json_cstr(out, "detection", detection_name(p->detection));
 	json_cstr(out, "detection_from", p->detection_from[0] ? p->detection_from : NULL);
 	json_u64(out, "protocol_detection_timeout_ms", p->detection_timeout_ms);

@@ -380,23 +380,24 @@ def test_scope_by_port(world, applied):
     world.zone("mine", world.ips["odd-1"])
     world.zone("yours", world.ips["odd-2"])
     applied(entry("mine", ["mine.example.com"], {9000: {}, 9001: {}}, resolution="DNS"),
-            entry("yours", ["yours.example.com"], {9000: {}, 9001: {}}, resolution="DNS"))
+            entry("yours", ["yours.example.com"], {9000: {}, 9001: {}}, resolution="STATIC", endpoints=[{"address": world.ips["odd-2"]}]))
     applied(sidecar("default", "other", egress=[{"port": {"number": 9000, "protocol": "TCP", "name": "a"}, "hosts": ["in/mine.example.com"]},
                                                 {"hosts": ["in/yours.example.com"]}]))
 
     def says(dst):
         return [s["step"] for s in json.loads(world.mesh.hark("explain", pod, dst, "-o", "json").stdout)["steps"]]
 
-    wait_for(lambda: "not-imported" in says("yours.example.com:9000"), what="the Sidecar's listeners")
-    assert "not-imported" in says("mine.example.com:9001")
+    world.knows("mine.example.com", "yours.example.com", pod=pod)
+    wait_for(lambda: any(p.get("imported") is False for p in world.entry("yours.example.com", pod)["ports"]), what="the Sidecar's listeners")
+    assert world.greeted("yours.example.com", 9000, pod) == GREETING  # as any host outside: ALLOW_ANY
     assert world.greeted("mine.example.com", 9000, pod) == GREETING
     assert world.mesh.call(pod, clients.spoken_exchange, "yours.example.com", 9001)["echo"] == "hello"
-    assert world.greeted("yours.example.com", 9000, pod) == GREETING  # as any host outside: ALLOW_ANY
 
     def clusters():
         found = [e["upstream_cluster"] for e in world.mesh.access_log(pod, side="outbound")]
         return sorted(found[-3:]) if len(found) >= 3 else None
 
+    assert "not-imported" in says("yours.example.com:9000") and "not-imported" in says("mine.example.com:9001")
     assert wait_for(clusters) == ["PassthroughCluster", "outbound|9000||mine.example.com", "outbound|9001||yours.example.com"]
 
 

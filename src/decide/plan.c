@@ -160,6 +160,11 @@ const struct view_port *plan_balanced(const struct plan *p)
 	return p->destination == DEST_HOST ? p->host->entry->other : NULL;
 }
 
+bool plan_means_host(const struct plan *p)
+{
+	return plan_has_step(p, STEP_ENTRY_PORT) || plan_has_step(p, STEP_NOT_IMPORTED);
+}
+
 struct addr plan_app(const struct plan *p)
 {
 	const struct sidecar_ingress *ingress = p->inbound ? p->inbound->ingress : NULL;

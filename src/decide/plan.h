@@ -206,6 +206,8 @@ void decide_transport(const struct view *v, struct plan *plan, const struct addr
 /* Whose endpoints the plan leads to, to be balanced: DEST_SERVICE and DEST_HOST. NULL: no port's. An
  * endpoint whose port is 0 is meant with the port of plan.to. */
 const struct view_port *plan_balanced(const struct plan *p);
+/* The host of ServiceEntries itself is meant, by a port that none of them brings. */
+bool plan_means_host(const struct plan *p);
 /* Inbound: where the application is dialled. That is plan.to, or what a Sidecar's ingress says. */
 struct addr plan_app(const struct plan *p);
 /* I is below n_steps. */

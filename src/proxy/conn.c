@@ -268,7 +268,7 @@ static void ask_for_names(struct conn *c)
 	const struct view_service *s = c->plan.host;
 	if (s && s->entry->live && c->plan.action != PLAN_REFUSE)
 		names_ask(c->worker->setup->names, (struct view *)c->record.view, s,
-			  plan_has_step(&c->plan, STEP_ENTRY_PORT), clock_ns());
+			  plan_means_host(&c->plan), clock_ns());
 }
 
 /* What a server may contradict: nobody listens to both ends there, so the bytes teach as they pass. */

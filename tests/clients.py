@@ -591,6 +591,15 @@ def echo_once(host, port, word):
         return say_and_hear(sock, word)
 
 
+def serve_once(port):
+    """A server on loopback that has a word for one client, and ends."""
+    with socket.create_server(("127.0.0.1", port)) as server:
+        print(json.dumps("listening"), flush=True)
+        with server.accept()[0] as sock:
+            sock.sendall(b"mine")
+    return "served"
+
+
 def echo_many(host, port, n, held):
     """So many connections to an echo server, one after the other; HELD: all of them open until the last has spoken."""
     socks = []

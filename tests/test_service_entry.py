@@ -401,6 +401,27 @@ def test_scope_by_port(world, applied):
     assert wait_for(clusters) == ["PassthroughCluster", "outbound|9000||mine.example.com", "outbound|9001||yours.example.com"]
 
 
+def test_socket_instead_of_a_name(world, applied):
+    """Istio's example: the application dials localhost, the sidecar carries it to the host, whose server speaks first; nothing is declared."""
+    world.zone("mysql", world.ips["maria-1"])
+    applied(entry("mysql", ["mysql.example.com"], {3306: {}}, resolution="DNS"))
+    assert world.hear("127.0.0.1", 3306)["end"] == "refused"
+    applied(sidecar("default", egress=[
+        {"port": {"number": 3306, "protocol": "MYSQL", "name": "egressmysql"}, "bind": "127.0.0.1", "captureMode": "NONE",
+         "hosts": ["*/mysql.example.com"]},
+        {"hosts": ["*/*"]}]))
+    wait_for(lambda: world.config()["listeners"], what="the socket in the sidecar's view")
+    wait_for(lambda: world.hear("127.0.0.1", 3306)["end"] != "refused", what="the socket")
+    assert world.who("127.0.0.1") == "one"
+    line = world.last(3306)
+    assert line["upstream_cluster"] == "outbound|3306||mysql.example.com" and line["upstream_host"] == f"{world.ips['maria-1']}:3306"
+    assert "Sidecar in/default" in line["reason"] and line["detected_protocol"] == "mysql"
+    assert world.who("mysql.example.com") == "one"  # the name leads there as before
+    assert [s["step"] for s in world.explain("127.0.0.1:3306")["steps"]][0] == "egress-listener"
+    world.mesh.apply(shop.documents(sidecar("default", egress=[{"hosts": ["*/*"]}])))
+    wait_for(lambda: world.hear("127.0.0.1", 3306)["end"] == "refused", what="the end of the socket")
+
+
 def test_sidecar_outbound_policy(world, applied):
     assert world.greeted(world.ips["odd-1"], 9000) == GREETING
     applied(sidecar("default", outboundTrafficPolicy={"mode": "REGISTRY_ONLY"}))

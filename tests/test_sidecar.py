@@ -1,4 +1,4 @@
-"""Sidecars that say more than who is seen: what comes in to a workload (ingress)."""
+"""Sidecars that say more than who is seen: what comes in to a workload (ingress), and sockets that it dials instead of names."""
 
 import json
 
@@ -131,6 +131,34 @@ def test_other_ports_pass_as_undeclared(mesh, applied):
     wait_for(lambda: "peer-first" in steps(mesh, "in/odd", 9001), what="STRICT in the sidecar")
     assert mesh.call("in/client", clients.greeted_exchange, "odd.in", 9001)["greeting"] == GREETING
     assert mesh.call("out/client", clients.hear, "odd.in", 9001, 0, "x")["bytes"] == ""
+
+
+# --- what is dialled --------------------------------------------------------------------------------------------------
+
+
+def test_from_loopback_to_loopback(mesh, published, applied):
+    """Both ends believe that they are alone on their machine; between them there is mutual TLS."""
+    applied(sidecar("client", app="client", egress=[
+        {"port": {"number": 4406}, "captureMode": "NONE", "hosts": ["./db.in.svc.cluster.local"]}, {"hosts": ["./*"]}]))
+    wait_for(lambda: mesh.call("in/client", clients.hear, "127.0.0.1", 4406)["end"] != "refused", what="the socket")
+    assert mesh.call("in/client", clients.mariadb_who, "127.0.0.1", 4406) == "hidden"
+    line = wait_for(lambda: mesh.access_log("in/client", side="outbound", detected_protocol="mysql"), what="the access log line")[-1]
+    assert line["downstream_local_address"] == "127.0.0.1:4406" and line["connection_security_policy"] == "mutual_tls"
+    # whoever comes from elsewhere does not meet that socket
+    ip = mesh.get("pod", "in/client")["status"]["podIP"]
+    assert mesh.call("out/client", clients.hear, ip, 4406)["bytes"] == ""
+
+
+def test_taken_port_is_waited_for(mesh, published, applied):
+    """The error stands in the log, the application's own server goes on, and when that ends the socket opens."""
+    server = mesh.start("in/odd", clients.serve_once, 4406)
+    assert server.hear() == "listening"
+    applied(sidecar("odd", app="odd", egress=[{"port": {"number": 4406}, "captureMode": "NONE", "hosts": ["./db.in.svc.cluster.local"]}]))
+    wait_for(lambda: "127.0.0.1:4406: Address already in use" in mesh.logs("in/odd", "istio-proxy"), what="the error in the log")
+    assert mesh.call("in/odd", clients.hear, "127.0.0.1", 4406)["bytes"] == "mine"
+    assert server.result() == "served"
+    wait_for(lambda: mesh.call("in/odd", clients.hear, "127.0.0.1", 4406, 0, "x")["bytes"], what="the database's greeting")
+    assert mesh.call("in/odd", clients.mariadb_who, "127.0.0.1", 4406) == "hidden"
 
 
 def test_analyze_knows_what_is_not_listed(mesh, applied):

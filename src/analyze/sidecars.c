@@ -1,4 +1,4 @@
-/* Sidecars: whether what they list is what Services lead to. */
+/* Sidecars: whether what they list is what Services lead to, and whose their sockets are. */
 #include <string.h>
 
 #include "analyze/inside.h"
@@ -83,12 +83,61 @@ static void check_bind(struct analysis *a, const struct object *o,
 		    });
 }
 
+/* Sockets that V's workload dials instead of hosts. */
+static void check_sockets(struct analysis *a, const struct view *v, const struct group *g)
+{
+	const struct object *o = view_sidecar(v);
+	size_t n = 0;
+	char text[ADDR_TEXT];
+	const struct view_listener *all = view_listeners(v, &n);
+	for (size_t i = 0; i < n; i++) {
+		const struct view_listener *l = &all[i];
+		const char *at = say(a, "%s", addr_text(&l->at, text));
+		const char *path =
+			say(a, "spec.egress[%zu].hosts", (size_t)(l->by - o->sidecar->egress));
+		if (!l->port)
+			finding_add(
+				a, CHECK_SOCKET_NOBODY, o, path,
+				&(struct said){
+					.text = say(a, "no host that is named for %s has port %u",
+						    at, l->at.port),
+					.why = "it takes a Service or ServiceEntry with the "
+					       "port, and of an entry a resolution but NONE",
+					.effect = "the socket is not opened",
+					.affected = group_name(a, g),
+					.mend = "name a host that has the port",
+				});
+		else if (l->n_hosts > 1)
+			finding_add(a, CHECK_SOCKET_SEVERAL, o, path,
+				    &(struct said){
+					    .text = say(a, "%zu hosts are named for %s", l->n_hosts,
+							at),
+					    .why = "nothing that a client says there can tell "
+						   "which is meant",
+					    .effect = say(a,
+							  "all connections to it are %s's, the "
+							  "oldest's",
+							  l->port->service->host),
+					    .affected = group_name(a, g),
+					    .mend = "name one host, or give each a bind of its own",
+				    });
+	}
+}
+
+static bool needs_views(const struct sidecar *s)
+{
+	bool any = s->n_ingress > 0;
+	for (size_t i = 0; i < s->n_egress; i++)
+		any = any || s->egress[i].binds;
+	return any;
+}
+
 void analyze_sidecars(struct analysis *a)
 {
 	const struct object_set *set = &a->sets[KIND_SIDECAR];
 	bool any = false;
 	for (size_t i = 0; i < set->n; i++) {
-		any = any || set->at[i]->sidecar->n_ingress;
+		any = any || needs_views(set->at[i]->sidecar);
 		for (size_t k = 0; k < set->at[i]->sidecar->n_ingress; k++)
 			check_bind(a, set->at[i], &set->at[i]->sidecar->ingress[k]);
 	}
@@ -96,11 +145,13 @@ void analyze_sidecars(struct analysis *a)
 		const struct group *g = &a->groups[i];
 		struct standpoint at = {g->by->meta.ns, g->pod->meta.name};
 		struct view *v = g->has_sidecar ? world_view(a, &at) : NULL;
-		const struct object *o = v ? view_inbound_port(v, 0)->sidecar : NULL;
-		if (o) {
+		const struct object *o = v ? view_sidecar(v) : NULL;
+		if (o && o->sidecar->n_ingress) {
 			check_unlisted(a, o, g);
 			check_untargeted(a, o, g);
 		}
+		if (o)
+			check_sockets(a, v, g);
 		view_put(v);
 	}
 }

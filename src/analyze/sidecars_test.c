@@ -10,6 +10,12 @@
 #include "base/mem.h"
 
 #define SIDECAR(spec) ISTIO("networking", "Sidecar", "shop", "s", spec)
+#define SOCKET(port, hosts)                                                                        \
+	"egress: [{port: {number: " port "}, captureMode: NONE, hosts: ['" hosts                   \
+	"']}, {hosts: ['*/*']}]"
+#define ENTRY(name, host)                                                                          \
+	ISTIO("networking", "ServiceEntry", "shop", name,                                          \
+	      "hosts: [" host "], resolution: DNS, ports: [{number: 3306, name: a}]")
 #define WEB APP("web", "{port: 80, name: http, targetPort: 8080}")
 
 static const struct trial_row rows[] = {
@@ -28,6 +34,18 @@ static const struct trial_row rows[] = {
 	 NAMESPACES WEB SIDECAR("ingress: [{port: {number: 8080}}, {port: {number: 80}}]"),
 	 "HRK0121", NAMESPACES WEB SIDECAR("ingress: [{port: {number: 8080}}]"), "",
 	 "spec.ingress[1].port", "not its port"},
+	{"a socket for nobody", CHECK_SOCKET_NOBODY,
+	 NAMESPACES WEB SIDECAR(SOCKET("80", "./db.example.com")) ENTRY("db", "db.example.com"),
+	 "HRK0123",
+	 NAMESPACES WEB SIDECAR(SOCKET("3306", "./db.example.com")) ENTRY("db", "db.example.com"),
+	 "", "spec.egress[0].hosts", "the socket is not opened"},
+	{"a socket for several", CHECK_SOCKET_SEVERAL,
+	 NAMESPACES WEB SIDECAR(SOCKET("3306", "./*.example.com")) ENTRY("b", "b.example.com")
+		 ENTRY("a", "a.example.com"),
+	 "HRK0124",
+	 NAMESPACES WEB SIDECAR(SOCKET("3306", "./a.example.com")) ENTRY("b", "b.example.com")
+		 ENTRY("a", "a.example.com"),
+	 "", "spec.egress[0].hosts", "2 hosts are named for 127.0.0.1:3306"},
 	{"another workload's Sidecar", CHECK_INGRESS_UNLISTED,
 	 NAMESPACES WEB SIDECAR("workloadSelector: {labels: {app: web}}, ingress: [{port: "
 				"{number: 1}}]"),

@@ -120,6 +120,28 @@ static const struct {
 	 "240.240.0.1:3306", PLAN_RELAY, DEST_PASSTHROUGH,
 	 "nothing in the mesh has the address 240.240.0.1:3306; outboundTrafficPolicy ALLOW_ANY "
 	 "lets it pass as it is"},
+	{"a socket of a Sidecar's",
+	 STATIC SIDECAR("{port: {number: 3306}, captureMode: NONE, hosts: ['*/db.example.com']}"),
+	 "127.0.0.1:3306", PLAN_DETECT, DEST_SERVICE,
+	 "127.0.0.1:3306 is a socket that Sidecar shop/s has opened for port 3306 of "
+	 "db.example.com; it declares no protocol; both ends are listened to"},
+	{"a socket and others' names for its port",
+	 STATIC SIDECAR("{port: {number: 3306}, captureMode: NONE, hosts: ['*/x.example.com']}, "
+			"{hosts: ['./*']}"),
+	 "240.240.0.1:3306", PLAN_DETECT, DEST_SERVICE,
+	 IS "it declares no protocol; both ends are listened to"},
+	{"a socket that waits for a name",
+	 DNS SIDECAR("{port: {number: 3306}, captureMode: NONE, bind: '::1', hosts: "
+		     "['*/db.example.com']}"),
+	 "[::1]:3306", PLAN_WAIT, DEST_NONE,
+	 "[::1]:3306 is a socket that Sidecar shop/s has opened for port 3306 of "
+	 "db.example.com; its protocol \"TCP\" declares tcp; the names behind db.example.com "
+	 "have to be resolved first"},
+	{"a socket cannot stand for what is dialled as it is",
+	 NONE SIDECAR("{port: {number: 443}, captureMode: NONE, hosts: ['./*']}"), "127.0.0.1:443",
+	 PLAN_RELAY, DEST_PASSTHROUGH,
+	 "nothing in the mesh has the address 127.0.0.1:443; outboundTrafficPolicy ALLOW_ANY "
+	 "lets it pass as it is"},
 	{"one port of a Service", SERVICE SIDECAR("{port: {number: 80}, hosts: ['./*']}"),
 	 "198.19.0.1:80", PLAN_REFUSE, DEST_NONE,
 	 "198.19.0.1:80 is Service shop/web port 80; its name \"a\" declares no protocol; Service "
@@ -156,6 +178,20 @@ static void where_it_goes(void **state)
 		world_fini(&w);
 		free(yaml);
 	}
+}
+
+/* A socket that is gone leads nowhere, least of all to itself. */
+static void socket_gone(void **state)
+{
+	struct world w;
+	struct plan p;
+	(void)state;
+	world_init(&w, "shop", "me", SELF STATIC);
+	struct outbound_facts facts = {.dst = test_addr("127.0.0.1:3306"), .bound = true};
+	decide_outbound(w.view, &facts, &p);
+	assert_int_equal(p.action, PLAN_REFUSE);
+	assert_true(plan_has_step(&p, STEP_LISTENER_GONE));
+	world_fini(&w);
 }
 
 #define INTERNAL(endpoint)                                                                         \
@@ -284,6 +320,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(where_it_goes),
+		cmocka_unit_test(socket_gone),
 		cmocka_unit_test(how_it_is_spoken_to),
 		cmocka_unit_test(explained),
 		cmocka_unit_test(every_step_has_words),

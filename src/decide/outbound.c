@@ -103,6 +103,17 @@ static void to_entry(struct plan *p, const struct view *v, const struct view_por
 	to_service(p, v, port, DEST_SERVICE);
 }
 
+/* A Sidecar has the workload dial a socket of its own instead of the host. */
+static void by_listener(struct plan *p, const struct view *v, const struct view_listener *l)
+{
+	const struct view_service *s = l->port->service;
+	plan_step(p, STEP_EGRESS_LISTENER, view_sidecar(v), l->port->port->port);
+	p->host = s->entry ? s : NULL;
+	if (s->entry && s->entry->n_names && l->port->n_endpoints)
+		plan_step(p, STEP_ENTRY_RESOLVED, s->object, 0);
+	to_service(p, v, l->port, DEST_SERVICE);
+}
+
 /* An address that the mesh has given to a host, on a port that no ServiceEntry declares: what would
  * have happened without the address. */
 static void to_host(struct plan *p, const struct view *v, const struct view_service *s)
@@ -156,6 +167,15 @@ static void to_vip(struct plan *p, const struct view *v, const struct view_servi
 void decide_outbound(const struct view *v, const struct outbound_facts *facts, struct plan *out)
 {
 	plan_init(out, v, LIVE_OUTBOUND, &facts->dst);
+	const struct view_listener *listener = view_listener_at(v, &facts->dst);
+	if (listener) {
+		by_listener(out, v, listener);
+		return;
+	}
+	if (facts->bound) {
+		plan_refuse(out, STEP_LISTENER_GONE, NULL, facts->dst.port);
+		return;
+	}
 	const struct view_service *service = view_service_by_vip(v, &facts->dst.ip);
 	const struct view_port *port = view_port_by_vip(v, &facts->dst);
 	if (service && !service->entry && !view_port_is_hidden(service, facts->dst.port)) {

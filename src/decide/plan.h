@@ -55,6 +55,8 @@ enum SMALL_ENUM plan_destination {
 	X(SELF_CALL_GUARD, "self-call-guard", "") /* one of the sidecar's own ports */             \
 	X(NOT_TCP, "not-tcp", "spec.ports[].protocol")                                             \
 	X(NO_ENDPOINTS, "no-endpoints", "spec.selector")                                           \
+	X(EGRESS_LISTENER, "egress-listener", "spec.egress[].bind") /* a socket of a Sidecar's */  \
+	X(LISTENER_GONE, "listener-gone", "") /* which was there when it was accepted */           \
 	X(ENTRY_ADDRESS, "entry-address", "spec.addresses") /* of a ServiceEntry, as written */    \
 	X(ENTRY_VIP, "entry-vip", "status.addresses")       /* or as given by the mesh */          \
 	X(ENTRY_PORT, "entry-port", "spec.ports")      /* no port of it: passed on to the host */  \
@@ -174,6 +176,7 @@ struct plan {
 
 struct outbound_facts {
 	struct addr dst; /* what the app dialled */
+	bool bound;      /* which is a socket of the sidecar's own, for a host */
 };
 
 struct inbound_facts {

@@ -213,6 +213,12 @@ HOLE(host_or_ip)
 		to_ip(p, s, out);
 }
 
+HOLE(service_host)
+{
+	MUST(p->port);
+	(void)buf_puts(out, p->port->service->host);
+}
+
 HOLE(if_given)
 {
 	MUST(p->host);
@@ -300,6 +306,7 @@ HOLE(if_elsewhere)
 #define TRANSPORT       "\024"
 #define IF_ELSEWHERE    "\025"
 #define HOST_OR_IP      "\026"
+#define SERVICE_HOST    "\027"
 
 static void (*const holes[])(const struct plan *p, const struct step *s, struct buf *out) = {
 	[001] = to,
@@ -324,6 +331,7 @@ static void (*const holes[])(const struct plan *p, const struct step *s, struct 
 	[024] = transport,
 	[025] = if_elsewhere,
 	[026] = host_or_ip,
+	[027] = service_host,
 };
 
 static const char *const words[N_STEPS] = {
@@ -338,6 +346,8 @@ static const char *const words[N_STEPS] = {
 	[STEP_SELF_CALL_GUARD]      = "port " PORT " is the sidecar's own and would lead back to it",
 	[STEP_NOT_TCP]              = RESOURCE " port " PORT " is not TCP",
 	[STEP_NO_ENDPOINTS]         = RESOURCE " port " PORT " has no ready endpoint",
+	[STEP_EGRESS_LISTENER]      = TO " is a socket that " RESOURCE " has opened for port " PORT " of " SERVICE_HOST,
+	[STEP_LISTENER_GONE]        = "no Sidecar has a socket at " TO " any more",
 	[STEP_ENTRY_ADDRESS]        = TO " is port " PORT " of " HOST ", as its ServiceEntry says",
 	[STEP_ENTRY_VIP]            = TO " is port " PORT " of " HOST ", a virtual IP that the mesh has given it",
 	[STEP_ENTRY_PORT]           = TO_IP " is " HOST IF_GIVEN ", and " RESOURCE " has no port " PORT KNOWN_PORTS,

@@ -431,11 +431,16 @@ struct scope_host {
 	bool excluded;    /* taken away from what others bring */
 };
 
+enum sidecar_capture { SIDECAR_CAPTURES, SIDECAR_CAPTURES_IPTABLES, SIDECAR_CAPTURES_NONE };
+
 /* A listener of a Sidecar for what its workloads dial. */
 struct sidecar_egress {
 	const struct scope_host *hosts;
 	size_t n_hosts;
 	uint16_t port; /* 0: every port for which no other listener is there */
+	enum sidecar_capture capture;
+	bool binds; /* captureMode NONE, and all is well with it: a socket of the sidecar's own, which the workload dials */
+	struct ip bind;
 };
 
 /* A port on which a Sidecar's workloads are reached. */

@@ -1,6 +1,7 @@
-/* Sidecar (networking.istio.io): what a workload's sidecar knows of the mesh, and what comes in to it.
- * Listeners of its own (captureMode NONE) are not supported and said to be so. */
+/* Sidecar (networking.istio.io): what a workload's sidecar knows of the mesh, what comes in to it, and
+ * which sockets it opens for the workload to dial (captureMode NONE). */
 #include "model/schema.h"
+#include "model/sidecar.h"
 
 #include <string.h>
 
@@ -18,12 +19,11 @@ static const struct schema selector_schema =
 	SCHEMA(struct sidecar, selector_fields, NULL, check_workload_selector);
 
 static const char *const capture_words[] = {"DEFAULT", "IPTABLES", "NONE", NULL};
-enum { CAPTURE_NONE = 2 };
 
 static void read_capture(struct decoder *d, struct tree *n, void *out)
 {
-	(void)out; /* it has no other effect */
-	if (n->type == TREE_STRING && slice_is(n->text, capture_words[CAPTURE_NONE])) {
+	(void)out; /* what comes in has no other */
+	if (n->type == TREE_STRING && slice_is(n->text, capture_words[SIDECAR_CAPTURES_NONE])) {
 		if (d->strict)
 			decode_problem(d, n, NULL,
 				       "NONE is not supported by hark: traffic comes by capture");
@@ -77,6 +77,20 @@ static void read_hosts(struct decoder *d, struct tree *n, void *out)
 	e->hosts = all;
 }
 
+static void read_egress_bind(struct decoder *d, struct tree *n, void *out)
+{
+	struct sidecar_egress *e = out;
+	bool ok = false;
+	if (n->type == TREE_STRING && n->text.len == 0)
+		return;
+	if (n->type != TREE_STRING || !slice_starts(n->text, SLICE("unix:")))
+		read_ip(d, n, &e->bind, &ok);
+	else if (d->strict)
+		decode_problem(d, n, NULL,
+			       "Unix sockets are not supported by hark: a sidecar does not share "
+			       "its application's files");
+}
+
 /* A host's own port says what is spoken there. */
 static const struct field egress_port_fields[] = {
 	FIELD_UINT(struct sidecar_egress, "number", port, 1, 65535, .flags = FIELD_REQUIRED),
@@ -90,10 +104,46 @@ static const struct schema egress_port_schema =
 static const struct field egress_fields[] = {
 	FIELD_CUSTOM("hosts", read_hosts, .flags = FIELD_REQUIRED),
 	FIELD_INLINE("port", &egress_port_schema),
-	FIELD_UNSUPPORTED("bind"),
-	FIELD_CUSTOM("captureMode", read_capture),
+	FIELD_CUSTOM("bind", read_egress_bind),
+	FIELD_ENUM(struct sidecar_egress, "captureMode", capture, capture_words),
 };
-static const struct schema egress_schema = SCHEMA(struct sidecar_egress, egress_fields, NULL, NULL);
+
+/* What is wrong with a socket of the sidecar's own, and at which member; NULL: nothing. Only who is within
+ * the Pod may dial it: whoever else came there would speak with the workload's identity. */
+static const char *wrong_socket(const struct tree *n, const struct sidecar_egress *e,
+				const char **member)
+{
+	const struct tree *bind = tree_get(n, "bind");
+	bool bound = bind && !(bind->type == TREE_STRING && bind->text.len == 0);
+	*member = "bind";
+	if (bound && e->capture != SIDECAR_CAPTURES_NONE)
+		return "needs captureMode NONE: of captured connections the host's own address "
+		       "counts";
+	if (bound && !ip_is_loopback(&e->bind))
+		return "is no loopback address: others would come in there, with the workload's "
+		       "identity";
+	*member = "port";
+	if (e->capture == SIDECAR_CAPTURES_NONE && !e->port)
+		return "is required with captureMode NONE";
+	if (e->capture == SIDECAR_CAPTURES_NONE && sidecar_has_port(e->port))
+		return "is one of the sidecar's own";
+	return NULL;
+}
+
+/* An object that an API server has let pass is taken without its socket. */
+static void check_egress(struct decoder *d, const struct tree *n, void *out)
+{
+	struct sidecar_egress *e = out;
+	static const struct ip nobody;
+	const char *member = NULL, *wrong = wrong_socket(n, e, &member);
+	if (wrong && d->strict)
+		decode_problem(d, n, member, "%s", wrong);
+	e->binds = !wrong && e->capture == SIDECAR_CAPTURES_NONE;
+	if (ip_eq(&e->bind, &nobody))
+		e->bind = ip_v4(0x7f000001);
+}
+static const struct schema egress_schema =
+	SCHEMA(struct sidecar_egress, egress_fields, NULL, check_egress);
 
 /* Ingress */
 
@@ -165,6 +215,14 @@ static const struct schema ingress_schema =
 static void check_spec(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct sidecar *s = out;
+	for (size_t i = 0; d->strict && i < s->n_egress; i++)
+		for (size_t j = 0; j < i; j++)
+			if (s->egress[i].binds && s->egress[j].binds &&
+			    s->egress[i].port == s->egress[j].port &&
+			    ip_eq(&s->egress[i].bind, &s->egress[j].bind))
+				decode_problem(d, list_item(n, "egress", i), "port",
+					       "%u is also egress[%zu], with the same bind",
+					       s->egress[i].port, j);
 	for (size_t i = 0; d->strict && i < s->n_ingress; i++)
 		for (size_t j = 0; j < i; j++)
 			if (s->ingress[i].port == s->ingress[j].port)

@@ -147,6 +147,14 @@ struct inbound_port {
 	struct live_port *live; /* inbound */
 };
 
+/* A socket of the sidecar's own that the workload dials instead of a host (Sidecar, captureMode NONE). */
+struct view_listener {
+	struct addr at;
+	const struct view_port *port; /* whose it is: of several hosts the oldest; NULL: nobody's */
+	size_t n_hosts;               /* that have the port */
+	const struct sidecar_egress *by;
+};
+
 struct view;
 struct view_builder;
 
@@ -205,6 +213,10 @@ const struct view_service **view_entries(const struct view *v, size_t *n);
 bool view_port_waits(const struct view_port *p);
 const struct workload *view_workload_by_ip(const struct view *v,
 					   const struct ip *ip); /* running Pods only */
+/* What the Sidecar in force has bound. */
+const struct view_listener *view_listeners(const struct view *v, size_t *n);
+/* The one at AT; NULL: none such, or nobody's. */
+const struct view_listener *view_listener_at(const struct view *v, const struct addr *at);
 /* Never NULL. Ports that Services target or that the own Pod's containers declare have an entry; all
  * others share one, whose port is 0 and LIVE NULL. service_port is NULL where no Service targets it.
  */

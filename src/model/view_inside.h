@@ -13,6 +13,7 @@
  *   view_policy.c    PeerAuthentications and AuthorizationPolicies
  *   view_rules.c     DestinationRules
  *   view_inbound.c   the ports of the own Pod
+ *   view_listen.c    sockets that a Sidecar has opened for its workload to dial
  */
 #pragma once
 #include <stdatomic.h>
@@ -106,6 +107,8 @@ struct view {
 	struct inbound_port *inbound;
 	size_t n_inbound;
 	struct inbound_port other_inbound; /* for every other port */
+	const struct view_listener *listeners;
+	size_t n_listeners;
 };
 
 /* What is said of detection for one port. */
@@ -141,6 +144,9 @@ bool scope_has_service(const struct scope *s, const struct object *service, cons
 bool scope_has_entry(const struct scope *s, const struct object *entry, const char *host);
 /* The Sidecar brings this port of what is in scope. */
 bool scope_has_port(const struct scope *s, const char *ns, const char *host, uint16_t port);
+/* E, of the Sidecar in force, names such a host. */
+bool scope_listener_has(const struct scope *s, const struct sidecar_egress *e, const char *ns,
+			const char *host);
 const struct object *scope_sidecar(const struct scope *s); /* NULL: none */
 struct part *scope_part(struct scope *s);
 
@@ -194,3 +200,5 @@ struct service_part *entry_part_new(const struct view_frame *frame, struct hosts
 /* Those of MINE that target ports of the own Pod -> v->inbound. */
 void view_build_inbound(struct view *v, struct service_part *const *mine, size_t n,
 			struct live *live);
+/* What the Sidecar in force has bound, and for whom -> v->listeners. */
+void view_build_listeners(struct view *v);

@@ -122,7 +122,8 @@ static enum said says(const struct scope *s, const struct sidecar_egress *e, con
 	return said;
 }
 
-/* The listeners of PORT say what is known there; where it has none, those without a port do. */
+/* The listeners of PORT say what is known there; where it has none, those without a port do. Listeners
+ * with a socket of their own know their hosts as well, and take nothing from others. */
 static bool imported(const struct scope *s, const char *ns, const char *host, uint16_t port)
 {
 	const struct sidecar *sidecar = s->sidecar ? s->sidecar->sidecar : NULL;
@@ -131,17 +132,28 @@ static bool imported(const struct scope *s, const char *ns, const char *host, ui
 	if (!sidecar || sidecar->n_egress == 0)
 		return true;
 	for (size_t i = 0; i < sidecar->n_egress; i++)
-		if (port && sidecar->egress[i].port == port)
+		if (port && sidecar->egress[i].port == port && !sidecar->egress[i].binds)
 			of = port;
 	for (size_t i = 0; i < sidecar->n_egress; i++) {
-		if (sidecar->egress[i].port != of)
+		const struct sidecar_egress *e = &sidecar->egress[i];
+		if (e->port != (e->binds ? port : of))
 			continue;
-		enum said said = says(s, &sidecar->egress[i], ns, host);
+		enum said said = says(s, e, ns, host);
+		if (e->binds && said == SAID_IMPORTED)
+			return true;
+		if (e->binds)
+			continue;
 		if (said == SAID_EXCLUDED)
 			return false;
 		found = found || said == SAID_IMPORTED;
 	}
 	return found;
+}
+
+bool scope_listener_has(const struct scope *s, const struct sidecar_egress *e, const char *ns,
+			const char *host)
+{
+	return says(s, e, ns, host) == SAID_IMPORTED;
 }
 
 bool scope_has_port(const struct scope *s, const char *ns, const char *host, uint16_t port)

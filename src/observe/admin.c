@@ -167,6 +167,21 @@ static void scope_json(const struct view *v, struct json_out *out)
 	json_close(out);
 }
 
+static void listeners_json(const struct view *v, struct json_out *out)
+{
+	size_t n = 0;
+	char text[ADDR_TEXT];
+	const struct view_listener *all = view_listeners(v, &n);
+	json_open_array(out, "listeners");
+	for (size_t i = 0; i < n; i++) {
+		json_open_object(out, NULL);
+		json_cstr(out, "address", addr_text(&all[i].at, text));
+		json_cstr(out, "host", all[i].port ? all[i].port->service->host : NULL);
+		json_close(out);
+	}
+	json_close(out);
+}
+
 bool admin_config_json(const struct view *v, struct buf *out)
 {
 	struct json_out j;
@@ -187,6 +202,7 @@ bool admin_config_json(const struct view *v, struct buf *out)
 	free(all);
 	json_close(&j);
 	scope_json(v, &j);
+	listeners_json(v, &j);
 	all = view_entries(v, &n);
 	json_open_array(&j, "service_entries");
 	for (size_t i = 0; i < n; i++)

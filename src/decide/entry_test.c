@@ -293,6 +293,41 @@ static void every_step_has_words(void **state)
 	world_fini(&w);
 }
 
+/* What an entry says of a Service's servers is accepted, beside who its Pods are. */
+static void decorated_service(void **state)
+{
+	struct world w;
+	struct plan p;
+	(void)state;
+	world_init(&w, "shop", "me",
+		   SELF
+		   "---\napiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: shop}\n"
+		   "spec: {clusterIP: 10.5.0.1, ports: [{port: 3306}]}\n"
+		   "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: "
+		   "db-a, namespace: shop, labels: {kubernetes.io/service-name: db}}\n"
+		   "addressType: IPv4\nports: [{name: '', port: 3306}]\nendpoints: [{addresses: "
+		   "[198.18.0.1], conditions: {ready: true}}]\n" SE(
+			   "db") "  hosts: [db.shop.svc.cluster.local]\n  ports: [{number: 1, "
+				 "name: a}]\n"
+				 "  subjectAltNames: ['spiffe://cluster.local/ns/x/sa/y']\n");
+	static const struct {
+		const char *name;
+		bool accepted;
+	} names[] = {{"spiffe://cluster.local/ns/x/sa/y", true},
+		     {"spiffe://cluster.local/ns/shop/sa/default", true},
+		     {"spiffe://cluster.local/ns/x/sa/z", false}};
+	struct outbound_facts facts = {.dst = test_addr("10.5.0.1:3306")};
+	decide_outbound(w.view, &facts, &p);
+	assert_int_equal(p.destination, DEST_SERVICE);
+	decide_transport(w.view, &p, &p.port->endpoints[0].at, &p.port->endpoints[0], NULL);
+	assert_int_equal(p.tls.transport, TRANSPORT_MESH_TLS);
+	for (size_t i = 0; i < N_ELEMS(names); i++) {
+		struct slice name = slice_of(names[i].name);
+		assert_int_equal(tls_plan_accepts(w.view, &p.tls, &name, 1), names[i].accepted);
+	}
+	world_fini(&w);
+}
+
 /* The explanation names all of it. */
 static void explained(void **state)
 {
@@ -319,11 +354,9 @@ static void explained(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(where_it_goes),
-		cmocka_unit_test(socket_gone),
-		cmocka_unit_test(how_it_is_spoken_to),
-		cmocka_unit_test(explained),
-		cmocka_unit_test(every_step_has_words),
+		cmocka_unit_test(where_it_goes),       cmocka_unit_test(socket_gone),
+		cmocka_unit_test(how_it_is_spoken_to), cmocka_unit_test(decorated_service),
+		cmocka_unit_test(explained),           cmocka_unit_test(every_step_has_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -229,14 +229,14 @@ static bool is_expected(const struct view *v, const struct tls_plan *t, struct s
 	return (mesh && t->peer && view_is_identity(v, t->peer, name)) ||
 	       (mesh && t->named && t->named->service_account[0] &&
 		view_is_account(v, t->named->ns, t->named->service_account, name)) ||
-	       (t->entry && is_one_of(name, t->entry->subject_alt_names));
+	       (t->service && is_one_of(name, t->service->subject_alt_names));
 }
 
 static bool expects_somebody(const struct tls_plan *t)
 {
 	bool mesh = t->transport == TRANSPORT_MESH_TLS;
 	return (mesh && t->peer) || (mesh && t->named && t->named->service_account[0]) ||
-	       (t->entry && t->entry->subject_alt_names[0]);
+	       (t->service && t->service->subject_alt_names[0]);
 }
 
 bool tls_plan_accepts(const struct view *v, const struct tls_plan *t, const struct slice *names,
@@ -327,10 +327,10 @@ void decide_transport(const struct view *v, struct plan *p, const struct addr *a
 			automatic(p, v, w, at->port);
 		return;
 	}
-	p->tls.entry = p->port->service->entry;
+	p->tls.service = p->port->service;
 	const struct client_tls *rule = view_tls(p->port, subset);
 	if (!rule) {
-		if (!p->tls.entry || !by_entry(p, v, w, ep, at->port))
+		if (!p->tls.service->entry || !by_entry(p, v, w, ep, at->port))
 			automatic(p, v, w, at->port);
 		return;
 	}

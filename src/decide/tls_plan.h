@@ -76,10 +76,11 @@ const char *transport_name(enum transport t); /* "mesh-tls" */
 
 struct tls_plan {
 	enum transport transport;
-	const struct client_tls *rule;  /* the DestinationRule's words; NULL: nobody's but ours */
-	const struct workload *peer;    /* whose identity is expected; NULL: any of the mesh root */
-	const struct view_peer *named;  /* the same of a ServiceEntry's endpoint; NULL: nobody's */
-	const struct view_entry *entry; /* whose subjectAltNames are accepted, too; NULL: none */
+	const struct client_tls *rule; /* the DestinationRule's words; NULL: nobody's but ours */
+	const struct workload *peer;   /* whose identity is expected; NULL: any of the mesh root */
+	const struct view_peer *named; /* the same of a ServiceEntry's endpoint; NULL: nobody's */
+	const struct view_service
+		*service; /* whose subjectAltNames are accepted, too; NULL: none */
 };
 
 enum tls_app { TLS_APP_TCP, TLS_APP_HTTP1_0, TLS_APP_HTTP1, TLS_APP_HTTP2 };

@@ -84,8 +84,7 @@ struct view_entry {
 	bool given; /* by the mesh: nobody but the own sidecar answers there */
 	const struct cidr *ranges;
 	size_t n_ranges;
-	const char *const *subject_alt_names; /* NULL-terminated */
-	const struct entry_name *names;       /* behind the ports */
+	const struct entry_name *names; /* behind the ports */
 	size_t n_names;
 	const struct entry_name *own;  /* the host itself, for `other`; NULL: needs no resolving */
 	const struct view_port *other; /* what stands behind given addresses on ports that nobody
@@ -98,6 +97,8 @@ struct view_service {
 	const struct object *object;    /* KIND_SERVICE, or the oldest KIND_SERVICE_ENTRY */
 	const struct view_entry *entry; /* NULL: of Kubernetes */
 	const char *host; /* "db.shop.svc.cluster.local", "db.example.com", "*.example.com" */
+	/* Of ServiceEntries with the host: accepted of its servers, too. NULL-terminated. */
+	const char *const *subject_alt_names;
 	const struct view_rule *rule; /* NULL: none */
 	const struct view_port *ports;
 	size_t n_ports;

@@ -402,20 +402,38 @@ bool entry_wants_vip(const struct object *entry, const char *host)
 	       !(label && slice_eq_nocase(slice_of(label), SLICE("false")));
 }
 
-static const char *const *names_of_server(struct making *m)
+static const char *const *names_of_servers(struct arena *a, const struct object *const *objects,
+					   size_t n)
 {
-	const struct view_entry *entry = m->entry;
-	size_t n = 0, at = 0;
-	for (size_t i = 0; i < entry->n_objects; i++)
-		for (const char *const *s = entry->objects[i]->service_entry->subject_alt_names; *s;
-		     s++)
-			n++;
-	const char **all = arena_array(m->arena, n + 1, sizeof(*all));
-	for (size_t i = 0; i < entry->n_objects; i++)
-		for (const char *const *s = entry->objects[i]->service_entry->subject_alt_names; *s;
-		     s++)
-			all[at++] = *s;
+	size_t room = 0, at = 0;
+	for (size_t i = 0; i < n; i++)
+		for (const char *const *s = objects[i]->service_entry->subject_alt_names; *s; s++)
+			room++;
+	const char **all = arena_array(a, room + 1, sizeof(*all));
+	for (size_t i = 0; i < n; i++)
+		for (const char *const *s = objects[i]->service_entry->subject_alt_names; *s; s++)
+			all[at++] = arena_dup(a, slice_of(*s));
 	return all;
+}
+
+const char *const *entry_names_for(const struct view_frame *frame, struct arena *a,
+				   const char *host, const char *ns)
+{
+	static const char *const none[] = {NULL};
+	size_t n = 0, n_heard = 0;
+	struct object *const *all = hosts_entries(frame->hosts, host, &n);
+	if (n == 0)
+		return none;
+	const struct object **heard = mem_array(n, sizeof(struct object *));
+	for (size_t i = 0; i < n; i++) {
+		const char *of = all[i]->meta.ns;
+		if ((strcmp(of, ns) == 0 || strcmp(of, frame->self_ns) == 0) &&
+		    scope_has_entry(frame->scope, all[i], host))
+			heard[n_heard++] = all[i];
+	}
+	const char *const *names = names_of_servers(a, heard, n_heard);
+	free(heard);
+	return names;
 }
 
 /* Any thread: the cells are counted with atomics. */
@@ -484,9 +502,9 @@ static struct service_part *part_of(struct making *m, const struct object *const
 	entry->n_objects = n;
 	entry->resolution = objects[0]->service_entry->resolution;
 	entry->location = objects[0]->service_entry->location;
-	entry->subject_alt_names = names_of_server(m);
 	part->service.object = objects[0];
 	part->service.entry = entry;
+	part->service.subject_alt_names = names_of_servers(m->arena, objects, n);
 	part->service.host = m->host;
 	part->service.rule = rules_of(m->frame->rules, &part->service);
 	return part;

@@ -229,6 +229,59 @@ static void endpoints_of_all_kinds(void **state)
 	view_put(v);
 }
 
+static void add(struct view_builder *b, enum kind kind, const char *json)
+{
+	struct err err = {0};
+	if (!view_builder_set_json(b, kind, slice_of(json), &err))
+		fail_msg("%s: %s", json, err.text);
+}
+
+/* "a b": the names that servers of Service shop/db may have, as of now */
+static const char *names_of(struct view_builder *b)
+{
+	static char text[256];
+	struct view *v = view_build(b, NULL);
+	const struct view_service *s = view_service_by_name(v, "shop", "db");
+	assert_non_null(s);
+	assert_null(view_entry_by_host(v, SLICE("db.shop.svc.cluster.local")));
+	text[0] = '\0';
+	for (const char *const *name = s->subject_alt_names; *name; name++)
+		(void)snprintf(&text[strlen(text)], sizeof(text) - strlen(text), "%s%s",
+			       text[0] ? " " : "", *name);
+	view_put(v);
+	return text;
+}
+
+#define DECORATES(name, ns, san)                                                                   \
+	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"" ns                                 \
+	"\"},\"spec\":{\"hosts\":[\"db.shop.svc.cluster.local\"],\"ports\":[{\"number\":1,"        \
+	"\"name\":\"a\"}],\"subjectAltNames\":[\"" san "\"]}}"
+
+/* An entry whose host is a Service of Kubernetes says who its servers may be, and nothing else; strangers
+ * have no say. It comes and goes. */
+static void decorates_a_service(void **state)
+{
+	(void)state;
+	struct view_builder *b = view_builder_new("web", "x");
+	add(b, KIND_SERVICE,
+	    "{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\"},\"spec\":{\"clusterIP\":"
+	    "\"10.9.0.1\",\"ports\":[{\"port\":80}]}}");
+	assert_string_equal(names_of(b), "");
+	add(b, KIND_SERVICE_ENTRY, DECORATES("e", "shop", "one"));
+	assert_string_equal(names_of(b), "one");
+	add(b, KIND_SERVICE_ENTRY, DECORATES("e", "web", "two"));
+	add(b, KIND_SERVICE_ENTRY, DECORATES("e", "stranger", "three"));
+	assert_non_null(strstr(names_of(b), "one"));
+	assert_non_null(strstr(names_of(b), "two"));
+	assert_null(strstr(names_of(b), "three"));
+	add(b, KIND_SERVICE_ENTRY, DECORATES("e", "web", "four"));
+	view_builder_remove(b, KIND_SERVICE_ENTRY, "shop", "e");
+	assert_string_equal(names_of(b), "four");
+	view_builder_remove(b, KIND_SERVICE_ENTRY, "web", "e");
+	assert_string_equal(names_of(b), "");
+	view_builder_free(b);
+}
+
 #define WEIGHED(name, rows)                                                                        \
 	SE(name, "shop", "01")                                                                     \
 	"  hosts: [" name                                                                          \
@@ -637,6 +690,7 @@ int main(void)
 		cmocka_unit_test(given_addresses),
 		cmocka_unit_test(endpoints_of_all_kinds),
 		cmocka_unit_test(weights),
+		cmocka_unit_test(decorates_a_service),
 		cmocka_unit_test(endpoints_beside_selector),
 		cmocka_unit_test(declared),
 		cmocka_unit_test(names),

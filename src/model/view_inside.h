@@ -134,6 +134,7 @@ struct view_frame {
 	const struct peer_auths *peer_auths;
 	struct rules *rules;
 	struct scope *scope;
+	const struct hosts *hosts;
 	struct live *live; /* or NULL */
 };
 
@@ -194,6 +195,10 @@ void hosts_forget_addresses(struct hosts *h, const char *name);
 bool hosts_resolve(struct hosts *h, const char *name, const char *host, const struct ip **ips,
 		   size_t *n);
 
+/* What ServiceEntries say of the servers of HOST, which is a Service of Kubernetes in NS; those of other
+ * namespaces than its own and the client's have no say. NULL-terminated; in A. */
+const char *const *entry_names_for(const struct view_frame *frame, struct arena *a,
+				   const char *host, const char *ns);
 /* One host of ServiceEntries; NULL: none of them is in scope. */
 struct service_part *entry_part_new(const struct view_frame *frame, struct hosts *hosts,
 				    const char *host);

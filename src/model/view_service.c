@@ -229,6 +229,8 @@ struct service_part *service_part_new(const struct view_frame *frame, const stru
 	part->service.object = service;
 	part->service.host = arena_dup(a, slice_of(host));
 	part->service.rule = rules_of(frame->rules, &part->service);
+	part->service.subject_alt_names =
+		entry_names_for(frame, a, part->service.host, service->meta.ns);
 	part->service.ports = ports;
 	part->service.n_ports = n_ports;
 	for (size_t i = 0; i < spec->n_ports && n < n_ports; i++)

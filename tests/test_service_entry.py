@@ -363,6 +363,26 @@ def test_workload_selector(world, applied):
         assert world.greeted("chosen.example.com", 4000) == GREETING
 
 
+def test_machine_behind_a_service(world, applied):
+    """A Service's selector takes WorkloadEntries, too, as they come and go."""
+    machine = {"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": shop.meta("box", "in", labels={"app": "boxes"}),
+               "spec": {"address": world.ips["odd-1"], "ports": {"p4000": 9000}}}
+    applied(shop.service("in", "boxes", "boxes", [4000]))
+
+    def behind(n):
+        wait_for(lambda: world.explain("boxes:4000")["plan"].get("endpoints") == n, what=f"{n} behind the Service")
+
+    wait_for(lambda: world.mesh.get("service", "in/boxes")["spec"].get("clusterIP"), what="the Service's address")
+    behind(0)
+    world.mesh.apply(shop.documents(machine))
+    behind(1)
+    assert world.greeted("boxes", 4000) == GREETING
+    assert world.last(4000)["upstream_host"] == f"{world.ips['odd-1']}:9000"
+    world.mesh.delete(shop.documents(machine))
+    behind(0)
+    assert world.hear("boxes", 4000)["end"] in ("reset", "refused")
+
+
 def test_scope(world, applied):
     applied(entry("mine", ["mine.example.com"], {3306: {}}, resolution="DNS", exportTo=["."]),
             entry("ours", ["ours.example.com"], {3306: {}}, resolution="DNS"))

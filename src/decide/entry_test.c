@@ -201,6 +201,12 @@ static void socket_gone(void **state)
 	"  ports: [{number: 3306, name: a}]\n  subjectAltNames: "                                  \
 	"['spiffe://cluster.local/ns/x/sa/y']\n"                                                   \
 	"  endpoints: [" endpoint "]\n"
+#define MACHINE(more)                                                                              \
+	"---\napiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: shop}\n"              \
+	"spec: {clusterIP: 10.5.0.1, selector: {a: b}, ports: [{port: 3306}]}\n"                   \
+	"---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n"                           \
+	"metadata: {name: vm, namespace: shop, labels: {a: b}}\n"                                  \
+	"spec: {address: 10.1.1.1, " more "}\n"
 #define OUTSIDE                                                                                    \
 	SE("db")                                                                                   \
 	"  hosts: [db.example.com]\n  resolution: STATIC\n  addresses: [10.5.0.1]\n"               \
@@ -233,6 +239,11 @@ static const struct {
 		  "disabled}}"),
 	 TRANSPORT_PLAIN, STEP_TLS_NO_SIDECAR, NULL, NULL, NULL},
 	{"inside, of which nothing is said", INTERNAL("{address: 10.1.1.1}"), TRANSPORT_PLAIN,
+	 STEP_TLS_NO_SIDECAR, NULL, NULL, NULL},
+	{"a machine behind a Service, said to speak it", MACHINE("serviceAccount: sql"),
+	 TRANSPORT_MESH_TLS, STEP_TLS_ENTRY, "outbound_.3306_._.db.shop.svc.cluster.local",
+	 "spiffe://cluster.local/ns/shop/sa/sql", "spiffe://cluster.local/ns/shop/sa/other"},
+	{"a machine of which nothing is said", MACHINE("weight: 1"), TRANSPORT_PLAIN,
 	 STEP_TLS_NO_SIDECAR, NULL, NULL, NULL},
 	{"a Pod says for itself", INTERNAL("{address: 198.18.0.1}"), TRANSPORT_MESH_TLS,
 	 STEP_TLS_AUTO, "outbound_.3306_._.db.example.com",

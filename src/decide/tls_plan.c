@@ -296,7 +296,7 @@ static void automatic(struct plan *p, const struct view *v, const struct workloa
 	plan_step_instead(p, from, to, STEP_TLS_AUTO, w->pod, port);
 }
 
-/* A ServiceEntry's endpoint, by what the entry says: of who is outside the mesh nothing is asked, and
+/* An endpoint of a ServiceEntry, or of a WorkloadEntry, by what the entry says: of who is outside the mesh nothing is asked, and
  * who is inside speaks mesh TLS when it is said to. False: it is a Pod like any other. */
 static bool by_entry(struct plan *p, const struct view *v, const struct workload *w,
 		     const struct view_endpoint *ep, uint16_t port)
@@ -305,7 +305,8 @@ static bool by_entry(struct plan *p, const struct view *v, const struct workload
 	enum step_code from = STEP_TLS_BY_RULE, to = STEP_TLS_ENTRY;
 	if (!view_self(v) || !view_self(v)->mesh_tls)
 		return false;
-	if (p->port->service->entry->location == LOCATION_MESH_EXTERNAL) {
+	const struct view_entry *e = p->port->service->entry;
+	if (e && e->location == LOCATION_MESH_EXTERNAL) {
 		plan_step_instead(p, from, to, STEP_TLS_EXTERNAL, o, port);
 		return true;
 	}
@@ -330,7 +331,7 @@ void decide_transport(const struct view *v, struct plan *p, const struct addr *a
 	p->tls.service = p->port->service;
 	const struct client_tls *rule = view_tls(p->port, subset);
 	if (!rule) {
-		if (!p->tls.service->entry || !by_entry(p, v, w, ep, at->port))
+		if (!by_entry(p, v, w, ep, at->port))
 			automatic(p, v, w, at->port);
 		return;
 	}

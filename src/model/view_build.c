@@ -114,6 +114,20 @@ static void note_slice(struct view_builder *b, const struct object *slice)
 		name_set_add(&b->services, slice->meta.ns, slice->endpoint_slice->service);
 }
 
+/* Services that select WORKLOAD, a WorkloadEntry, are made anew. All are before the first view. */
+static void note_workload(struct view_builder *b, const struct object *workload)
+{
+	const struct object_set *services = &b->sets[KIND_SERVICE];
+	size_t at = 0;
+	if (!workload || !b->scope)
+		return;
+	const char *ns = workload->meta.ns;
+	(void)object_set_find(services, ns, "", &at); /* where the namespace begins */
+	for (; at < services->n && strcmp(services->at[at]->meta.ns, ns) == 0; at++)
+		if (workload_is_selected(&services->at[at]->service->selector, workload))
+			name_set_add(&b->services, ns, services->at[at]->meta.name);
+}
+
 /* NOW has taken the place of OLD; either may be NULL. */
 static void note(struct view_builder *b, const struct object *old, const struct object *now)
 {
@@ -124,6 +138,10 @@ static void note(struct view_builder *b, const struct object *old, const struct 
 		name_set_add(&b->services, o->meta.ns, o->meta.name);
 	if (o->kind == KIND_POD)
 		name_set_add(&b->pods, o->meta.ns, o->meta.name);
+	if (o->kind == KIND_WORKLOAD_ENTRY) {
+		note_workload(b, old);
+		note_workload(b, now);
+	}
 	if (o->kind != KIND_ENDPOINT_SLICE)
 		return;
 	slice_groups_change(&b->slices, old, now);

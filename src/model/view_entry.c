@@ -113,9 +113,8 @@ static uint16_t port_at(const struct workload_entry *e, const struct entry_port 
 	return p->target_port ? p->target_port : p->number;
 }
 
-/* What E says of who answers there; LABELS: metadata's, before its own. NULL: nobody of a mesh. */
-static const struct view_peer *peer_of(struct making *m, const struct workload_entry *e,
-				       const struct pairs *labels, const char *ns)
+const struct view_peer *workload_entry_peer(struct arena *a, const struct workload_entry *e,
+					    const struct pairs *labels, const char *ns)
 {
 	const char *mode = labels ? pairs_get(labels, LABEL_TLS_MODE) : NULL;
 	if (!mode)
@@ -123,9 +122,9 @@ static const struct view_peer *peer_of(struct making *m, const struct workload_e
 	bool mesh_tls = mode ? strcmp(mode, "istio") == 0 : e->service_account[0] != '\0';
 	if (!mesh_tls)
 		return NULL;
-	struct view_peer *peer = arena_alloc(m->arena, sizeof(*peer));
-	*peer = (struct view_peer){arena_dup(m->arena, slice_of(ns)),
-				   arena_dup(m->arena, slice_of(e->service_account)), true};
+	struct view_peer *peer = arena_alloc(a, sizeof(*peer));
+	*peer = (struct view_peer){arena_dup(a, slice_of(ns)),
+				   arena_dup(a, slice_of(e->service_account)), true};
 	return peer;
 }
 
@@ -143,17 +142,16 @@ static void add_workload(struct making *m, const struct service_entry *s,
 					   e->weight));
 }
 
-/* Labels of the spec and of the metadata, which come first. */
-static bool selected(const struct service_entry *s, const struct object *o)
+bool workload_is_selected(const struct pairs *selector, const struct object *o)
 {
-	for (size_t i = 0; i < s->selector.n; i++) {
-		const char *key = s->selector.at[i].key, *value = pairs_get(&o->meta.labels, key);
+	for (size_t i = 0; i < selector->n; i++) {
+		const char *key = selector->at[i].key, *value = pairs_get(&o->meta.labels, key);
 		if (!value && o->kind == KIND_WORKLOAD_ENTRY)
 			value = pairs_get(&o->workload_entry->labels, key);
-		if (!value || strcmp(value, s->selector.at[i].value) != 0)
+		if (!value || strcmp(value, selector->at[i].value) != 0)
 			return false;
 	}
-	return s->selector.n > 0;
+	return selector->n > 0;
 }
 
 static void add_pod(struct making *m, const struct object *pod, const struct entry_port *p)
@@ -176,13 +174,14 @@ static void add_selected(struct making *m, const struct object *entry, const str
 		(void)object_set_find(sets[k], ns, "", &at); /* where the namespace begins */
 		for (; at < sets[k]->n && strcmp(sets[k]->at[at]->meta.ns, ns) == 0; at++) {
 			const struct object *o = sets[k]->at[at];
-			if (!selected(entry->service_entry, o))
+			if (!workload_is_selected(&entry->service_entry->selector, o))
 				continue;
 			if (o->kind == KIND_POD)
 				add_pod(m, o, p);
 			else
 				add_workload(m, entry->service_entry, p, o->workload_entry,
-					     peer_of(m, o->workload_entry, &o->meta.labels, ns));
+					     workload_entry_peer(m->arena, o->workload_entry,
+								 &o->meta.labels, ns));
 		}
 	}
 }
@@ -198,7 +197,7 @@ static void add_endpoints(struct making *m, const struct object *entry, const st
 		add_selected(m, entry, p);
 	for (size_t i = 0; i < s->n_endpoints; i++)
 		add_workload(m, s, p, &s->endpoints[i],
-			     peer_of(m, &s->endpoints[i], NULL, entry->meta.ns));
+			     workload_entry_peer(m->arena, &s->endpoints[i], NULL, entry->meta.ns));
 	if (!s->has_selector && s->n_endpoints == 0 && dns && m->host[0] != '*')
 		(void)name_of(m, m->host,
 			      add_resolved(m, m->host, p->target_port ? p->target_port : p->number,
@@ -210,15 +209,14 @@ static uint32_t weight_of(const struct view_endpoint *ep)
 	return ep->weight ? ep->weight : 1;
 }
 
-/* Sums of weights for picks, where there is anything to weigh. */
-static void weigh(struct making *m, struct view_port *port)
+void view_port_weigh(struct arena *a, struct view_port *port)
 {
 	bool differ = false;
 	for (size_t i = 1; i < port->n_endpoints; i++)
 		differ = differ || weight_of(&port->endpoints[i]) != weight_of(&port->endpoints[0]);
 	if (!differ)
 		return;
-	uint64_t *upto = arena_array(m->arena, port->n_endpoints, sizeof(*upto)), sum = 0;
+	uint64_t *upto = arena_array(a, port->n_endpoints, sizeof(*upto)), sum = 0;
 	for (size_t i = 0; i < port->n_endpoints; i++) {
 		if (i == port->n_v4)
 			sum = 0;
@@ -246,7 +244,7 @@ static void take_endpoints(struct making *m, struct view_port *port)
 	}
 	port->endpoints = all;
 	port->n_endpoints = port->n_known = n;
-	weigh(m, port);
+	view_port_weigh(m->arena, port);
 	m->n_found = 0;
 }
 
@@ -454,7 +452,7 @@ static bool is_mine(const struct view_frame *frame, const struct object *const *
 	for (size_t i = 0; self && i < n; i++)
 		if (objects[i]->service_entry->has_selector &&
 		    strcmp(objects[i]->meta.ns, self->meta.ns) == 0 &&
-		    selected(objects[i]->service_entry, self))
+		    workload_is_selected(&objects[i]->service_entry->selector, self))
 			return true;
 	return false;
 }

@@ -282,6 +282,64 @@ static void decorates_a_service(void **state)
 	view_builder_free(b);
 }
 
+/* Endpoints of Service shop/db's first port, with what is said of who they are */
+static const char *behind_service(struct view_builder *b)
+{
+	static char text[512];
+	char one[ADDR_TEXT];
+	struct view *v = view_build(b, NULL);
+	const struct view_port *p = view_service_by_name(v, "shop", "db")->ports;
+	text[0] = '\0';
+	for (size_t i = 0; i < p->n_endpoints; i++)
+		(void)snprintf(&text[strlen(text)], sizeof(text) - strlen(text), "%s%s%s%s",
+			       text[0] ? " " : "", addr_text(&p->endpoints[i].at, one),
+			       p->endpoints[i].peer ? "/" : "",
+			       p->endpoints[i].peer ? p->endpoints[i].peer->service_account : "");
+	assert_int_equal(p->weight_upto != NULL, strstr(text, "10.2.0.3") != NULL);
+	view_put(v);
+	return text;
+}
+
+#define MACHINE(name, ns, labels, spec)                                                            \
+	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"" ns "\",\"labels\":{" labels        \
+	"}},\"spec\":{" spec "}}"
+
+/* A Service's selector takes WorkloadEntries of its namespace as well, as they come and go. */
+static void machines_behind_a_service(void **state)
+{
+	(void)state;
+	struct view_builder *b = view_builder_new("web", "x");
+	add(b, KIND_SERVICE,
+	    "{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\"},\"spec\":{\"clusterIP\":"
+	    "\"10.9.0.1\",\"selector\":{\"app\":\"db\"},\"ports\":[{\"name\":\"sql\",\"port\":80,"
+	    "\"targetPort\":81}]}}");
+	add(b, KIND_ENDPOINT_SLICE,
+	    "{\"metadata\":{\"name\":\"db-a\",\"namespace\":\"shop\",\"labels\":{\"kubernetes.io/"
+	    "service-name\":\"db\"}},\"addressType\":\"IPv4\",\"ports\":[{\"name\":\"sql\","
+	    "\"port\":81}],\"endpoints\":[{\"addresses\":[\"10.1.0.1\"],\"conditions\":{\"ready\":"
+	    "true}}]}");
+	add(b, KIND_WORKLOAD_ENTRY,
+	    MACHINE("one", "shop", "\"app\":\"db\"",
+		    "\"address\":\"10.2.0.1\",\"serviceAccount\":\"sql\""));
+	add(b, KIND_WORKLOAD_ENTRY,
+	    MACHINE("far", "far", "\"app\":\"db\"", "\"address\":\"10.2.0.9\""));
+	assert_string_equal(behind_service(b), "10.1.0.1:81 10.2.0.1:81/sql");
+	add(b, KIND_WORKLOAD_ENTRY,
+	    MACHINE("two", "shop", "",
+		    "\"address\":\"fd00::2\",\"labels\":{\"app\":\"db\"},\"ports\":{\"sql\":90}"));
+	assert_string_equal(behind_service(b), "10.1.0.1:81 10.2.0.1:81/sql [fd00::2]:90");
+	add(b, KIND_WORKLOAD_ENTRY,
+	    MACHINE("two", "shop", "",
+		    "\"address\":\"10.2.0.3\",\"labels\":{\"app\":\"db\"},\"weight\":4"));
+	assert_string_equal(behind_service(b), "10.1.0.1:81 10.2.0.1:81/sql 10.2.0.3:81");
+	add(b, KIND_WORKLOAD_ENTRY,
+	    MACHINE("two", "shop", "\"app\":\"other\"",
+		    "\"address\":\"10.2.0.3\",\"labels\":{\"app\":\"db\"}"));
+	view_builder_remove(b, KIND_WORKLOAD_ENTRY, "shop", "one");
+	assert_string_equal(behind_service(b), "10.1.0.1:81");
+	view_builder_free(b);
+}
+
 #define WEIGHED(name, rows)                                                                        \
 	SE(name, "shop", "01")                                                                     \
 	"  hosts: [" name                                                                          \
@@ -691,6 +749,7 @@ int main(void)
 		cmocka_unit_test(endpoints_of_all_kinds),
 		cmocka_unit_test(weights),
 		cmocka_unit_test(decorates_a_service),
+		cmocka_unit_test(machines_behind_a_service),
 		cmocka_unit_test(endpoints_beside_selector),
 		cmocka_unit_test(declared),
 		cmocka_unit_test(names),

@@ -172,6 +172,14 @@ bool workload_is_addressed(const struct object *pod);
 /* SLICES: those of SERVICE. */
 struct service_part *service_part_new(const struct view_frame *frame, const struct object *service,
 				      struct object *const *slices, size_t n_slices);
+/* Sums of weights for picks among PORT's endpoints, where there is anything to weigh. */
+void view_port_weigh(struct arena *a, struct view_port *port);
+/* A Pod or a WorkloadEntry, whose spec has labels beside those of its metadata, which come first. An empty
+ * selector selects nothing. */
+bool workload_is_selected(const struct pairs *selector, const struct object *o);
+/* What E says of who answers there; LABELS: metadata's, before its own; or NULL. NULL: nobody of a mesh. */
+const struct view_peer *workload_entry_peer(struct arena *a, const struct workload_entry *e,
+					    const struct pairs *labels, const char *ns);
 /* Ends the live cells of PORT. */
 void view_port_end(const struct view_port *port);
 

@@ -591,6 +591,29 @@ def echo_once(host, port, word):
         return say_and_hear(sock, word)
 
 
+def serve_once(port):
+    """A server on loopback that has a word for one client, and ends."""
+    with socket.create_server(("127.0.0.1", port)) as server:
+        print(json.dumps("listening"), flush=True)
+        with server.accept()[0] as sock:
+            sock.sendall(b"mine")
+    return "served"
+
+
+def echo_many(host, port, n, held):
+    """So many connections to an echo server, one after the other; HELD: all of them open until the last has spoken."""
+    socks = []
+    for i in range(n):
+        socks.append(connect(host, port))
+        if say_and_hear(socks[-1], f"word {i}") != f"word {i}":
+            raise RuntimeError("another word came back")
+        if not held:
+            socks.pop().close()
+    for sock in socks:
+        sock.close()
+    return n
+
+
 def keep_talking(host, port):
     """One connection to an echo server that stays open: each line that the test tells goes there and back."""
     with connect(host, port) as sock:

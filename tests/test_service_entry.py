@@ -295,6 +295,29 @@ def test_static_with_target_port(world, applied):
         assert world.greeted("fixed.example.com", 4000) == GREETING
 
 
+@pytest.mark.parametrize("balancer, held", [("round-robin", False), ("round-robin", True), ("least-connections", True)])
+def test_weights(world, applied, balancer, held):
+    """Of forty connections three in four go where three of four weights are; HELD: while all of them are open."""
+    world.mesh.apply(shop.documents(shop.mesh_config({}, {"loadBalancer": balancer})))
+    wait_for(lambda: world.config()["mesh"]["load_balancer"] == balancer, what=balancer)
+    name = f"weighed-{balancer}-{held}".lower()
+    applied(entry(name, [f"{name}.example.com"], {9001: {}}, resolution="STATIC",
+                  endpoints=[{"address": world.ips["odd-1"], "weight": 3}, {"address": world.ips["odd-2"]}]))
+    world.knows(f"{name}.example.com")
+    vip = wait_for(lambda: [a for a in world.entry(f"{name}.example.com")["addresses"] if ":" not in a])[0]
+    try:
+        assert world.mesh.call(world.client, clients.echo_many, vip, 9001, 40, held) == 40
+
+        def lines():
+            found = world.mesh.access_log(world.client, side="outbound", upstream_cluster=f"outbound|9001||{name}.example.com")
+            return found if len(found) == 40 else None
+
+        where = [e["upstream_host"] for e in wait_for(lines, what="forty lines of the access log")]
+        assert abs(where.count(f"{world.ips['odd-1']}:9001") - 30) <= 3, where
+    finally:
+        world.mesh.apply(shop.documents(shop.mesh_config({})))
+
+
 def test_addresses_and_ranges(world, applied, registry_only):
     """NONE: the address that was dialled, if the entry covers it."""
     registry_only(True)
@@ -340,6 +363,26 @@ def test_workload_selector(world, applied):
         assert world.greeted("chosen.example.com", 4000) == GREETING
 
 
+def test_machine_behind_a_service(world, applied):
+    """A Service's selector takes WorkloadEntries, too, as they come and go."""
+    machine = {"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": shop.meta("box", "in", labels={"app": "boxes"}),
+               "spec": {"address": world.ips["odd-1"], "ports": {"p4000": 9000}}}
+    applied(shop.service("in", "boxes", "boxes", [4000]))
+
+    def behind(n):
+        wait_for(lambda: world.explain("boxes:4000")["plan"].get("endpoints") == n, what=f"{n} behind the Service")
+
+    wait_for(lambda: world.mesh.get("service", "in/boxes")["spec"].get("clusterIP"), what="the Service's address")
+    behind(0)
+    world.mesh.apply(shop.documents(machine))
+    behind(1)
+    assert world.greeted("boxes", 4000) == GREETING
+    assert world.last(4000)["upstream_host"] == f"{world.ips['odd-1']}:9000"
+    world.mesh.delete(shop.documents(machine))
+    behind(0)
+    assert world.hear("boxes", 4000)["end"] in ("reset", "refused")
+
+
 def test_scope(world, applied):
     applied(entry("mine", ["mine.example.com"], {3306: {}}, resolution="DNS", exportTo=["."]),
             entry("ours", ["ours.example.com"], {3306: {}}, resolution="DNS"))
@@ -349,6 +392,54 @@ def test_scope(world, applied):
     applied(sidecar("default", "other", egress=[{"hosts": ["./*", "istio-system/*"]}]))
     world.forgets("ours.example.com", pod="other/client")
     assert world.entry("ours.example.com")
+
+
+def test_scope_by_port(world, applied):
+    """A listener with a port says whose that port is; virtual IPs lead there all the same."""
+    pod = "other/client"
+    world.zone("mine", world.ips["odd-1"])
+    world.zone("yours", world.ips["odd-2"])
+    applied(entry("mine", ["mine.example.com"], {9000: {}, 9001: {}}, resolution="DNS"),
+            entry("yours", ["yours.example.com"], {9000: {}, 9001: {}}, resolution="STATIC", endpoints=[{"address": world.ips["odd-2"]}]))
+    applied(sidecar("default", "other", egress=[{"port": {"number": 9000, "protocol": "TCP", "name": "a"}, "hosts": ["in/mine.example.com"]},
+                                                {"hosts": ["in/yours.example.com"]}]))
+
+    def says(dst):
+        return [s["step"] for s in json.loads(world.mesh.hark("explain", pod, dst, "-o", "json").stdout)["steps"]]
+
+    world.knows("mine.example.com", "yours.example.com", pod=pod)
+    wait_for(lambda: any(p.get("imported") is False for p in world.entry("yours.example.com", pod)["ports"]), what="the Sidecar's listeners")
+    assert world.greeted("yours.example.com", 9000, pod) == GREETING  # as any host outside: ALLOW_ANY
+    assert world.greeted("mine.example.com", 9000, pod) == GREETING
+    assert world.mesh.call(pod, clients.spoken_exchange, "yours.example.com", 9001)["echo"] == "hello"
+
+    def clusters():
+        found = [e["upstream_cluster"] for e in world.mesh.access_log(pod, side="outbound")]
+        return sorted(found[-3:]) if len(found) >= 3 else None
+
+    assert "not-imported" in says("yours.example.com:9000") and "not-imported" in says("mine.example.com:9001")
+    assert wait_for(clusters) == ["PassthroughCluster", "outbound|9000||mine.example.com", "outbound|9001||yours.example.com"]
+
+
+def test_socket_instead_of_a_name(world, applied):
+    """Istio's example: the application dials localhost, the sidecar carries it to the host, whose server speaks first; nothing is declared."""
+    world.zone("mysql", world.ips["maria-1"])
+    applied(entry("mysql", ["mysql.example.com"], {3306: {}}, resolution="DNS"))
+    assert world.hear("127.0.0.1", 3306)["end"] == "refused"
+    applied(sidecar("default", egress=[
+        {"port": {"number": 3306, "protocol": "MYSQL", "name": "egressmysql"}, "bind": "127.0.0.1", "captureMode": "NONE",
+         "hosts": ["*/mysql.example.com"]},
+        {"hosts": ["*/*"]}]))
+    wait_for(lambda: world.config()["listeners"], what="the socket in the sidecar's view")
+    wait_for(lambda: world.hear("127.0.0.1", 3306)["end"] != "refused", what="the socket")
+    assert world.who("127.0.0.1") == "one"
+    line = world.last(3306)
+    assert line["upstream_cluster"] == "outbound|3306||mysql.example.com" and line["upstream_host"] == f"{world.ips['maria-1']}:3306"
+    assert "Sidecar in/default" in line["reason"] and line["detected_protocol"] == "mysql"
+    assert world.who("mysql.example.com") == "one"  # the name leads there as before
+    assert [s["step"] for s in world.explain("127.0.0.1:3306")["steps"]][0] == "egress-listener"
+    world.mesh.apply(shop.documents(sidecar("default", egress=[{"hosts": ["*/*"]}])))
+    wait_for(lambda: world.hear("127.0.0.1", 3306)["end"] == "refused", what="the end of the socket")
 
 
 def test_sidecar_outbound_policy(world, applied):

@@ -181,6 +181,7 @@ void analysis_run(struct analysis *a)
 	analyze_origination(a);
 	analyze_policies(a);
 	analyze_entries(a);
+	analyze_sidecars(a);
 	findings_finish(a);
 }
 

@@ -88,7 +88,13 @@ enum check_level { LEVEL_INFO, LEVEL_WARNING, LEVEL_ERROR };
 	X(ENTRY_OVERLAP,    "HRK0103", "",        WARNING, false, "EntryAddressShared", "ServiceEntries of different hosts have one address and port") \
 	X(ENTRY_EXPORT,     "HRK0104", "",        WARNING, false, "EntryExportedToNobody", "exportTo names nobody that exists") \
 	X(ENTRY_ENDPOINTS,  "HRK0105", "",        ERROR,   false, "EntryWithoutEndpoints", "a ServiceEntry that takes its endpoints from itself has none") \
-	X(ENTRY_SHADOWED,   "HRK0106", "",        WARNING, false, "EntryHostIsService", "a ServiceEntry's host is a Service of Kubernetes, which counts")
+	X(ENTRY_SHADOWED,   "HRK0106", "",        WARNING, false, "EntryHostIsService", "a ServiceEntry's host is a Service of Kubernetes, which counts") \
+	/* Sidecar */ \
+	X(INGRESS_UNLISTED, "HRK0120", "",        WARNING, false, "ServicePortNotInIngress", "a Service leads to a port that the Sidecar's ingress does not list") \
+	X(INGRESS_UNTARGETED,"HRK0121", "",       WARNING, false, "IngressPortWithoutService", "a Sidecar's ingress lists a port to which no Service leads") \
+	X(INGRESS_BIND,     "HRK0122", "",        WARNING, false, "IngressBindNobody", "a Sidecar's ingress is bound to an address that no Pod has") \
+	X(SOCKET_NOBODY,    "HRK0123", "",        ERROR,   false, "EgressSocketNobody", "a socket that a Sidecar opens leads to no host that is known") \
+	X(SOCKET_SEVERAL,   "HRK0124", "",        WARNING, false, "EgressSocketSeveral", "several hosts for one socket that a Sidecar opens: it is the oldest's")
 /* clang-format on */
 
 enum check {

@@ -226,6 +226,8 @@ static void check_endpoints(struct analysis *a, const struct object *o)
 static void check_shadow(struct analysis *a, const struct object *o)
 {
 	const struct service_entry *s = spec_of(o);
+	if (s->subject_alt_names[0])
+		return; /* that is what such an entry is for */
 	for (size_t i = 0; s->hosts[i]; i++)
 		for (size_t k = 0; k < a->n_services; k++)
 			if (strcmp(a->services[k]->host, s->hosts[i]) == 0)
@@ -235,8 +237,8 @@ static void check_shadow(struct analysis *a, const struct object *o)
 						.text = say(a, "%s is a Service of Kubernetes",
 							    s->hosts[i]),
 						.effect =
-							"the Service counts, and the entry has no "
-							"effect for this host",
+							"the Service counts, and of the entry its "
+							"subjectAltNames alone",
 						.mend = "take the host out",
 					});
 }

@@ -162,6 +162,7 @@ void analyze_origination(struct analysis *a);
 bool rule_covers(const struct object *o, const struct view_service *s);
 void analyze_policies(struct analysis *a);
 void analyze_entries(struct analysis *a);
+void analyze_sidecars(struct analysis *a);
 /* Who is named in O's rules. */
 void analyze_callers(struct analysis *a, const struct object *o);
 

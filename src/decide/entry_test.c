@@ -37,6 +37,12 @@
 	SE("any")                                                                                  \
 	"  hosts: ['*.example.org']\n  addresses: [10.9.0.0/16, 10.8.0.1]\n  ports: [{number: "    \
 	"443, name: a, protocol: TLS}]\n"
+#define SIDECAR(listeners)                                                                         \
+	"---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: s, namespace: "  \
+	"shop}\nspec: {egress: [" listeners "]}\n"
+#define SERVICE                                                                                    \
+	"---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n"             \
+	"spec: {clusterIP: 198.19.0.1, ports: [{port: 80, name: a}, {port: 81, name: b}]}\n"
 #define IS                                                                                         \
 	"240.240.0.1:3306 is port 3306 of db.example.com, a virtual IP that the mesh has given "   \
 	"it; "
@@ -92,6 +98,59 @@ static const struct {
 	 "nothing in the mesh has the address 10.3.3.3:1; outboundTrafficPolicy REGISTRY_ONLY of "
 	 "Sidecar shop/s refuses what no "
 	 "Service covers"},
+	{"a port that the Sidecar imports, by its virtual IP",
+	 STATIC SIDECAR("{port: {number: 3306}, hosts: ['./db.example.com']}"), "240.240.0.1:3306",
+	 PLAN_DETECT, DEST_SERVICE, IS "it declares no protocol; both ends are listened to"},
+	{"what has no port of its own there",
+	 STATIC SIDECAR("{port: {number: 80}, hosts: ['~/*']}, {hosts: ['./*']}"),
+	 "240.240.0.1:3306", PLAN_DETECT, DEST_SERVICE,
+	 IS "it declares no protocol; both ends are listened to"},
+	{"a port that is others'",
+	 STATIC SIDECAR("{port: {number: 3306}, hosts: ['./x.example.com']}, {hosts: ['./*']}"),
+	 "240.240.0.1:3306", PLAN_WAIT, DEST_NONE,
+	 "Sidecar shop/s does not import db.example.com for port 3306; the names behind "
+	 "db.example.com have to be resolved first"},
+	{"a port that is others' where only what is declared may pass",
+	 REGISTRY_ONLY STATIC SIDECAR(
+		 "{port: {number: 3306}, hosts: ['./x.example.com']}, {hosts: ['./*']}"),
+	 "240.240.0.1:3306", PLAN_REFUSE, DEST_NONE,
+	 "Sidecar shop/s does not import db.example.com for port 3306; outboundTrafficPolicy "
+	 "REGISTRY_ONLY refuses what no Service covers"},
+	{"a host that is known for no port", STATIC SIDECAR("{port: {number: 80}, hosts: ['./*']}"),
+	 "240.240.0.1:3306", PLAN_RELAY, DEST_PASSTHROUGH,
+	 "nothing in the mesh has the address 240.240.0.1:3306; outboundTrafficPolicy ALLOW_ANY "
+	 "lets it pass as it is"},
+	{"a socket of a Sidecar's",
+	 STATIC SIDECAR("{port: {number: 3306}, captureMode: NONE, hosts: ['*/db.example.com']}"),
+	 "127.0.0.1:3306", PLAN_DETECT, DEST_SERVICE,
+	 "127.0.0.1:3306 is a socket that Sidecar shop/s has opened for port 3306 of "
+	 "db.example.com; it declares no protocol; both ends are listened to"},
+	{"a socket and others' names for its port",
+	 STATIC SIDECAR("{port: {number: 3306}, captureMode: NONE, hosts: ['*/x.example.com']}, "
+			"{hosts: ['./*']}"),
+	 "240.240.0.1:3306", PLAN_DETECT, DEST_SERVICE,
+	 IS "it declares no protocol; both ends are listened to"},
+	{"a socket that waits for a name",
+	 DNS SIDECAR("{port: {number: 3306}, captureMode: NONE, bind: '::1', hosts: "
+		     "['*/db.example.com']}"),
+	 "[::1]:3306", PLAN_WAIT, DEST_NONE,
+	 "[::1]:3306 is a socket that Sidecar shop/s has opened for port 3306 of "
+	 "db.example.com; its protocol \"TCP\" declares tcp; the names behind db.example.com "
+	 "have to be resolved first"},
+	{"a socket cannot stand for what is dialled as it is",
+	 NONE SIDECAR("{port: {number: 443}, captureMode: NONE, hosts: ['./*']}"), "127.0.0.1:443",
+	 PLAN_RELAY, DEST_PASSTHROUGH,
+	 "nothing in the mesh has the address 127.0.0.1:443; outboundTrafficPolicy ALLOW_ANY "
+	 "lets it pass as it is"},
+	{"one port of a Service", SERVICE SIDECAR("{port: {number: 80}, hosts: ['./*']}"),
+	 "198.19.0.1:80", PLAN_REFUSE, DEST_NONE,
+	 "198.19.0.1:80 is Service shop/web port 80; its name \"a\" declares no protocol; Service "
+	 "shop/web "
+	 "port 80 has no ready endpoint"},
+	{"and the other one", SERVICE SIDECAR("{port: {number: 80}, hosts: ['./*']}"),
+	 "198.19.0.1:81", PLAN_RELAY, DEST_PASSTHROUGH,
+	 "Sidecar shop/s does not import 198.19.0.1 for port 81; outboundTrafficPolicy ALLOW_ANY "
+	 "lets it pass as it is"},
 	{"the sidecar's own port", NONE, "10.8.0.1:15001", PLAN_REFUSE, DEST_NONE,
 	 "port 15001 is the sidecar's own and would lead back to it"},
 };
@@ -121,6 +180,20 @@ static void where_it_goes(void **state)
 	}
 }
 
+/* A socket that is gone leads nowhere, least of all to itself. */
+static void socket_gone(void **state)
+{
+	struct world w;
+	struct plan p;
+	(void)state;
+	world_init(&w, "shop", "me", SELF STATIC);
+	struct outbound_facts facts = {.dst = test_addr("127.0.0.1:3306"), .bound = true};
+	decide_outbound(w.view, &facts, &p);
+	assert_int_equal(p.action, PLAN_REFUSE);
+	assert_true(plan_has_step(&p, STEP_LISTENER_GONE));
+	world_fini(&w);
+}
+
 #define INTERNAL(endpoint)                                                                         \
 	SE("db")                                                                                   \
 	"  hosts: [db.example.com]\n  resolution: STATIC\n  location: MESH_INTERNAL\n  "           \
@@ -128,6 +201,12 @@ static void where_it_goes(void **state)
 	"  ports: [{number: 3306, name: a}]\n  subjectAltNames: "                                  \
 	"['spiffe://cluster.local/ns/x/sa/y']\n"                                                   \
 	"  endpoints: [" endpoint "]\n"
+#define MACHINE(more)                                                                              \
+	"---\napiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: shop}\n"              \
+	"spec: {clusterIP: 10.5.0.1, selector: {a: b}, ports: [{port: 3306}]}\n"                   \
+	"---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n"                           \
+	"metadata: {name: vm, namespace: shop, labels: {a: b}}\n"                                  \
+	"spec: {address: 10.1.1.1, " more "}\n"
 #define OUTSIDE                                                                                    \
 	SE("db")                                                                                   \
 	"  hosts: [db.example.com]\n  resolution: STATIC\n  addresses: [10.5.0.1]\n"               \
@@ -160,6 +239,11 @@ static const struct {
 		  "disabled}}"),
 	 TRANSPORT_PLAIN, STEP_TLS_NO_SIDECAR, NULL, NULL, NULL},
 	{"inside, of which nothing is said", INTERNAL("{address: 10.1.1.1}"), TRANSPORT_PLAIN,
+	 STEP_TLS_NO_SIDECAR, NULL, NULL, NULL},
+	{"a machine behind a Service, said to speak it", MACHINE("serviceAccount: sql"),
+	 TRANSPORT_MESH_TLS, STEP_TLS_ENTRY, "outbound_.3306_._.db.shop.svc.cluster.local",
+	 "spiffe://cluster.local/ns/shop/sa/sql", "spiffe://cluster.local/ns/shop/sa/other"},
+	{"a machine of which nothing is said", MACHINE("weight: 1"), TRANSPORT_PLAIN,
 	 STEP_TLS_NO_SIDECAR, NULL, NULL, NULL},
 	{"a Pod says for itself", INTERNAL("{address: 198.18.0.1}"), TRANSPORT_MESH_TLS,
 	 STEP_TLS_AUTO, "outbound_.3306_._.db.example.com",
@@ -220,6 +304,41 @@ static void every_step_has_words(void **state)
 	world_fini(&w);
 }
 
+/* What an entry says of a Service's servers is accepted, beside who its Pods are. */
+static void decorated_service(void **state)
+{
+	struct world w;
+	struct plan p;
+	(void)state;
+	world_init(&w, "shop", "me",
+		   SELF
+		   "---\napiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: shop}\n"
+		   "spec: {clusterIP: 10.5.0.1, ports: [{port: 3306}]}\n"
+		   "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: "
+		   "db-a, namespace: shop, labels: {kubernetes.io/service-name: db}}\n"
+		   "addressType: IPv4\nports: [{name: '', port: 3306}]\nendpoints: [{addresses: "
+		   "[198.18.0.1], conditions: {ready: true}}]\n" SE(
+			   "db") "  hosts: [db.shop.svc.cluster.local]\n  ports: [{number: 1, "
+				 "name: a}]\n"
+				 "  subjectAltNames: ['spiffe://cluster.local/ns/x/sa/y']\n");
+	static const struct {
+		const char *name;
+		bool accepted;
+	} names[] = {{"spiffe://cluster.local/ns/x/sa/y", true},
+		     {"spiffe://cluster.local/ns/shop/sa/default", true},
+		     {"spiffe://cluster.local/ns/x/sa/z", false}};
+	struct outbound_facts facts = {.dst = test_addr("10.5.0.1:3306")};
+	decide_outbound(w.view, &facts, &p);
+	assert_int_equal(p.destination, DEST_SERVICE);
+	decide_transport(w.view, &p, &p.port->endpoints[0].at, &p.port->endpoints[0], NULL);
+	assert_int_equal(p.tls.transport, TRANSPORT_MESH_TLS);
+	for (size_t i = 0; i < N_ELEMS(names); i++) {
+		struct slice name = slice_of(names[i].name);
+		assert_int_equal(tls_plan_accepts(w.view, &p.tls, &name, 1), names[i].accepted);
+	}
+	world_fini(&w);
+}
+
 /* The explanation names all of it. */
 static void explained(void **state)
 {
@@ -246,10 +365,9 @@ static void explained(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(where_it_goes),
-		cmocka_unit_test(how_it_is_spoken_to),
-		cmocka_unit_test(explained),
-		cmocka_unit_test(every_step_has_words),
+		cmocka_unit_test(where_it_goes),       cmocka_unit_test(socket_gone),
+		cmocka_unit_test(how_it_is_spoken_to), cmocka_unit_test(decorated_service),
+		cmocka_unit_test(explained),           cmocka_unit_test(every_step_has_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,8 @@ static const char *step_field(const struct plan *p, const struct step *s)
 		case WHY_PROTOCOL_UDP:
 		case WHY_ENTRY:
 		case WHY_ENTRY_UNKNOWN:
+			if (s->resource && s->resource->kind == KIND_SIDECAR)
+				return "spec.ingress[].port.protocol";
 			return "spec.ports[].protocol";
 		case WHY_APP_PROTOCOL:
 		case WHY_APP_PROTOCOL_UNKNOWN:
@@ -58,6 +60,7 @@ static size_t first_choices(const struct plan *p)
 static void plan_in_words(const struct plan *p, struct buf *out)
 {
 	char text[ADDR_TEXT];
+	struct addr app;
 	static const char *const verbs[] = {[PLAN_RELAY] = "relay at once",
 					    [PLAN_DETECT] = "listen, then relay",
 					    [PLAN_REFUSE] = "reset the client",
@@ -71,8 +74,9 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 			(void)buf_puts(out, " to the one ready endpoint");
 		else
 			(void)buf_printf(out, " to one of %zu ready endpoints", first_choices(p));
-		(void)buf_printf(out, " of %s port %u", p->port->service->host,
-				 p->port->port->port);
+		(void)buf_printf(
+			out, " of %s port %u%s", p->port->service->host, p->port->port->port,
+			p->port->weight_upto && first_choices(p) > 1 ? ", by their weights" : "");
 		break;
 	case DEST_ENDPOINT:
 		(void)buf_printf(out, " to exactly %s, %s %s", addr_text(&p->to, text),
@@ -87,7 +91,8 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 				 addr_text(&p->to, text));
 		break;
 	case DEST_APP:
-		(void)buf_printf(out, " to the application at %s", addr_text(&p->to, text));
+		app = plan_app(p);
+		(void)buf_printf(out, " to the application at %s", addr_text(&app, text));
 		break;
 	case N_PLAN_DESTINATIONS:
 		break;
@@ -219,10 +224,11 @@ static void json_step(const struct plan *p, struct step step, struct json_out *o
 static void json_plan(const struct plan *p, struct json_out *out)
 {
 	char text[ADDR_TEXT];
+	struct addr to = p->destination == DEST_APP ? plan_app(p) : p->to;
 	json_open_object(out, "plan");
 	json_cstr(out, "action", plan_action_name(p->action));
 	json_cstr(out, "destination", plan_destination_name(p->destination));
-	json_cstr(out, "to", addr_text(&p->to, text));
+	json_cstr(out, "to", addr_text(&to, text));
 	json_cstr(out, "service", p->port ? p->port->service->host : NULL);
 	json_cstr(out, "host", p->host ? p->host->host : NULL);
 	if (p->port) {

@@ -70,20 +70,30 @@ static enum fw_source source_of(struct plan *p, const struct view *v,
 	return FW_SOURCE_UNKNOWN;
 }
 
+static void match_service(struct plan *p, const struct view_port *port)
+{
+	const struct object *o = port->service->object;
+	plan_step(p, STEP_INBOUND_SERVICE, o, port->port->port);
+	plan_step_protocol(p, p->protocol, o, port->port->port);
+}
+
 /* The port's protocol, and the step that says where it stands. */
 static void match_port(struct plan *p)
 {
 	const struct inbound_port *in = p->inbound;
-	const struct view_port *port = in ? in->service_port : NULL;
-	if (!port) {
-		p->protocol = PROTO_AUTO;
-		plan_step(p, STEP_INBOUND_UNKNOWN, NULL, p->to.port);
-		return;
-	}
+	const struct view_port *port = in->service_port;
 	p->port = port;
 	p->protocol = in->protocol;
-	plan_step(p, STEP_INBOUND_SERVICE, port->service->object, port->port->port);
-	plan_step_protocol(p, in->protocol, port->service->object, port->port->port);
+	if (in->ingress)
+		plan_step(p, STEP_INBOUND_INGRESS, in->sidecar, p->to.port);
+	else if (in->sidecar)
+		plan_step(p, STEP_INBOUND_UNLISTED, in->sidecar, p->to.port);
+	else if (!port)
+		plan_step(p, STEP_INBOUND_UNKNOWN, NULL, p->to.port);
+	if (in->ingress && (!port || in->ingress->protocol[0]))
+		plan_step_protocol(p, in->protocol, in->sidecar, p->to.port);
+	else if (port)
+		match_service(p, port);
 }
 
 /* Who may connect how: what PeerAuthentications say, once there is somebody to obey them. */
@@ -176,7 +186,6 @@ static void permissive(struct plan *p, const struct view *v, const struct inboun
 
 void decide_inbound(const struct view *v, const struct inbound_facts *facts, struct plan *out)
 {
-	const struct mesh_config *mesh = view_mesh(v);
 	plan_init(out, v, LIVE_INBOUND, &facts->dst);
 	out->from = facts->src;
 	out->guard.serves_http = facts->serves_http;
@@ -185,16 +194,16 @@ void decide_inbound(const struct view *v, const struct inbound_facts *facts, str
 		plan_refuse(out, STEP_SELF_CALL_GUARD, NULL, facts->dst.port);
 		return;
 	}
-	const struct inbound_port *in = view_inbound_port(v, facts->dst.port);
+	const struct inbound_port *in = view_inbound_at(v, &facts->dst);
 	out->inbound = in;
-	out->live = in ? in->live : NULL;
+	out->live = in->live;
 	out->destination = DEST_APP;
 	out->bind_app_source = true;
 	match_port(out);
 	match_mode(out, v);
 	struct listening l = {
-		.detection = in ? in->detection : mesh->detection,
-		.timeout_ms = in ? in->detection_timeout_ms : mesh->protocol_detection_timeout_ms,
+		.detection = in->detection,
+		.timeout_ms = in->detection_timeout_ms,
 		.class = protocol_class(out->protocol),
 	};
 	switch (out->guard.mode) {

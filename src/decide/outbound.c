@@ -65,13 +65,17 @@ static void to_service(struct plan *p, const struct view *v, const struct view_p
 /*
  * No Service was matched. A Pod's own address is no Service either, as in Istio: ALLOW_ANY lets it
  * pass in clear, REGISTRY_ONLY refuses it. No detection: there is nothing to route by, so nothing
- * is worth a wait. ENTRY: whose address it is, though on a port that it does not declare; or NULL.
+ * is worth a wait. S: whose address it is, though on a port that it does not declare, or that is out
+ * of scope; or NULL.
  */
-static void unmatched(struct plan *p, const struct view *v, const struct view_service *entry)
+static void unmatched(struct plan *p, const struct view *v, const struct view_service *s)
 {
+	const struct view_service *entry = s && s->entry ? s : NULL;
 	p->peer_workload = view_workload_by_ip(v, &p->to.ip);
 	p->host = entry;
-	if (entry)
+	if (s && view_port_is_hidden(s, p->to.port))
+		plan_step(p, STEP_NOT_IMPORTED, view_sidecar(v), p->to.port);
+	else if (entry)
 		plan_step(p, STEP_ENTRY_PORT, entry->object, p->to.port);
 	else if (p->peer_workload)
 		plan_step(p, STEP_POD_IP, p->peer_workload->pod, p->to.port);
@@ -108,6 +112,17 @@ static void to_entry(struct plan *p, const struct view *v, const struct view_por
 	to_service(p, v, port, DEST_SERVICE);
 }
 
+/* A Sidecar has the workload dial a socket of its own instead of the host. */
+static void by_listener(struct plan *p, const struct view *v, const struct view_listener *l)
+{
+	const struct view_service *s = l->port->service;
+	plan_step(p, STEP_EGRESS_LISTENER, view_sidecar(v), l->port->port->port);
+	p->host = s->entry ? s : NULL;
+	if (s->entry && s->entry->n_names && l->port->n_endpoints)
+		plan_step(p, STEP_ENTRY_RESOLVED, s->object, 0);
+	to_service(p, v, l->port, DEST_SERVICE);
+}
+
 /* An address that the mesh has given to a host, on a port that no ServiceEntry declares: what would
  * have happened without the address. */
 static void to_host(struct plan *p, const struct view *v, const struct view_service *s)
@@ -115,7 +130,10 @@ static void to_host(struct plan *p, const struct view *v, const struct view_serv
 	const struct object *by = NULL;
 	const struct view_port *other = s->entry->other;
 	p->host = s;
-	plan_step(p, STEP_ENTRY_PORT, s->object, p->to.port);
+	if (view_port_is_hidden(s, p->to.port))
+		plan_step(p, STEP_NOT_IMPORTED, view_sidecar(v), p->to.port);
+	else
+		plan_step(p, STEP_ENTRY_PORT, s->object, p->to.port);
 	if (view_outbound_policy(v, &by) == OUTBOUND_REGISTRY_ONLY) {
 		plan_refuse(p, STEP_REGISTRY_ONLY, by, 0);
 		return;
@@ -158,9 +176,18 @@ static void to_vip(struct plan *p, const struct view *v, const struct view_servi
 void decide_outbound(const struct view *v, const struct outbound_facts *facts, struct plan *out)
 {
 	plan_init(out, v, LIVE_OUTBOUND, &facts->dst);
+	const struct view_listener *listener = view_listener_at(v, &facts->dst);
+	if (listener) {
+		by_listener(out, v, listener);
+		return;
+	}
+	if (facts->bound) {
+		plan_refuse(out, STEP_LISTENER_GONE, NULL, facts->dst.port);
+		return;
+	}
 	const struct view_service *service = view_service_by_vip(v, &facts->dst.ip);
 	const struct view_port *port = view_port_by_vip(v, &facts->dst);
-	if (service && !service->entry) {
+	if (service && !service->entry && !view_port_is_hidden(service, facts->dst.port)) {
 		to_vip(out, v, service, port);
 		return;
 	}
@@ -174,7 +201,7 @@ void decide_outbound(const struct view *v, const struct outbound_facts *facts, s
 		to_entry(out, v, port);
 		return;
 	}
-	if (service && service->entry->other) {
+	if (service && service->entry && service->entry->other) {
 		to_host(out, v, service);
 		return;
 	}

@@ -160,6 +160,23 @@ const struct view_port *plan_balanced(const struct plan *p)
 	return p->destination == DEST_HOST ? p->host->entry->other : NULL;
 }
 
+bool plan_means_host(const struct plan *p)
+{
+	return plan_has_step(p, STEP_ENTRY_PORT) || plan_has_step(p, STEP_NOT_IMPORTED);
+}
+
+struct addr plan_app(const struct plan *p)
+{
+	const struct sidecar_ingress *ingress = p->inbound ? p->inbound->ingress : NULL;
+	struct addr at = p->to;
+	if (!ingress || !ingress->has_endpoint)
+		return at;
+	if (!ip_is_any(&ingress->endpoint.ip))
+		at.ip = ingress->endpoint.ip;
+	at.port = ingress->endpoint.port;
+	return at;
+}
+
 bool plan_has_step(const struct plan *p, enum step_code code)
 {
 	for (unsigned i = 0; i < p->n_steps; i++)

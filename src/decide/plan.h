@@ -38,7 +38,7 @@ enum SMALL_ENUM plan_destination {
 			     by a ServiceEntry */
 	DEST_HOST,     /* plan.host at its own addresses, on plan.to's port */
 	DEST_PASSTHROUGH, /* exactly plan.to, not a Service of the mesh */
-	DEST_APP,         /* the own Pod's application at plan.to */
+	DEST_APP,         /* the own Pod's application at plan_app() */
 	N_PLAN_DESTINATIONS,
 };
 
@@ -55,17 +55,22 @@ enum SMALL_ENUM plan_destination {
 	X(SELF_CALL_GUARD, "self-call-guard", "") /* one of the sidecar's own ports */             \
 	X(NOT_TCP, "not-tcp", "spec.ports[].protocol")                                             \
 	X(NO_ENDPOINTS, "no-endpoints", "spec.selector")                                           \
+	X(EGRESS_LISTENER, "egress-listener", "spec.egress[].bind") /* a socket of a Sidecar's */  \
+	X(LISTENER_GONE, "listener-gone", "") /* which was there when it was accepted */           \
 	X(ENTRY_ADDRESS, "entry-address", "spec.addresses") /* of a ServiceEntry, as written */    \
 	X(ENTRY_VIP, "entry-vip", "status.addresses")       /* or as given by the mesh */          \
-	X(ENTRY_PORT, "entry-port", "spec.ports") /* no port of it: passed on to the host */       \
+	X(ENTRY_PORT, "entry-port", "spec.ports")      /* no port of it: passed on to the host */  \
+	X(NOT_IMPORTED, "not-imported", "spec.egress") /* this port, but others of the host */     \
 	X(ENTRY_AS_DIALLED, "entry-as-dialled", "spec.resolution") /* NONE */                      \
 	X(ENTRY_RESOLVED, "entry-resolved", "spec.resolution")     /* by name */                   \
 	X(RESOLVING, "resolving", "spec.resolution")   /* the name has to be resolved first */     \
 	X(NO_ADDRESS, "no-address", "spec.resolution") /* the name has no address */               \
 	X(NO_ENTRY_ENDPOINTS, "no-entry-endpoints", "spec.endpoints")                              \
 	X(INBOUND_SERVICE, "inbound-service", "spec.ports[].targetPort") /* a Service's target */  \
-	X(INBOUND_UNKNOWN, "inbound-unknown", "") /* no Service targets the port */                \
-	X(DECLARED, "declared", "spec.ports[]")   /* by name, appProtocol or well-known port */    \
+	X(INBOUND_UNKNOWN, "inbound-unknown", "")               /* no Service targets the port */  \
+	X(INBOUND_INGRESS, "inbound-ingress", "spec.ingress")   /* a Sidecar lists the port */     \
+	X(INBOUND_UNLISTED, "inbound-unlisted", "spec.ingress") /* or lists others only */         \
+	X(DECLARED, "declared", "spec.ports[]") /* by name, appProtocol or well-known port */      \
 	X(UNDECLARED, "undeclared", "spec.ports[]")                                                \
 	X(BOTH_ENDS, "both-ends", "detection")                                                     \
 	X(CLIENT_FIRST, "client-first", "detection")                                               \
@@ -120,7 +125,7 @@ enum SMALL_ENUM step_code {
 		N_STEPS,
 };
 
-enum { PLAN_STEPS = 11 }; /* ten are the most that any path makes */
+enum { PLAN_STEPS = 11 }; /* as many as the longest path makes */
 
 struct step {
 	const struct object *resource; /* what caused it, or NULL */
@@ -160,7 +165,7 @@ struct plan {
 	const struct workload *peer_workload; /* the source (inbound) or the Pod dialled (outbound,
 						 known only for DEST_ENDPOINT and Pod IPs) */
 	struct addr from;                     /* inbound: the source; port 0 otherwise */
-	struct addr to;                       /* original destination, or the app's address */
+	struct addr to;                       /* original destination */
 	bool bind_app_source;   /* inbound: dial from 127.0.0.6/::6, so that capture lets it through
 				   (capture.md 9) */
 	enum protocol protocol; /* declared; PROTO_AUTO: not */
@@ -179,6 +184,7 @@ struct plan {
 
 struct outbound_facts {
 	struct addr dst; /* what the app dialled */
+	bool bound;      /* which is a socket of the sidecar's own, for a host */
 };
 
 struct inbound_facts {
@@ -223,6 +229,10 @@ void decide_own_tls_refused(struct plan *plan);
 /* Whose endpoints the plan leads to, to be balanced: DEST_SERVICE and DEST_HOST. NULL: no port's. An
  * endpoint whose port is 0 is meant with the port of plan.to. */
 const struct view_port *plan_balanced(const struct plan *p);
+/* The host of ServiceEntries itself is meant, by a port that none of them brings. */
+bool plan_means_host(const struct plan *p);
+/* Inbound: where the application is dialled. That is plan.to, or what a Sidecar's ingress says. */
+struct addr plan_app(const struct plan *p);
 /* I is below n_steps. */
 struct step plan_step_at(const struct plan *p, unsigned i);
 bool plan_has_step(const struct plan *p, enum step_code code);

@@ -62,10 +62,31 @@ static void quoted(const char *word, struct buf *out)
 	(void)buf_printf(out, "\"%s\"", slice_printable(slice_of(word), text, sizeof(text)));
 }
 
+static void ingress_declaration(const struct plan *p, struct buf *out)
+{
+	const char *word = p->inbound->ingress->protocol;
+	if (!word[0]) {
+		(void)buf_puts(out, "it declares no protocol");
+		return;
+	}
+	(void)buf_puts(out, "its protocol ");
+	quoted(word, out);
+	if (protocol_class(p->protocol) == CLASS_AUTO) {
+		(void)buf_puts(out, " is no protocol that is known");
+		return;
+	}
+	(void)buf_puts(out, " declares ");
+	(void)buf_puts(out, protocol_name(p->protocol));
+}
+
 /* Who says what the protocol is, or why nobody does. */
 HOLE(declaration)
 {
 	const struct view_port *port = p->port;
+	if (s->resource && s->resource->kind == KIND_SIDECAR) {
+		ingress_declaration(p, out);
+		return;
+	}
 	if (!port) {
 		resource(p, s, out);
 		(void)buf_printf(out, " port %u declares nothing", s->port);
@@ -189,6 +210,21 @@ HOLE(host)
 	(void)buf_puts(out, p->host->host);
 }
 
+/* That host, or the address of a Service of Kubernetes. */
+HOLE(host_or_ip)
+{
+	if (p->host)
+		host(p, s, out);
+	else
+		to_ip(p, s, out);
+}
+
+HOLE(service_host)
+{
+	MUST(p->port);
+	(void)buf_puts(out, p->port->service->host);
+}
+
 HOLE(if_given)
 {
 	MUST(p->host);
@@ -241,6 +277,17 @@ HOLE(transport)
 	(void)buf_puts(out, transport_name(p->tls.transport));
 }
 
+/* Where a Sidecar's ingress leads, unless that is where it came. */
+HOLE(if_elsewhere)
+{
+	char text[ADDR_TEXT];
+	struct addr app = plan_app(p);
+	if (addr_eq(&app, &p->to))
+		return;
+	(void)buf_puts(out, " that leads to ");
+	(void)buf_puts(out, addr_text(&app, text));
+}
+
 /* In the texts a hole is a byte below the space: its place in the table. */
 /* clang-format off */
 #define TO              "\001"
@@ -263,6 +310,9 @@ HOLE(transport)
 #define VERDICT         "\022"
 #define ENDPOINT        "\023"
 #define TRANSPORT       "\024"
+#define IF_ELSEWHERE    "\025"
+#define HOST_OR_IP      "\026"
+#define SERVICE_HOST    "\027"
 
 static void (*const holes[])(const struct plan *p, const struct step *s, struct buf *out) = {
 	[001] = to,
@@ -285,6 +335,9 @@ static void (*const holes[])(const struct plan *p, const struct step *s, struct 
 	[022] = verdict,
 	[023] = endpoint,
 	[024] = transport,
+	[025] = if_elsewhere,
+	[026] = host_or_ip,
+	[027] = service_host,
 };
 
 static const char *const words[N_STEPS] = {
@@ -299,9 +352,12 @@ static const char *const words[N_STEPS] = {
 	[STEP_SELF_CALL_GUARD]      = "port " PORT " is the sidecar's own and would lead back to it",
 	[STEP_NOT_TCP]              = RESOURCE " port " PORT " is not TCP",
 	[STEP_NO_ENDPOINTS]         = RESOURCE " port " PORT " has no ready endpoint",
+	[STEP_EGRESS_LISTENER]      = TO " is a socket that " RESOURCE " has opened for port " PORT " of " SERVICE_HOST,
+	[STEP_LISTENER_GONE]        = "no Sidecar has a socket at " TO " any more",
 	[STEP_ENTRY_ADDRESS]        = TO " is port " PORT " of " HOST ", as its ServiceEntry says",
 	[STEP_ENTRY_VIP]            = TO " is port " PORT " of " HOST ", a virtual IP that the mesh has given it",
 	[STEP_ENTRY_PORT]           = TO_IP " is " HOST IF_GIVEN ", and " RESOURCE " has no port " PORT KNOWN_PORTS,
+	[STEP_NOT_IMPORTED]         = RESOURCE " does not import " HOST_OR_IP " for port " PORT,
 	[STEP_ENTRY_AS_DIALLED]     = "its resolution is NONE, so the address that was dialled counts",
 	[STEP_ENTRY_RESOLVED]       = "its resolution is " RESOLUTION ", so its endpoints are what DNS says",
 	[STEP_RESOLVING]            = "the names behind " HOST " have to be resolved first",
@@ -309,6 +365,8 @@ static const char *const words[N_STEPS] = {
 	[STEP_NO_ENTRY_ENDPOINTS]   = RESOURCE " has no endpoint for port " PORT " of " HOST,
 	[STEP_INBOUND_SERVICE]      = "port " TO_PORT " is a target of " RESOURCE " port " PORT,
 	[STEP_INBOUND_UNKNOWN]      = "no Service targets port " PORT ", so nothing declares its protocol",
+	[STEP_INBOUND_INGRESS]      = "port " PORT " is an ingress port of " RESOURCE IF_ELSEWHERE,
+	[STEP_INBOUND_UNLISTED]     = "port " PORT " is none that " RESOURCE " lists under ingress, so nothing declares its protocol",
 	/* what it speaks, and how that is found out */
 	[STEP_DECLARED]             = DECLARATION,
 	[STEP_UNDECLARED]           = DECLARATION,

@@ -229,14 +229,14 @@ static bool is_expected(const struct view *v, const struct tls_plan *t, struct s
 	return (mesh && t->peer && view_is_identity(v, t->peer, name)) ||
 	       (mesh && t->named && t->named->service_account[0] &&
 		view_is_account(v, t->named->ns, t->named->service_account, name)) ||
-	       (t->entry && is_one_of(name, t->entry->subject_alt_names));
+	       (t->service && is_one_of(name, t->service->subject_alt_names));
 }
 
 static bool expects_somebody(const struct tls_plan *t)
 {
 	bool mesh = t->transport == TRANSPORT_MESH_TLS;
 	return (mesh && t->peer) || (mesh && t->named && t->named->service_account[0]) ||
-	       (t->entry && t->entry->subject_alt_names[0]);
+	       (t->service && t->service->subject_alt_names[0]);
 }
 
 bool tls_plan_accepts(const struct view *v, const struct tls_plan *t, const struct slice *names,
@@ -301,7 +301,7 @@ static void automatic(struct plan *p, const struct view *v, const struct workloa
 	plan_step_instead(p, from, to, STEP_TLS_AUTO, w->pod, port);
 }
 
-/* A ServiceEntry's endpoint, by what the entry says: of who is outside the mesh nothing is asked, and
+/* An endpoint of a ServiceEntry, or of a WorkloadEntry, by what the entry says: of who is outside the mesh nothing is asked, and
  * who is inside speaks mesh TLS when it is said to. False: it is a Pod like any other. */
 static bool by_entry(struct plan *p, const struct view *v, const struct workload *w,
 		     const struct view_endpoint *ep, uint16_t port)
@@ -310,7 +310,8 @@ static bool by_entry(struct plan *p, const struct view *v, const struct workload
 	enum step_code from = STEP_TLS_BY_RULE, to = STEP_TLS_ENTRY;
 	if (!view_self(v) || !view_self(v)->mesh_tls)
 		return false;
-	if (p->port->service->entry->location == LOCATION_MESH_EXTERNAL) {
+	const struct view_entry *e = p->port->service->entry;
+	if (e && e->location == LOCATION_MESH_EXTERNAL) {
 		plan_step_instead(p, from, to, STEP_TLS_EXTERNAL, o, port);
 		return true;
 	}
@@ -332,10 +333,10 @@ void decide_transport(const struct view *v, struct plan *p, const struct addr *a
 			automatic(p, v, w, at->port);
 		return;
 	}
-	p->tls.entry = p->port->service->entry;
+	p->tls.service = p->port->service;
 	const struct client_tls *rule = view_tls(p->port, subset);
 	if (!rule) {
-		if (!p->tls.entry || !by_entry(p, v, w, ep, at->port))
+		if (!by_entry(p, v, w, ep, at->port))
 			automatic(p, v, w, at->port);
 		return;
 	}

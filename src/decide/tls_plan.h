@@ -85,11 +85,12 @@ const char *tls_begin_name(enum tls_begin b); /* "at-once" */
 struct tls_plan {
 	enum transport transport;
 	enum tls_begin begin;
-	bool second;                    /* BEGIN is the second that is tried with this endpoint */
-	const struct client_tls *rule;  /* the DestinationRule's words; NULL: nobody's but ours */
-	const struct workload *peer;    /* whose identity is expected; NULL: any of the mesh root */
-	const struct view_peer *named;  /* the same of a ServiceEntry's endpoint; NULL: nobody's */
-	const struct view_entry *entry; /* whose subjectAltNames are accepted, too; NULL: none */
+	bool second;                   /* BEGIN is the second that is tried with this endpoint */
+	const struct client_tls *rule; /* the DestinationRule's words; NULL: nobody's but ours */
+	const struct workload *peer;   /* whose identity is expected; NULL: any of the mesh root */
+	const struct view_peer *named; /* the same of a ServiceEntry's endpoint; NULL: nobody's */
+	const struct view_service
+		*service; /* whose subjectAltNames are accepted, too; NULL: none */
 };
 
 /* SIMPLE or MUTUAL: TLS that is not the mesh's. */

@@ -431,12 +431,36 @@ struct scope_host {
 	bool excluded;    /* taken away from what others bring */
 };
 
+enum sidecar_capture { SIDECAR_CAPTURES, SIDECAR_CAPTURES_IPTABLES, SIDECAR_CAPTURES_NONE };
+
+/* A listener of a Sidecar for what its workloads dial. */
+struct sidecar_egress {
+	const struct scope_host *hosts;
+	size_t n_hosts;
+	uint16_t port; /* 0: every port for which no other listener is there */
+	enum sidecar_capture capture;
+	bool binds; /* captureMode NONE, and all is well with it: a socket of the sidecar's own, which the workload dials */
+	struct ip bind;
+};
+
+/* A port on which a Sidecar's workloads are reached. */
+struct sidecar_ingress {
+	const char *protocol; /* as written, or "" */
+	struct ip bind;       /* the one address on which it counts */
+	bool has_bind;        /* false: on all that the workload has */
+	struct addr
+		endpoint;  /* where the application listens; no address: that which was dialled */
+	bool has_endpoint; /* false: on the same port */
+	uint16_t port;
+};
+
 struct sidecar {
 	struct pairs selector; /* workloadSelector */
 	bool has_selector;
-	const struct scope_host *egress; /* of all listeners */
-	size_t n_egress;
-	bool has_egress; /* false: everything is known */
+	const struct sidecar_egress *egress;
+	size_t n_egress; /* 0: everything is known */
+	const struct sidecar_ingress *ingress;
+	size_t n_ingress; /* 0: Services say what comes in */
 	enum outbound_policy outbound_policy;
 	bool has_outbound_policy; /* false: the mesh's counts */
 };

@@ -94,11 +94,9 @@ enum protocol protocol_of_service_port(const struct service_port *port, enum pro
 	return PROTO_AUTO;
 }
 
-enum protocol protocol_of_entry_port(const struct entry_port *port, enum protocol_why *why)
+enum protocol protocol_of_word(const char *word, enum protocol_why *why)
 {
-	enum protocol p = protocol_parse(slice_of(port->protocol));
-	*why = !port->protocol[0] ? WHY_UNDECLARED
-	       : p == PROTO_AUTO  ? WHY_ENTRY_UNKNOWN
-				  : WHY_ENTRY;
+	enum protocol p = protocol_parse(slice_of(word));
+	*why = !word[0] ? WHY_UNDECLARED : p == PROTO_AUTO ? WHY_ENTRY_UNKNOWN : WHY_ENTRY;
 	return p;
 }

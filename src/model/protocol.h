@@ -34,13 +34,14 @@ enum protocol_why {
 	WHY_APP_PROTOCOL_UNKNOWN,
 	WHY_NAME,
 	WHY_WELL_KNOWN_PORT,
-	WHY_ENTRY,         /* a ServiceEntry's port says so: app_protocol is its word */
+	WHY_ENTRY, /* a ServiceEntry's port says so: app_protocol is its word; or a Sidecar's */
 	WHY_ENTRY_UNKNOWN, /* or says what nobody knows */
 	WHY_UNDECLARED
 };
 
 enum protocol protocol_of_service_port(const struct service_port *port, enum protocol_why *why);
-enum protocol protocol_of_entry_port(const struct entry_port *port, enum protocol_why *why);
+/* WORD: of a port of a ServiceEntry or Sidecar; "" is none. */
+enum protocol protocol_of_word(const char *word, enum protocol_why *why);
 enum proto_class protocol_class(enum protocol p);
 const char *protocol_name(enum protocol p); /* "mysql"; "auto" for PROTO_AUTO */
 /* The words of ServiceEntry, Sidecar and Gateway ports: exact, any case, no suffix, no well-known

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "model/annotations.h"
+#include "model/protocol.h"
 
 const char *const l4_words[] = {"TCP", "UDP", "SCTP", NULL};
 
@@ -29,6 +30,16 @@ void check_export_to(struct decoder *d, const struct tree *n, const char *const 
 			decode_expected(d, list_item(n, "exportTo", i),
 					"\".\", \"*\" or the name of a namespace");
 	}
+}
+
+void check_protocol_word(struct decoder *d, const struct tree *n, const char *word)
+{
+	if (d->strict && word[0] && protocol_parse(slice_of(word)) == PROTO_AUTO)
+		decode_problem(
+			d, n, "protocol",
+			"\"%.40s\" is no protocol that is known: leave it out, and both ends "
+			"are listened to",
+			word);
 }
 
 const char *lower_dup(struct arena *a, struct slice text)

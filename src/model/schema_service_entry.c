@@ -76,12 +76,7 @@ static const struct field port_fields[] = {
 static void check_port(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct entry_port *p = out;
-	if (d->strict && p->protocol[0] && protocol_parse(slice_of(p->protocol)) == PROTO_AUTO)
-		decode_problem(
-			d, n, "protocol",
-			"\"%.40s\" is no protocol that is known: leave it out, and both ends "
-			"are listened to",
-			p->protocol);
+	check_protocol_word(d, n, p->protocol);
 }
 static const struct schema port_schema = SCHEMA(struct entry_port, port_fields, NULL, check_port);
 

@@ -1,12 +1,9 @@
-/* Sidecar (networking.istio.io): what a workload's sidecar knows of the mesh. Listeners of its own
- * (bind, captureMode NONE, ingress) are not supported and said to be so. */
+/* Sidecar (networking.istio.io): what a workload's sidecar knows of the mesh, what comes in to it, and
+ * which sockets it opens for the workload to dial (captureMode NONE). */
 #include "model/schema.h"
+#include "model/sidecar.h"
 
 #include <string.h>
-
-struct nothing {
-	char none;
-};
 
 static const struct field selector_fields[] = {
 	FIELD_PAIRS(struct sidecar, "labels", selector),
@@ -21,19 +18,12 @@ static void check_workload_selector(struct decoder *d, const struct tree *n, voi
 static const struct schema selector_schema =
 	SCHEMA(struct sidecar, selector_fields, NULL, check_workload_selector);
 
-/* Of one listener. */
-struct egress {
-	const char *const *hosts;
-	const char *capture_mode;
-};
-
 static const char *const capture_words[] = {"DEFAULT", "IPTABLES", "NONE", NULL};
-enum { CAPTURE_NONE = 2 };
 
 static void read_capture(struct decoder *d, struct tree *n, void *out)
 {
-	(void)out; /* it has no other effect */
-	if (n->type == TREE_STRING && slice_is(n->text, capture_words[CAPTURE_NONE])) {
+	(void)out; /* what comes in has no other */
+	if (n->type == TREE_STRING && slice_is(n->text, capture_words[SIDECAR_CAPTURES_NONE])) {
 		if (d->strict)
 			decode_problem(d, n, NULL,
 				       "NONE is not supported by hark: traffic comes by capture");
@@ -45,17 +35,10 @@ static void read_capture(struct decoder *d, struct tree *n, void *out)
 	decode_expected(d, n, "one of DEFAULT, IPTABLES, NONE");
 }
 
-static const struct field egress_fields[] = {
-	FIELD_STRINGS(struct egress, "hosts", hosts, .flags = FIELD_REQUIRED),
-	FIELD_KNOWN("port"),
-	FIELD_UNSUPPORTED("bind"),
-	FIELD_CUSTOM("captureMode", read_capture),
-};
-static const struct schema egress_schema = SCHEMA(struct egress, egress_fields, NULL, NULL);
-
 /* "NS/HOST"; with a tilde before it, or no namespace but the tilde: what is taken away. */
 static bool read_host(struct decoder *d, const char *text, struct scope_host *out)
 {
+	*out = (struct scope_host){0};
 	struct slice host = slice_of(text), ns;
 	if (slice_find(host, '/') == host.len)
 		return false;
@@ -74,35 +57,177 @@ static bool read_host(struct decoder *d, const char *text, struct scope_host *ou
 	return ns_ok && (strcmp(out->host, "*") == 0 || host_name_ok(slice_of(out->host), true));
 }
 
-static void read_egress(struct decoder *d, struct tree *n, void *out)
+static void read_hosts(struct decoder *d, struct tree *n, void *out)
 {
-	struct sidecar *s = out;
-	size_t room = 0;
+	struct sidecar_egress *e = out;
 	if (n->type != TREE_SEQ) {
-		decode_expected(d, n, "a list of listeners");
+		decode_expected(d, n, "a list of hosts");
 		return;
 	}
-	for (const struct tree *c = n->first; c; c = c->next) {
-		const struct tree *hosts = c->type == TREE_MAP ? tree_get(c, "hosts") : NULL;
-		room += hosts && hosts->type == TREE_SEQ ? hosts->n : 0;
-	}
-	struct scope_host *all = arena_array(d->arena, room, sizeof(*all));
+	struct scope_host *all = arena_array(d->arena, n->n, sizeof(*all));
 	for (struct tree *c = n->first; c; c = c->next) {
-		struct egress e = {0};
-		decode(d, &egress_schema, c, &e);
-		for (size_t i = 0; e.hosts && e.hosts[i] && s->n_egress < room; i++) {
-			struct scope_host *host = &all[s->n_egress];
-			*host = (struct scope_host){0};
-			if (read_host(d, e.hosts[i], host))
-				s->n_egress++;
-			else
-				decode_expected(d, list_item(c, "hosts", i),
-						"\"NAMESPACE/HOST\", like \"./*\" or "
-						"\"shop/db.example.com\"");
-		}
+		const char *text = decode_string(d, c);
+		if (text && read_host(d, text, &all[e->n_hosts]))
+			e->n_hosts++;
+		else if (text)
+			decode_expected(d, c,
+					"\"NAMESPACE/HOST\", like \"./*\" or "
+					"\"shop/db.example.com\"");
 	}
-	s->egress = all;
-	s->has_egress = n->n > 0;
+	e->hosts = all;
+}
+
+static void read_egress_bind(struct decoder *d, struct tree *n, void *out)
+{
+	struct sidecar_egress *e = out;
+	bool ok = false;
+	if (n->type == TREE_STRING && n->text.len == 0)
+		return;
+	if (n->type != TREE_STRING || !slice_starts(n->text, SLICE("unix:")))
+		read_ip(d, n, &e->bind, &ok);
+	else if (d->strict)
+		decode_problem(d, n, NULL,
+			       "Unix sockets are not supported by hark: a sidecar does not share "
+			       "its application's files");
+}
+
+/* A host's own port says what is spoken there. */
+static const struct field egress_port_fields[] = {
+	FIELD_UINT(struct sidecar_egress, "number", port, 1, 65535, .flags = FIELD_REQUIRED),
+	FIELD_KNOWN("protocol"),
+	FIELD_KNOWN("name"),
+	FIELD_KNOWN("targetPort"),
+};
+static const struct schema egress_port_schema =
+	SCHEMA(struct sidecar_egress, egress_port_fields, NULL, NULL);
+
+static const struct field egress_fields[] = {
+	FIELD_CUSTOM("hosts", read_hosts, .flags = FIELD_REQUIRED),
+	FIELD_INLINE("port", &egress_port_schema),
+	FIELD_CUSTOM("bind", read_egress_bind),
+	FIELD_ENUM(struct sidecar_egress, "captureMode", capture, capture_words),
+};
+
+/* What is wrong with a socket of the sidecar's own, and at which member; NULL: nothing. Only who is within
+ * the Pod may dial it: whoever else came there would speak with the workload's identity. */
+static const char *wrong_socket(const struct tree *n, const struct sidecar_egress *e,
+				const char **member)
+{
+	const struct tree *bind = tree_get(n, "bind");
+	bool bound = bind && !(bind->type == TREE_STRING && bind->text.len == 0);
+	*member = "bind";
+	if (bound && e->capture != SIDECAR_CAPTURES_NONE)
+		return "needs captureMode NONE: of captured connections the host's own address "
+		       "counts";
+	if (bound && !ip_is_loopback(&e->bind))
+		return "is no loopback address: others would come in there, with the workload's "
+		       "identity";
+	*member = "port";
+	if (e->capture == SIDECAR_CAPTURES_NONE && !e->port)
+		return "is required with captureMode NONE";
+	if (e->capture == SIDECAR_CAPTURES_NONE && sidecar_has_port(e->port))
+		return "is one of the sidecar's own";
+	return NULL;
+}
+
+/* An object that an API server has let pass is taken without its socket. */
+static void check_egress(struct decoder *d, const struct tree *n, void *out)
+{
+	struct sidecar_egress *e = out;
+	static const struct ip nobody;
+	const char *member = NULL, *wrong = wrong_socket(n, e, &member);
+	if (wrong && d->strict)
+		decode_problem(d, n, member, "%s", wrong);
+	e->binds = !wrong && e->capture == SIDECAR_CAPTURES_NONE;
+	if (ip_eq(&e->bind, &nobody))
+		e->bind = ip_v4(0x7f000001);
+}
+static const struct schema egress_schema =
+	SCHEMA(struct sidecar_egress, egress_fields, NULL, check_egress);
+
+/* Ingress */
+
+static const struct field ingress_port_fields[] = {
+	FIELD_UINT(struct sidecar_ingress, "number", port, 1, 65535, .flags = FIELD_REQUIRED),
+	FIELD_STRING(struct sidecar_ingress, "protocol", protocol), FIELD_KNOWN("name"),
+	FIELD_KNOWN("targetPort"), /* without effect in Istio, too */
+};
+
+static void check_ingress_port(struct decoder *d, const struct tree *n, void *out)
+{
+	const struct sidecar_ingress *i = out;
+	check_protocol_word(d, n, i->protocol);
+}
+static const struct schema ingress_port_schema =
+	SCHEMA(struct sidecar_ingress, ingress_port_fields, NULL, check_ingress_port);
+
+static void read_bind(struct decoder *d, struct tree *n, void *out)
+{
+	struct sidecar_ingress *i = out;
+	read_ip(d, n, &i->bind, &i->has_bind);
+	if (i->has_bind && d->strict && ip_is_loopback(&i->bind))
+		decode_problem(d, n, NULL,
+			       "nobody can come to a loopback address: where the application "
+			       "listens is said by defaultEndpoint");
+	if (i->has_bind && ip_is_any(&i->bind))
+		i->has_bind = false;
+}
+
+/* The application's own loopback, or whichever address of the workload was dialled. */
+static bool is_own(const struct ip *ip)
+{
+	struct ip v4 = ip_v4(0x7f000001), v6 = {{[15] = 1}};
+	return ip_is_any(ip) || ip_eq(ip, &v4) || ip_eq(ip, &v6);
+}
+
+static void read_endpoint(struct decoder *d, struct tree *n, void *out)
+{
+	struct sidecar_ingress *i = out;
+	const char *text = decode_string(d, n);
+	if (!text || !text[0])
+		return;
+	if (slice_starts(slice_of(text), SLICE("unix:"))) {
+		if (d->strict)
+			decode_problem(d, n, NULL,
+				       "Unix sockets are not supported by hark: a sidecar does not "
+				       "share its application's files");
+		return;
+	}
+	i->has_endpoint = addr_parse(slice_of(text), &i->endpoint) && i->endpoint.port &&
+			  is_own(&i->endpoint.ip);
+	if (!i->has_endpoint)
+		decode_expected(d, n,
+				"127.0.0.1:PORT, [::1]:PORT, or 0.0.0.0:PORT or [::]:PORT for the "
+				"address that was dialled");
+}
+
+static const struct field ingress_fields[] = {
+	FIELD_INLINE("port", &ingress_port_schema, .flags = FIELD_REQUIRED),
+	FIELD_CUSTOM("bind", read_bind),
+	FIELD_CUSTOM("captureMode", read_capture),
+	FIELD_CUSTOM("defaultEndpoint", read_endpoint),
+	FIELD_UNSUPPORTED("tls"),
+	FIELD_UNSUPPORTED("connectionPool"),
+};
+static const struct schema ingress_schema =
+	SCHEMA(struct sidecar_ingress, ingress_fields, NULL, NULL);
+
+static void check_spec(struct decoder *d, const struct tree *n, void *out)
+{
+	const struct sidecar *s = out;
+	for (size_t i = 0; d->strict && i < s->n_egress; i++)
+		for (size_t j = 0; j < i; j++)
+			if (s->egress[i].binds && s->egress[j].binds &&
+			    s->egress[i].port == s->egress[j].port &&
+			    ip_eq(&s->egress[i].bind, &s->egress[j].bind))
+				decode_problem(d, list_item(n, "egress", i), "port",
+					       "%u is also egress[%zu], with the same bind",
+					       s->egress[i].port, j);
+	for (size_t i = 0; d->strict && i < s->n_ingress; i++)
+		for (size_t j = 0; j < i; j++)
+			if (s->ingress[i].port == s->ingress[j].port)
+				decode_problem(d, list_item(n, "ingress", i), "port",
+					       "%u is also ingress[%zu]", s->ingress[i].port, j);
 }
 
 /* Absent, the mesh's counts; but an empty message has protobuf's zero value. */
@@ -124,12 +249,12 @@ static void read_policy(struct decoder *d, struct tree *n, void *out)
 
 static const struct field spec_fields[] = {
 	FIELD_INLINE("workloadSelector", &selector_schema),
-	FIELD_CUSTOM("egress", read_egress),
+	FIELD_LIST(struct sidecar, "egress", egress, n_egress, &egress_schema),
 	FIELD_CUSTOM("outboundTrafficPolicy", read_policy),
-	FIELD_UNSUPPORTED("ingress"),
+	FIELD_LIST(struct sidecar, "ingress", ingress, n_ingress, &ingress_schema),
 	FIELD_KNOWN("inboundConnectionPool"),
 };
-static const struct schema spec_schema = SCHEMA(struct sidecar, spec_fields, NULL, NULL);
+static const struct schema spec_schema = SCHEMA(struct sidecar, spec_fields, NULL, check_spec);
 
 static const struct field fields[] = {
 	TOP_ROWS,

@@ -25,6 +25,14 @@ enum {
 	SIDECAR_PROMETHEUS_PORT = 15090,
 };
 
+static inline bool sidecar_has_port(uint16_t port)
+{
+	return port == SIDECAR_ADMIN_PORT || port == SIDECAR_OUTBOUND_PORT ||
+	       port == SIDECAR_INBOUND_PORT || port == SIDECAR_TUNNEL_PORT ||
+	       port == SIDECAR_METRICS_PORT || port == SIDECAR_HEALTH_PORT ||
+	       port == SIDECAR_DNS_PORT || port == SIDECAR_PROMETHEUS_PORT;
+}
+
 /* 127.0.0.6 or ::6. What comes from there to the own Pod's address is let through by the capture
  * rules: the sidecar, and readiness probes. */
 static inline struct ip sidecar_source(bool v4)

@@ -91,9 +91,22 @@ static bool counts_before(const struct view_service *a, const struct view_servic
 static const struct view_port *port_of(const struct view_service *s, uint16_t number)
 {
 	for (size_t i = 0; i < s->n_ports; i++)
-		if (s->ports[i].port->port == number)
+		if (s->ports[i].port->port == number && !s->ports[i].hidden)
 			return &s->ports[i];
 	return NULL;
+}
+
+bool view_port_is_hidden(const struct view_service *s, uint16_t number)
+{
+	for (size_t i = 0; i < s->n_ports; i++)
+		if (s->ports[i].port->port == number && s->ports[i].hidden)
+			return true;
+	return false;
+}
+
+const struct object *view_sidecar(const struct view *v)
+{
+	return scope_sidecar(v->scope);
 }
 
 const struct view_service *view_service_by_vip(const struct view *v, const struct ip *ip)
@@ -174,7 +187,7 @@ const struct view_port *view_port_by_headless(const struct view *v, const struct
 	for (struct shared_walk w = shared_map_find(&v->by_headless, at, sizeof(*at));
 	     shared_map_next(&w);) {
 		const struct headless *h = w.value;
-		if (addr_eq(&h->endpoint->at, at) &&
+		if (addr_eq(&h->endpoint->at, at) && !h->port->hidden &&
 		    (!found || service_older(h->port->service, found->port->service)))
 			found = h;
 	}
@@ -331,6 +344,14 @@ const struct inbound_port *view_inbound_port(const struct view *v, uint16_t port
 		if (v->inbound[i].port == port)
 			return &v->inbound[i];
 	return &v->other_inbound;
+}
+
+const struct inbound_port *view_inbound_at(const struct view *v, const struct addr *at)
+{
+	const struct inbound_port *in = view_inbound_port(v, at->port);
+	bool elsewhere =
+		in->ingress && in->ingress->has_bind && !ip_eq(&in->ingress->bind, &at->ip);
+	return elsewhere ? &v->other_inbound : in;
 }
 
 /* Addresses found so far; each once. */

@@ -31,6 +31,7 @@ struct view_peer {
 struct view_endpoint {  /* whose it is, view_workload_by_ip() tells */
 	struct addr at; /* Pod IP and target port */
 	bool ready;
+	uint32_t weight;              /* as said; 0: nothing is, which counts as 1 */
 	const struct view_peer *peer; /* NULL: nothing is said */
 	struct live_endpoint *live;
 };
@@ -43,12 +44,15 @@ struct view_port {
 	enum protocol_why why;
 	enum detection detection; /* of the mesh, unless the Service's annotation
 				     hark.mesh/detection says otherwise for this port */
+	bool hidden; /* the Sidecar does not import this port: it counts for what comes in alone */
 	const char
 		*detection_from; /* "" mesh default, else the resource that says so, for people */
 	uint32_t detection_timeout_ms;
 	const struct view_endpoint
 		*endpoints; /* ready ones (all with publishNotReadyAddresses), IPv4 first */
 	size_t n_endpoints, n_v4;
+	/* Where their weights differ, for each the sum of those of its family up to and with it; else NULL. */
+	const uint64_t *weight_upto;
 	size_t n_known; /* of a headless Service, those that are not ready stand behind the ready */
 	const struct client_tls
 		*tls;           /* what the Service's rule says for this port; NULL: nothing */
@@ -80,8 +84,7 @@ struct view_entry {
 	bool given; /* by the mesh: nobody but the own sidecar answers there */
 	const struct cidr *ranges;
 	size_t n_ranges;
-	const char *const *subject_alt_names; /* NULL-terminated */
-	const struct entry_name *names;       /* behind the ports */
+	const struct entry_name *names; /* behind the ports */
 	size_t n_names;
 	const struct entry_name *own;  /* the host itself, for `other`; NULL: needs no resolving */
 	const struct view_port *other; /* what stands behind given addresses on ports that nobody
@@ -94,6 +97,8 @@ struct view_service {
 	const struct object *object;    /* KIND_SERVICE, or the oldest KIND_SERVICE_ENTRY */
 	const struct view_entry *entry; /* NULL: of Kubernetes */
 	const char *host; /* "db.shop.svc.cluster.local", "db.example.com", "*.example.com" */
+	/* Of ServiceEntries with the host: accepted of its servers, too. NULL-terminated. */
+	const char *const *subject_alt_names;
 	const struct view_rule *rule; /* NULL: none */
 	const struct view_port *ports;
 	size_t n_ports;
@@ -132,12 +137,23 @@ struct inbound_port {
 		*service_port; /* of the oldest Service that targets it; NULL: no Service does */
 	const struct view_port *const *targeted_by; /* all of them, the oldest first */
 	size_t n_targeted_by;
+	/* The Sidecar that lists the ports on which the workload is reached; NULL: Services do. */
+	const struct object *sidecar;
+	const struct sidecar_ingress *ingress; /* its row of this port; NULL: it has none */
 	enum protocol protocol;
 	enum protocol_why why;
 	enum detection detection;
 	const char *detection_from;
 	uint32_t detection_timeout_ms;
 	struct live_port *live; /* inbound */
+};
+
+/* A socket of the sidecar's own that the workload dials instead of a host (Sidecar, captureMode NONE). */
+struct view_listener {
+	struct addr at;
+	const struct view_port *port; /* whose it is: of several hosts the oldest; NULL: nobody's */
+	size_t n_hosts;               /* that have the port */
+	const struct sidecar_egress *by;
 };
 
 struct view;
@@ -172,6 +188,10 @@ size_t view_count(const struct view *v, enum kind kind);
 enum outbound_policy view_outbound_policy(const struct view *v, const struct object **by);
 /* A Service's virtual IP and port, exactly. NULL: none such. */
 const struct view_port *view_port_by_vip(const struct view *v, const struct addr *at);
+/* The Sidecar in force keeps S's port NUMBER from clients here, though other ports of S are known. */
+bool view_port_is_hidden(const struct view_service *s, uint16_t number);
+/* The Sidecar in force; NULL: none. */
+const struct object *view_sidecar(const struct view *v);
 /* The Service that owns the virtual IP, whatever the port. */
 const struct view_service *view_service_by_vip(const struct view *v, const struct ip *ip);
 /* A ServiceEntry's range and port, the longest prefix first. NULL: none such. */
@@ -194,10 +214,16 @@ const struct view_service **view_entries(const struct view *v, size_t *n);
 bool view_port_waits(const struct view_port *p);
 const struct workload *view_workload_by_ip(const struct view *v,
 					   const struct ip *ip); /* running Pods only */
+/* What the Sidecar in force has bound. */
+const struct view_listener *view_listeners(const struct view *v, size_t *n);
+/* The one at AT; NULL: none such, or nobody's. */
+const struct view_listener *view_listener_at(const struct view *v, const struct addr *at);
 /* Never NULL. Ports that Services target or that the own Pod's containers declare have an entry; all
  * others share one, whose port is 0 and LIVE NULL. service_port is NULL where no Service targets it.
  */
 const struct inbound_port *view_inbound_port(const struct view *v, uint16_t port);
+/* The same of a connection to AT: a Sidecar's port may be bound to one address. */
+const struct inbound_port *view_inbound_at(const struct view *v, const struct addr *at);
 /* Do W's capture rules bring connections from outside to its PORT to its sidecar? By Istio's annotations;
  * the sidecar's own ports do not. */
 bool view_reaches_sidecar(const struct workload *w, uint16_t port);

@@ -114,6 +114,20 @@ static void note_slice(struct view_builder *b, const struct object *slice)
 		name_set_add(&b->services, slice->meta.ns, slice->endpoint_slice->service);
 }
 
+/* Services that select WORKLOAD, a WorkloadEntry, are made anew. All are before the first view. */
+static void note_workload(struct view_builder *b, const struct object *workload)
+{
+	const struct object_set *services = &b->sets[KIND_SERVICE];
+	size_t at = 0;
+	if (!workload || !b->scope)
+		return;
+	const char *ns = workload->meta.ns;
+	(void)object_set_find(services, ns, "", &at); /* where the namespace begins */
+	for (; at < services->n && strcmp(services->at[at]->meta.ns, ns) == 0; at++)
+		if (workload_is_selected(&services->at[at]->service->selector, workload))
+			name_set_add(&b->services, ns, services->at[at]->meta.name);
+}
+
 /* NOW has taken the place of OLD; either may be NULL. */
 static void note(struct view_builder *b, const struct object *old, const struct object *now)
 {
@@ -124,6 +138,10 @@ static void note(struct view_builder *b, const struct object *old, const struct 
 		name_set_add(&b->services, o->meta.ns, o->meta.name);
 	if (o->kind == KIND_POD)
 		name_set_add(&b->pods, o->meta.ns, o->meta.name);
+	if (o->kind == KIND_WORKLOAD_ENTRY) {
+		note_workload(b, old);
+		note_workload(b, now);
+	}
 	if (o->kind != KIND_ENDPOINT_SLICE)
 		return;
 	slice_groups_change(&b->slices, old, now);
@@ -278,6 +296,7 @@ static struct view_frame frame_of(const struct view_builder *b)
 		.peer_auths = b->peer_auths,
 		.rules = b->rules,
 		.scope = b->scope,
+		.hosts = &b->hosts,
 		.live = b->live,
 	};
 }
@@ -517,26 +536,38 @@ static void remove_host(struct view_builder *b, struct service_part *part)
 	shared_map_remove(&b->by_host, host, strlen(host), part); /* may end it */
 }
 
-/* A Service of Kubernetes has the host, and is known here. */
-static bool is_kubernetes(const struct view_builder *b, const char *host)
+/* The Service of Kubernetes that has the host; NULL: there is none, or it is not known here. */
+static const struct service_part *kubernetes_of(const struct view_builder *b, const char *host)
 {
 	struct cluster_name n;
 	char ns[256], name[256];
 	cluster_name_read(slice_of(host), SLICE("cluster.local"), &n);
 	if (n.kind != CLUSTER_NAME_SERVICE || n.ns.len >= sizeof(ns) ||
 	    n.service.len >= sizeof(name))
-		return false;
+		return NULL;
 	(void)snprintf(ns, sizeof(ns), "%.*s", SLICE_FMT(n.ns));          /* it fits */
 	(void)snprintf(name, sizeof(name), "%.*s", SLICE_FMT(n.service)); /* as above */
 	const struct service_part *part = service_of(b, ns, name);
-	return part && part->known;
+	return part && part->known ? part : NULL;
+}
+
+/* What entries say of a Service's servers has changed, or there is something said. */
+static bool is_decorated(const struct view_builder *b, const struct service_part *part)
+{
+	size_t n = 0;
+	return part->service.subject_alt_names[0] ||
+	       hosts_entries(&b->hosts, part->service.host, &n);
 }
 
 static void renew_host(struct view_builder *b, const struct view_frame *frame, const char *host)
 {
 	struct service_part *old = host_of(b, host);
-	struct service_part *part =
-		is_kubernetes(b, host) ? NULL : entry_part_new(frame, &b->hosts, host);
+	const struct service_part *service = kubernetes_of(b, host);
+	struct service_part *part = service ? NULL : entry_part_new(frame, &b->hosts, host);
+	if (service && is_decorated(b, service)) {
+		const struct meta *meta = &service->service.object->meta;
+		renew_service(b, frame, meta->ns, meta->name); /* the object lives in the set */
+	}
 	if (old)
 		remove_host(b, old);
 	if (part)
@@ -603,5 +634,6 @@ struct view *view_build(struct view_builder *b, struct live *live)
 	renew(b);
 	struct view *v = view_of(b);
 	view_build_inbound(v, b->mine, b->n_mine, live);
+	view_build_listeners(v);
 	return v;
 }

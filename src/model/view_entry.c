@@ -52,7 +52,7 @@ static size_t choose(const struct view_frame *frame, const char *host, struct ob
 /* Endpoints */
 
 static void add_endpoint(struct making *m, const struct ip *ip, uint16_t port,
-			 const struct view_peer *peer)
+			 const struct view_peer *peer, uint32_t weight)
 {
 	struct addr at = {.ip = *ip, .port = port};
 	for (size_t i = 0; i < m->n_found && m->n_found <= 64; i++)
@@ -62,7 +62,8 @@ static void add_endpoint(struct making *m, const struct ip *ip, uint16_t port,
 		m->size_found = m->size_found ? 2 * m->size_found : 8;
 		m->found = mem_grow(m->found, m->size_found, sizeof(*m->found));
 	}
-	m->found[m->n_found++] = (struct view_endpoint){.at = at, .ready = true, .peer = peer};
+	m->found[m->n_found++] =
+		(struct view_endpoint){.at = at, .ready = true, .peer = peer, .weight = weight};
 }
 
 /* The own Pod has no way to addresses of a family that it lacks. */
@@ -88,7 +89,7 @@ static struct entry_name *name_of(struct making *m, const char *name, bool known
 
 /* All addresses of NAME; with FIRST_ONLY the first of each family. */
 static bool add_resolved(struct making *m, const char *name, uint16_t port, bool first_only,
-			 const struct view_peer *peer)
+			 const struct view_peer *peer, uint32_t weight)
 {
 	const struct ip *ips = NULL;
 	size_t n = 0;
@@ -99,7 +100,7 @@ static bool add_resolved(struct making *m, const char *name, uint16_t port, bool
 		if (!reachable(m, &ips[i]) || (first_only && *family))
 			continue;
 		*family = true;
-		add_endpoint(m, &ips[i], port, peer);
+		add_endpoint(m, &ips[i], port, peer, weight);
 	}
 	return known;
 }
@@ -112,9 +113,8 @@ static uint16_t port_at(const struct workload_entry *e, const struct entry_port 
 	return p->target_port ? p->target_port : p->number;
 }
 
-/* What E says of who answers there; LABELS: metadata's, before its own. NULL: nobody of a mesh. */
-static const struct view_peer *peer_of(struct making *m, const struct workload_entry *e,
-				       const struct pairs *labels, const char *ns)
+const struct view_peer *workload_entry_peer(struct arena *a, const struct workload_entry *e,
+					    const struct pairs *labels, const char *ns)
 {
 	const char *mode = labels ? pairs_get(labels, LABEL_TLS_MODE) : NULL;
 	if (!mode)
@@ -122,9 +122,9 @@ static const struct view_peer *peer_of(struct making *m, const struct workload_e
 	bool mesh_tls = mode ? strcmp(mode, "istio") == 0 : e->service_account[0] != '\0';
 	if (!mesh_tls)
 		return NULL;
-	struct view_peer *peer = arena_alloc(m->arena, sizeof(*peer));
-	*peer = (struct view_peer){arena_dup(m->arena, slice_of(ns)),
-				   arena_dup(m->arena, slice_of(e->service_account)), true};
+	struct view_peer *peer = arena_alloc(a, sizeof(*peer));
+	*peer = (struct view_peer){arena_dup(a, slice_of(ns)),
+				   arena_dup(a, slice_of(e->service_account)), true};
 	return peer;
 }
 
@@ -134,24 +134,24 @@ static void add_workload(struct making *m, const struct service_entry *s,
 {
 	bool dns = s->resolution == RESOLUTION_DNS || s->resolution == RESOLUTION_DNS_ROUND_ROBIN;
 	if (e->has_ip)
-		add_endpoint(m, &e->ip, port_at(e, p), peer);
+		add_endpoint(m, &e->ip, port_at(e, p), peer, e->weight);
 	else if (e->address[0] && dns)
 		(void)name_of(m, e->address,
 			      add_resolved(m, e->address, port_at(e, p),
-					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, peer));
+					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, peer,
+					   e->weight));
 }
 
-/* Labels of the spec and of the metadata, which come first. */
-static bool selected(const struct service_entry *s, const struct object *o)
+bool workload_is_selected(const struct pairs *selector, const struct object *o)
 {
-	for (size_t i = 0; i < s->selector.n; i++) {
-		const char *key = s->selector.at[i].key, *value = pairs_get(&o->meta.labels, key);
+	for (size_t i = 0; i < selector->n; i++) {
+		const char *key = selector->at[i].key, *value = pairs_get(&o->meta.labels, key);
 		if (!value && o->kind == KIND_WORKLOAD_ENTRY)
 			value = pairs_get(&o->workload_entry->labels, key);
-		if (!value || strcmp(value, s->selector.at[i].value) != 0)
+		if (!value || strcmp(value, selector->at[i].value) != 0)
 			return false;
 	}
-	return s->selector.n > 0;
+	return selector->n > 0;
 }
 
 static void add_pod(struct making *m, const struct object *pod, const struct entry_port *p)
@@ -162,7 +162,7 @@ static void add_pod(struct making *m, const struct object *pod, const struct ent
 	for (int f = 0; f < N_IP_FAMILIES; f++)
 		if (spec->has_ip[f])
 			add_endpoint(m, &spec->ip[f], p->target_port ? p->target_port : p->number,
-				     NULL);
+				     NULL, 0);
 }
 
 static void add_selected(struct making *m, const struct object *entry, const struct entry_port *p)
@@ -174,13 +174,14 @@ static void add_selected(struct making *m, const struct object *entry, const str
 		(void)object_set_find(sets[k], ns, "", &at); /* where the namespace begins */
 		for (; at < sets[k]->n && strcmp(sets[k]->at[at]->meta.ns, ns) == 0; at++) {
 			const struct object *o = sets[k]->at[at];
-			if (!selected(entry->service_entry, o))
+			if (!workload_is_selected(&entry->service_entry->selector, o))
 				continue;
 			if (o->kind == KIND_POD)
 				add_pod(m, o, p);
 			else
 				add_workload(m, entry->service_entry, p, o->workload_entry,
-					     peer_of(m, o->workload_entry, &o->meta.labels, ns));
+					     workload_entry_peer(m->arena, o->workload_entry,
+								 &o->meta.labels, ns));
 		}
 	}
 }
@@ -196,11 +197,32 @@ static void add_endpoints(struct making *m, const struct object *entry, const st
 		add_selected(m, entry, p);
 	for (size_t i = 0; i < s->n_endpoints; i++)
 		add_workload(m, s, p, &s->endpoints[i],
-			     peer_of(m, &s->endpoints[i], NULL, entry->meta.ns));
+			     workload_entry_peer(m->arena, &s->endpoints[i], NULL, entry->meta.ns));
 	if (!s->has_selector && s->n_endpoints == 0 && dns && m->host[0] != '*')
 		(void)name_of(m, m->host,
 			      add_resolved(m, m->host, p->target_port ? p->target_port : p->number,
-					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, NULL));
+					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, NULL, 0));
+}
+
+static uint32_t weight_of(const struct view_endpoint *ep)
+{
+	return ep->weight ? ep->weight : 1;
+}
+
+void view_port_weigh(struct arena *a, struct view_port *port)
+{
+	bool differ = false;
+	for (size_t i = 1; i < port->n_endpoints; i++)
+		differ = differ || weight_of(&port->endpoints[i]) != weight_of(&port->endpoints[0]);
+	if (!differ)
+		return;
+	uint64_t *upto = arena_array(a, port->n_endpoints, sizeof(*upto)), sum = 0;
+	for (size_t i = 0; i < port->n_endpoints; i++) {
+		if (i == port->n_v4)
+			sum = 0;
+		upto[i] = sum += weight_of(&port->endpoints[i]);
+	}
+	port->weight_upto = upto;
 }
 
 /* What was found becomes PORT's, IPv4 first. */
@@ -222,6 +244,7 @@ static void take_endpoints(struct making *m, struct view_port *port)
 	}
 	port->endpoints = all;
 	port->n_endpoints = port->n_known = n;
+	view_port_weigh(m->arena, port);
 	m->n_found = 0;
 }
 
@@ -243,11 +266,13 @@ static void fill_port(struct making *m, struct view_port *vp, const struct entry
 	detection_lay(&words, m->arena, m->part->service.object, p->number);
 	vp->service = &m->part->service;
 	vp->port = port;
-	vp->protocol = protocol_of_entry_port(p, &vp->why);
+	vp->protocol = protocol_of_word(p->protocol, &vp->why);
 	vp->detection = words.detection;
 	vp->detection_from = words.from;
 	vp->detection_timeout_ms = words.timeout_ms;
 	vp->tls = rule_tls(m->part->service.rule, p->number);
+	vp->hidden =
+		!scope_has_port(frame->scope, m->part->service.object->meta.ns, m->host, p->number);
 	if (frame->live)
 		vp->live = live_port_get(frame->live, LIVE_OUTBOUND, m->host, p->number);
 }
@@ -308,7 +333,7 @@ static void add_other(struct making *m)
 				    .detection = m->frame->mesh->detection,
 				    .detection_from = ""};
 	struct entry_name *own = arena_alloc(m->arena, sizeof(*own));
-	*own = (struct entry_name){m->host, add_resolved(m, m->host, 0, false, NULL)};
+	*own = (struct entry_name){m->host, add_resolved(m, m->host, 0, false, NULL, 0)};
 	entry->own = own;
 	take_endpoints(m, other);
 	if (m->frame->live)
@@ -375,20 +400,38 @@ bool entry_wants_vip(const struct object *entry, const char *host)
 	       !(label && slice_eq_nocase(slice_of(label), SLICE("false")));
 }
 
-static const char *const *names_of_server(struct making *m)
+static const char *const *names_of_servers(struct arena *a, const struct object *const *objects,
+					   size_t n)
 {
-	const struct view_entry *entry = m->entry;
-	size_t n = 0, at = 0;
-	for (size_t i = 0; i < entry->n_objects; i++)
-		for (const char *const *s = entry->objects[i]->service_entry->subject_alt_names; *s;
-		     s++)
-			n++;
-	const char **all = arena_array(m->arena, n + 1, sizeof(*all));
-	for (size_t i = 0; i < entry->n_objects; i++)
-		for (const char *const *s = entry->objects[i]->service_entry->subject_alt_names; *s;
-		     s++)
-			all[at++] = *s;
+	size_t room = 0, at = 0;
+	for (size_t i = 0; i < n; i++)
+		for (const char *const *s = objects[i]->service_entry->subject_alt_names; *s; s++)
+			room++;
+	const char **all = arena_array(a, room + 1, sizeof(*all));
+	for (size_t i = 0; i < n; i++)
+		for (const char *const *s = objects[i]->service_entry->subject_alt_names; *s; s++)
+			all[at++] = arena_dup(a, slice_of(*s));
 	return all;
+}
+
+const char *const *entry_names_for(const struct view_frame *frame, struct arena *a,
+				   const char *host, const char *ns)
+{
+	static const char *const none[] = {NULL};
+	size_t n = 0, n_heard = 0;
+	struct object *const *all = hosts_entries(frame->hosts, host, &n);
+	if (n == 0)
+		return none;
+	const struct object **heard = mem_array(n, sizeof(struct object *));
+	for (size_t i = 0; i < n; i++) {
+		const char *of = all[i]->meta.ns;
+		if ((strcmp(of, ns) == 0 || strcmp(of, frame->self_ns) == 0) &&
+		    scope_has_entry(frame->scope, all[i], host))
+			heard[n_heard++] = all[i];
+	}
+	const char *const *names = names_of_servers(a, heard, n_heard);
+	free(heard);
+	return names;
 }
 
 /* Any thread: the cells are counted with atomics. */
@@ -409,7 +452,7 @@ static bool is_mine(const struct view_frame *frame, const struct object *const *
 	for (size_t i = 0; self && i < n; i++)
 		if (objects[i]->service_entry->has_selector &&
 		    strcmp(objects[i]->meta.ns, self->meta.ns) == 0 &&
-		    selected(objects[i]->service_entry, self))
+		    workload_is_selected(&objects[i]->service_entry->selector, self))
 			return true;
 	return false;
 }
@@ -457,9 +500,9 @@ static struct service_part *part_of(struct making *m, const struct object *const
 	entry->n_objects = n;
 	entry->resolution = objects[0]->service_entry->resolution;
 	entry->location = objects[0]->service_entry->location;
-	entry->subject_alt_names = names_of_server(m);
 	part->service.object = objects[0];
 	part->service.entry = entry;
+	part->service.subject_alt_names = names_of_servers(m->arena, objects, n);
 	part->service.host = m->host;
 	part->service.rule = rules_of(m->frame->rules, &part->service);
 	return part;

@@ -229,6 +229,141 @@ static void endpoints_of_all_kinds(void **state)
 	view_put(v);
 }
 
+static void add(struct view_builder *b, enum kind kind, const char *json)
+{
+	struct err err = {0};
+	if (!view_builder_set_json(b, kind, slice_of(json), &err))
+		fail_msg("%s: %s", json, err.text);
+}
+
+/* "a b": the names that servers of Service shop/db may have, as of now */
+static const char *names_of(struct view_builder *b)
+{
+	static char text[256];
+	struct view *v = view_build(b, NULL);
+	const struct view_service *s = view_service_by_name(v, "shop", "db");
+	assert_non_null(s);
+	assert_null(view_entry_by_host(v, SLICE("db.shop.svc.cluster.local")));
+	text[0] = '\0';
+	for (const char *const *name = s->subject_alt_names; *name; name++)
+		(void)snprintf(&text[strlen(text)], sizeof(text) - strlen(text), "%s%s",
+			       text[0] ? " " : "", *name);
+	view_put(v);
+	return text;
+}
+
+#define DECORATES(name, ns, san)                                                                   \
+	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"" ns                                 \
+	"\"},\"spec\":{\"hosts\":[\"db.shop.svc.cluster.local\"],\"ports\":[{\"number\":1,"        \
+	"\"name\":\"a\"}],\"subjectAltNames\":[\"" san "\"]}}"
+
+/* An entry whose host is a Service of Kubernetes says who its servers may be, and nothing else; strangers
+ * have no say. It comes and goes. */
+static void decorates_a_service(void **state)
+{
+	(void)state;
+	struct view_builder *b = view_builder_new("web", "x");
+	add(b, KIND_SERVICE,
+	    "{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\"},\"spec\":{\"clusterIP\":"
+	    "\"10.9.0.1\",\"ports\":[{\"port\":80}]}}");
+	assert_string_equal(names_of(b), "");
+	add(b, KIND_SERVICE_ENTRY, DECORATES("e", "shop", "one"));
+	assert_string_equal(names_of(b), "one");
+	add(b, KIND_SERVICE_ENTRY, DECORATES("e", "web", "two"));
+	add(b, KIND_SERVICE_ENTRY, DECORATES("e", "stranger", "three"));
+	assert_non_null(strstr(names_of(b), "one"));
+	assert_non_null(strstr(names_of(b), "two"));
+	assert_null(strstr(names_of(b), "three"));
+	add(b, KIND_SERVICE_ENTRY, DECORATES("e", "web", "four"));
+	view_builder_remove(b, KIND_SERVICE_ENTRY, "shop", "e");
+	assert_string_equal(names_of(b), "four");
+	view_builder_remove(b, KIND_SERVICE_ENTRY, "web", "e");
+	assert_string_equal(names_of(b), "");
+	view_builder_free(b);
+}
+
+/* Endpoints of Service shop/db's first port, with what is said of who they are */
+static const char *behind_service(struct view_builder *b)
+{
+	static char text[512];
+	char one[ADDR_TEXT];
+	struct view *v = view_build(b, NULL);
+	const struct view_port *p = view_service_by_name(v, "shop", "db")->ports;
+	text[0] = '\0';
+	for (size_t i = 0; i < p->n_endpoints; i++)
+		(void)snprintf(&text[strlen(text)], sizeof(text) - strlen(text), "%s%s%s%s",
+			       text[0] ? " " : "", addr_text(&p->endpoints[i].at, one),
+			       p->endpoints[i].peer ? "/" : "",
+			       p->endpoints[i].peer ? p->endpoints[i].peer->service_account : "");
+	assert_int_equal(p->weight_upto != NULL, strstr(text, "10.2.0.3") != NULL);
+	view_put(v);
+	return text;
+}
+
+#define MACHINE(name, ns, labels, spec)                                                            \
+	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"" ns "\",\"labels\":{" labels        \
+	"}},\"spec\":{" spec "}}"
+
+/* A Service's selector takes WorkloadEntries of its namespace as well, as they come and go. */
+static void machines_behind_a_service(void **state)
+{
+	(void)state;
+	struct view_builder *b = view_builder_new("web", "x");
+	add(b, KIND_SERVICE,
+	    "{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\"},\"spec\":{\"clusterIP\":"
+	    "\"10.9.0.1\",\"selector\":{\"app\":\"db\"},\"ports\":[{\"name\":\"sql\",\"port\":80,"
+	    "\"targetPort\":81}]}}");
+	add(b, KIND_ENDPOINT_SLICE,
+	    "{\"metadata\":{\"name\":\"db-a\",\"namespace\":\"shop\",\"labels\":{\"kubernetes.io/"
+	    "service-name\":\"db\"}},\"addressType\":\"IPv4\",\"ports\":[{\"name\":\"sql\","
+	    "\"port\":81}],\"endpoints\":[{\"addresses\":[\"10.1.0.1\"],\"conditions\":{\"ready\":"
+	    "true}}]}");
+	add(b, KIND_WORKLOAD_ENTRY,
+	    MACHINE("one", "shop", "\"app\":\"db\"",
+		    "\"address\":\"10.2.0.1\",\"serviceAccount\":\"sql\""));
+	add(b, KIND_WORKLOAD_ENTRY,
+	    MACHINE("far", "far", "\"app\":\"db\"", "\"address\":\"10.2.0.9\""));
+	assert_string_equal(behind_service(b), "10.1.0.1:81 10.2.0.1:81/sql");
+	add(b, KIND_WORKLOAD_ENTRY,
+	    MACHINE("two", "shop", "",
+		    "\"address\":\"fd00::2\",\"labels\":{\"app\":\"db\"},\"ports\":{\"sql\":90}"));
+	assert_string_equal(behind_service(b), "10.1.0.1:81 10.2.0.1:81/sql [fd00::2]:90");
+	add(b, KIND_WORKLOAD_ENTRY,
+	    MACHINE("two", "shop", "",
+		    "\"address\":\"10.2.0.3\",\"labels\":{\"app\":\"db\"},\"weight\":4"));
+	assert_string_equal(behind_service(b), "10.1.0.1:81 10.2.0.1:81/sql 10.2.0.3:81");
+	add(b, KIND_WORKLOAD_ENTRY,
+	    MACHINE("two", "shop", "\"app\":\"other\"",
+		    "\"address\":\"10.2.0.3\",\"labels\":{\"app\":\"db\"}"));
+	view_builder_remove(b, KIND_WORKLOAD_ENTRY, "shop", "one");
+	assert_string_equal(behind_service(b), "10.1.0.1:81");
+	view_builder_free(b);
+}
+
+#define WEIGHED(name, rows)                                                                        \
+	SE(name, "shop", "01")                                                                     \
+	"  hosts: [" name                                                                          \
+	".example.com]\n  resolution: STATIC\n  ports: [{number: 80, name: a}]\n"                  \
+	"  endpoints: [" rows "]\n"
+
+/* Unsaid, and zero, are one; where all are the same there is nothing to weigh. */
+static void weights(void **state)
+{
+	(void)state;
+	struct view *v = test_view(
+		"shop", "web-1",
+		WEIGHED("a", "{address: 10.1.1.1, weight: 3}, {address: 'fd00::1', weight: 5}, "
+			     "{address: 10.1.1.2}, {address: 'fd00::2', weight: 0}")
+			WEIGHED("b", "{address: 10.1.1.1, weight: 1}, {address: 10.1.1.2}"));
+	const struct view_port *p = view_entry_by_host(v, SLICE("a.example.com"))->ports;
+	static const uint64_t sums[] = {3, 4, 5, 6};
+	assert_int_equal(p->n_endpoints, 4);
+	assert_int_equal(p->n_v4, 2);
+	assert_memory_equal(p->weight_upto, sums, sizeof(sums));
+	assert_null(view_entry_by_host(v, SLICE("b.example.com"))->ports->weight_upto);
+	view_put(v);
+}
+
 static const struct {
 	const char *word;
 	enum protocol protocol;
@@ -612,6 +747,9 @@ int main(void)
 		cmocka_unit_test(kubernetes_first),
 		cmocka_unit_test(given_addresses),
 		cmocka_unit_test(endpoints_of_all_kinds),
+		cmocka_unit_test(weights),
+		cmocka_unit_test(decorates_a_service),
+		cmocka_unit_test(machines_behind_a_service),
 		cmocka_unit_test(endpoints_beside_selector),
 		cmocka_unit_test(declared),
 		cmocka_unit_test(names),

@@ -132,6 +132,41 @@ static void by_services(struct finding *f, struct service_part *const *mine, siz
 	free(own);
 }
 
+static struct inbound_port *port_found(struct finding *f, uint16_t port)
+{
+	found_port(f, port, NULL);
+	for (size_t i = 0; i < f->n; i++)
+		if (f->all[i].port == port)
+			return &f->all[i];
+	return NULL; /* never: it is there now */
+}
+
+/* SIDECAR lists the ports: what it does not list is nobody's, though who targets it as a client is still
+ * known. What it does not say of a port, the oldest Service says. */
+static void by_sidecar(struct finding *f, const struct object *sidecar)
+{
+	const struct sidecar *s = sidecar->sidecar;
+	for (size_t i = 0; i < f->n; i++) {
+		f->all[i].service_port = NULL;
+		f->all[i].protocol = PROTO_AUTO;
+		f->all[i].why = WHY_UNDECLARED;
+		f->all[i].sidecar = sidecar;
+	}
+	for (size_t i = 0; i < s->n_ingress; i++) {
+		struct inbound_port *in = port_found(f, s->ingress[i].port);
+		if (!in || in->ingress)
+			continue; /* listed twice */
+		in->sidecar = sidecar;
+		in->ingress = &s->ingress[i];
+		in->service_port = in->n_targeted_by ? in->targeted_by[0] : NULL;
+		in->protocol = protocol_of_word(in->ingress->protocol, &in->why);
+		if (in->service_port && !in->ingress->protocol[0]) {
+			in->protocol = in->service_port->protocol;
+			in->why = in->service_port->why;
+		}
+	}
+}
+
 static void say_detection(struct view *v, struct inbound_port *in, const struct object *self)
 {
 	const struct mesh_config *mesh = view_mesh(v);
@@ -160,6 +195,11 @@ void view_build_inbound(struct view *v, struct service_part *const *mine, size_t
 				if (spec->containers[i].ports[j].protocol == L4_TCP)
 					found_port(&f, spec->containers[i].ports[j].port, NULL);
 	}
+	const struct object *sidecar = scope_sidecar(v->scope);
+	if (sidecar && sidecar->sidecar->n_ingress == 0)
+		sidecar = NULL;
+	if (sidecar)
+		by_sidecar(&f, sidecar);
 	v->inbound = arena_array(v->arena, f.n, sizeof(*v->inbound));
 	v->n_inbound = f.n;
 	for (size_t i = 0; i < f.n; i++) {
@@ -176,6 +216,7 @@ void view_build_inbound(struct view *v, struct service_part *const *mine, size_t
 		in->live = live_port_get(live, LIVE_INBOUND, service, in->port);
 	}
 	free(f.all);
-	v->other_inbound = (struct inbound_port){.protocol = PROTO_AUTO, .why = WHY_UNDECLARED};
+	v->other_inbound = (struct inbound_port){
+		.protocol = PROTO_AUTO, .why = WHY_UNDECLARED, .sidecar = sidecar};
 	say_detection(v, &v->other_inbound, self);
 }

@@ -13,6 +13,7 @@
  *   view_policy.c    PeerAuthentications and AuthorizationPolicies
  *   view_rules.c     DestinationRules
  *   view_inbound.c   the ports of the own Pod
+ *   view_listen.c    sockets that a Sidecar has opened for its workload to dial
  */
 #pragma once
 #include <stdatomic.h>
@@ -106,6 +107,8 @@ struct view {
 	struct inbound_port *inbound;
 	size_t n_inbound;
 	struct inbound_port other_inbound; /* for every other port */
+	const struct view_listener *listeners;
+	size_t n_listeners;
 };
 
 /* What is said of detection for one port. */
@@ -131,14 +134,20 @@ struct view_frame {
 	const struct peer_auths *peer_auths;
 	struct rules *rules;
 	struct scope *scope;
+	const struct hosts *hosts;
 	struct live *live; /* or NULL */
 };
 
 /* What the own workload may know of. */
 struct scope *scope_new(const struct view_frame *frame, const struct object_set *sidecars);
-/* By its namespace, by what it is exported to, and by the Sidecar in force. */
+/* By its namespace, by what it is exported to, and by the Sidecar in force: with one port at least. */
 bool scope_has_service(const struct scope *s, const struct object *service, const char *host);
 bool scope_has_entry(const struct scope *s, const struct object *entry, const char *host);
+/* The Sidecar brings this port of what is in scope. */
+bool scope_has_port(const struct scope *s, const char *ns, const char *host, uint16_t port);
+/* E, of the Sidecar in force, names such a host. */
+bool scope_listener_has(const struct scope *s, const struct sidecar_egress *e, const char *ns,
+			const char *host);
 const struct object *scope_sidecar(const struct scope *s); /* NULL: none */
 struct part *scope_part(struct scope *s);
 
@@ -163,6 +172,14 @@ bool workload_is_addressed(const struct object *pod);
 /* SLICES: those of SERVICE. */
 struct service_part *service_part_new(const struct view_frame *frame, const struct object *service,
 				      struct object *const *slices, size_t n_slices);
+/* Sums of weights for picks among PORT's endpoints, where there is anything to weigh. */
+void view_port_weigh(struct arena *a, struct view_port *port);
+/* A Pod or a WorkloadEntry, whose spec has labels beside those of its metadata, which come first. An empty
+ * selector selects nothing. */
+bool workload_is_selected(const struct pairs *selector, const struct object *o);
+/* What E says of who answers there; LABELS: metadata's, before its own; or NULL. NULL: nobody of a mesh. */
+const struct view_peer *workload_entry_peer(struct arena *a, const struct workload_entry *e,
+					    const struct pairs *labels, const char *ns);
 /* Ends the live cells of PORT. */
 void view_port_end(const struct view_port *port);
 
@@ -186,9 +203,15 @@ void hosts_forget_addresses(struct hosts *h, const char *name);
 bool hosts_resolve(struct hosts *h, const char *name, const char *host, const struct ip **ips,
 		   size_t *n);
 
+/* What ServiceEntries say of the servers of HOST, which is a Service of Kubernetes in NS; those of other
+ * namespaces than its own and the client's have no say. NULL-terminated; in A. */
+const char *const *entry_names_for(const struct view_frame *frame, struct arena *a,
+				   const char *host, const char *ns);
 /* One host of ServiceEntries; NULL: none of them is in scope. */
 struct service_part *entry_part_new(const struct view_frame *frame, struct hosts *hosts,
 				    const char *host);
 /* Those of MINE that target ports of the own Pod -> v->inbound. */
 void view_build_inbound(struct view *v, struct service_part *const *mine, size_t n,
 			struct live *live);
+/* What the Sidecar in force has bound, and for whom -> v->listeners. */
+void view_build_listeners(struct view *v);

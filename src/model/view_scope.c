@@ -12,6 +12,7 @@ struct scope {
 	const struct mesh_config *mesh; /* the builder's; scopes go when it changes */
 	const char *self_ns;            /* "": whoever looks at all of the mesh */
 	const struct object *sidecar;   /* in force; NULL: none */
+	bool by_port;                   /* it has listeners for single ports */
 };
 
 /* Exclusively by labels, then for the namespace, then for the mesh; of several the oldest. */
@@ -52,6 +53,8 @@ struct scope *scope_new(const struct view_frame *frame, const struct object_set 
 	s->sidecar = sidecar_of(frame, sidecars);
 	if (s->sidecar)
 		part_hold(&s->part, s->sidecar);
+	for (size_t i = 0; s->sidecar && i < s->sidecar->sidecar->n_egress; i++)
+		s->by_port = s->by_port || s->sidecar->sidecar->egress[i].port;
 	return s;
 }
 
@@ -102,26 +105,66 @@ static bool host_matches(const char *pattern, const char *host)
 	       h.len > p.len - 1;
 }
 
-static bool imported(const struct scope *s, const char *ns, const char *host)
+enum said { SAID_NOTHING, SAID_IMPORTED, SAID_EXCLUDED };
+
+static enum said says(const struct scope *s, const struct sidecar_egress *e, const char *ns,
+		      const char *host)
 {
-	const struct sidecar *sidecar = s->sidecar ? s->sidecar->sidecar : NULL;
-	bool found = false;
-	if (!sidecar || !sidecar->has_egress)
-		return true;
-	for (size_t i = 0; i < sidecar->n_egress; i++) {
-		const struct scope_host *h = &sidecar->egress[i];
+	enum said said = SAID_NOTHING;
+	for (size_t i = 0; i < e->n_hosts; i++) {
+		const struct scope_host *h = &e->hosts[i];
 		if (!ns_matches(s, h->ns, ns) || !host_matches(h->host, host))
 			continue;
 		if (h->excluded)
+			return SAID_EXCLUDED;
+		said = SAID_IMPORTED;
+	}
+	return said;
+}
+
+/* The listeners of PORT say what is known there; where it has none, those without a port do. Listeners
+ * with a socket of their own know their hosts as well, and take nothing from others. */
+static bool imported(const struct scope *s, const char *ns, const char *host, uint16_t port)
+{
+	const struct sidecar *sidecar = s->sidecar ? s->sidecar->sidecar : NULL;
+	bool found = false;
+	uint16_t of = 0;
+	if (!sidecar || sidecar->n_egress == 0)
+		return true;
+	for (size_t i = 0; i < sidecar->n_egress; i++)
+		if (port && sidecar->egress[i].port == port && !sidecar->egress[i].binds)
+			of = port;
+	for (size_t i = 0; i < sidecar->n_egress; i++) {
+		const struct sidecar_egress *e = &sidecar->egress[i];
+		if (e->port != (e->binds ? port : of))
+			continue;
+		enum said said = says(s, e, ns, host);
+		if (e->binds && said == SAID_IMPORTED)
+			return true;
+		if (e->binds)
+			continue;
+		if (said == SAID_EXCLUDED)
 			return false;
-		found = true;
+		found = found || said == SAID_IMPORTED;
 	}
 	return found;
+}
+
+bool scope_listener_has(const struct scope *s, const struct sidecar_egress *e, const char *ns,
+			const char *host)
+{
+	return says(s, e, ns, host) == SAID_IMPORTED;
+}
+
+bool scope_has_port(const struct scope *s, const char *ns, const char *host, uint16_t port)
+{
+	return !s->self_ns[0] || imported(s, ns, host, port);
 }
 
 bool scope_has_service(const struct scope *s, const struct object *service, const char *host)
 {
 	const char *ns = service->meta.ns;
+	const struct service *spec = service->service;
 	struct slice text = slice_of(pairs_get(&service->meta.annotations, ANNOTATION_EXPORT_TO));
 	static const char *const none[] = {NULL};
 	bool visible = text.len == 0 && exported_by_list(s, ns, none); /* empty says nothing */
@@ -129,13 +172,20 @@ bool scope_has_service(const struct scope *s, const struct object *service, cons
 		return true;
 	for (struct slice rest = text; rest.len && !visible;)
 		visible = exported(s, ns, slice_trim(slice_cut(&rest, ',')));
-	return visible && imported(s, ns, host);
+	bool known = imported(s, ns, host, 0);
+	for (size_t i = 0; s->by_port && i < spec->n_ports && visible && !known; i++)
+		known = imported(s, ns, host, spec->ports[i].port);
+	return visible && known;
 }
 
 bool scope_has_entry(const struct scope *s, const struct object *entry, const char *host)
 {
 	const char *ns = entry->meta.ns;
+	const struct service_entry *spec = entry->service_entry;
 	if (!s->self_ns[0])
 		return true;
-	return exported_by_list(s, ns, entry->service_entry->export_to) && imported(s, ns, host);
+	bool known = imported(s, ns, host, 0);
+	for (size_t i = 0; s->by_port && i < spec->n_ports && !known; i++)
+		known = imported(s, ns, host, spec->ports[i].number);
+	return known && exported_by_list(s, ns, spec->export_to);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/object_set.h"
 #include "model/view_inside.h"
 
 static size_t n_tcp_ports(const struct service *s)
@@ -51,7 +52,8 @@ static bool is_seen(const struct gathering *g, const struct addr *at)
 	return false;
 }
 
-static void add_endpoint(struct gathering *g, const struct addr *at, bool ready)
+static void add_endpoint(struct gathering *g, const struct addr *at, bool ready,
+			 const struct view_peer *peer, uint32_t weight)
 {
 	if (is_seen(g, at))
 		return;
@@ -61,6 +63,8 @@ static void add_endpoint(struct gathering *g, const struct addr *at, bool ready)
 		.at = *at,
 		.live = g->live ? live_endpoint_get(g->live, at) : NULL,
 		.ready = ready,
+		.weight = weight,
+		.peer = peer,
 	};
 }
 
@@ -82,32 +86,87 @@ static void gather(struct gathering *g, enum ip_family family, bool ready)
 			const struct endpoint *e = &slice->endpoints[i];
 			struct addr at = {.ip = e->ip, .port = number};
 			if ((e->ready || spec->publish_not_ready_addresses) == ready)
-				add_endpoint(g, &at, ready);
+				add_endpoint(g, &at, ready, NULL, 0);
 		}
 	}
 }
 
-static size_t count_endpoints(struct object *const *slices, size_t n_slices)
+/* The WorkloadEntries that SERVICE selects, the first of them from *AT on; NULL: no more. */
+static const struct object *next_workload(const struct view_frame *frame,
+					  const struct object *service, size_t *at)
+{
+	const struct object_set *set = frame->hosts->workloads;
+	const char *ns = service->meta.ns;
+	if (*at == 0)
+		(void)object_set_find(set, ns, "", at); /* where the namespace begins */
+	while (*at < set->n && strcmp(set->at[*at]->meta.ns, ns) == 0) {
+		const struct object *o = set->at[(*at)++];
+		if (workload_is_selected(&service->service->selector, o))
+			return o;
+	}
+	return NULL;
+}
+
+static uint16_t named_port(const struct workload_entry *e, const char *name)
+{
+	for (size_t i = 0; i < e->n_ports; i++)
+		if (strcmp(e->ports[i].name, name) == 0)
+			return e->ports[i].port;
+	return 0;
+}
+
+static uint16_t port_at(const struct workload_entry *e, const struct service_port *p)
+{
+	uint16_t named = named_port(e, p->name);
+	if (!named)
+		named = named_port(e, p->target_port.name);
+	return named ? named : p->target_port.number ? p->target_port.number : p->port;
+}
+
+/* Machines that are no Pods stand behind a Service, too; no slice lists them. */
+static void gather_workloads(struct gathering *g, const struct view_frame *frame,
+			     enum ip_family family)
+{
+	const struct object *service = g->port->service->object, *o;
+	if (service->service->selector.n == 0)
+		return;
+	for (size_t from = 0; (o = next_workload(frame, service, &from));) {
+		const struct workload_entry *e = o->workload_entry;
+		struct addr at = {.ip = e->ip, .port = port_at(e, g->port->port)};
+		if (e->has_ip && ip_is_v4(&e->ip) == (family == IP_V4))
+			add_endpoint(g, &at, true,
+				     workload_entry_peer(g->part->part.arena, e, &o->meta.labels,
+							 o->meta.ns),
+				     e->weight);
+	}
+}
+
+static size_t count_endpoints(const struct view_frame *frame, const struct object *service,
+			      struct object *const *slices, size_t n_slices)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < n_slices; i++)
 		n += slices[i]->endpoint_slice->n_endpoints;
+	for (size_t from = 0; service->service->selector.n && next_workload(frame, service, &from);)
+		n++;
 	return n;
 }
 
 /* N: at most so many. */
 static void add_endpoints(struct service_part *part, struct view_port *port, size_t n,
-			  struct live *live)
+			  const struct view_frame *frame)
 {
 	enum { FEW = 16 };
-	struct gathering g = {.part = part, .port = port, .live = live, .indexed = n > FEW};
+	struct gathering g = {.part = part, .port = port, .live = frame->live, .indexed = n > FEW};
 	struct arena *scratch = g.indexed ? arena_new() : NULL;
 	if (g.indexed)
 		index_init(&g.seen, scratch, n);
 	g.to = arena_array(part->part.arena, n, sizeof(*g.to));
 	gather(&g, IP_V4, true);
+	gather_workloads(&g, frame, IP_V4);
 	port->n_v4 = g.n;
 	gather(&g, IP_V6, true);
+	gather_workloads(&g, frame, IP_V6);
 	port->n_endpoints = g.n;
 	if (part->service.object->service->headless) {
 		/* Whoever dials a Pod that is not ready still speaks to this Service. */
@@ -118,6 +177,7 @@ static void add_endpoints(struct service_part *part, struct view_port *port, siz
 	}
 	port->endpoints = g.to;
 	port->n_known = g.n;
+	view_port_weigh(part->part.arena, port);
 	arena_free(scratch);
 }
 
@@ -136,6 +196,7 @@ static void fill_port(struct service_part *part, struct view_port *vp, const str
 	vp->detection_from = words.from;
 	vp->detection_timeout_ms = words.timeout_ms;
 	vp->tls = rule_tls(part->service.rule, p->port);
+	vp->hidden = !scope_has_port(frame->scope, o->meta.ns, part->service.host, p->port);
 	vp->live = frame->live ? live_port_get(frame->live, LIVE_OUTBOUND, key, p->port) : NULL;
 }
 
@@ -210,7 +271,8 @@ struct service_part *service_part_new(const struct view_frame *frame, const stru
 {
 	char host[512], key[512];
 	const struct service *spec = service->service;
-	size_t n_ports = n_tcp_ports(spec), n_endpoints = count_endpoints(slices, n_slices), n = 0;
+	size_t n_ports = n_tcp_ports(spec), n = 0;
+	size_t n_endpoints = count_endpoints(frame, service, slices, n_slices);
 	size_t n_headless = spec->headless ? n_ports * n_endpoints : 0;
 	/* Names are bounded: both fit. */
 	int host_len = snprintf(host, sizeof(host), "%s.%s.svc.cluster.local", service->meta.name,
@@ -228,13 +290,15 @@ struct service_part *service_part_new(const struct view_frame *frame, const stru
 	part->service.object = service;
 	part->service.host = arena_dup(a, slice_of(host));
 	part->service.rule = rules_of(frame->rules, &part->service);
+	part->service.subject_alt_names =
+		entry_names_for(frame, a, part->service.host, service->meta.ns);
 	part->service.ports = ports;
 	part->service.n_ports = n_ports;
 	for (size_t i = 0; i < spec->n_ports && n < n_ports; i++)
 		if (spec->ports[i].protocol == L4_TCP)
 			fill_port(part, &ports[n++], &spec->ports[i], frame, key);
 	for (size_t i = 0; i < n_ports && n_endpoints; i++)
-		add_endpoints(part, &ports[i], n_endpoints, frame->live);
+		add_endpoints(part, &ports[i], n_endpoints, frame);
 	fill_names(part, service);
 	part->mine = is_mine(part, frame->self);
 	part->known = scope_has_service(frame->scope, service, part->service.host);

@@ -80,6 +80,8 @@ static void port_json(const struct view *v, const struct view_port *p, struct js
 	json_cstr(out, "name", p->port->name);
 	json_cstr(out, "protocol", protocol_name(p->protocol));
 	json_cstr(out, "declared_by", why_name(p->why));
+	if (p->hidden)
+		json_bool(out, "imported", false);
 	json_cstr(out, "detection", detection_name(p->detection));
 	json_cstr(out, "detection_from", p->detection_from[0] ? p->detection_from : NULL);
 	json_u64(out, "protocol_detection_timeout_ms", p->detection_timeout_ms);
@@ -87,6 +89,9 @@ static void port_json(const struct view *v, const struct view_port *p, struct js
 	for (size_t i = 0; i < p->n_endpoints; i++) {
 		json_open_object(out, NULL);
 		json_cstr(out, "address", addr_text(&p->endpoints[i].at, text));
+		if (p->weight_upto)
+			json_u64(out, "weight",
+				 p->endpoints[i].weight ? p->endpoints[i].weight : 1);
 		workload_json("workload", view_workload_by_ip(v, &p->endpoints[i].at.ip), out);
 		json_close(out);
 	}
@@ -162,6 +167,21 @@ static void scope_json(const struct view *v, struct json_out *out)
 	json_close(out);
 }
 
+static void listeners_json(const struct view *v, struct json_out *out)
+{
+	size_t n = 0;
+	char text[ADDR_TEXT];
+	const struct view_listener *all = view_listeners(v, &n);
+	json_open_array(out, "listeners");
+	for (size_t i = 0; i < n; i++) {
+		json_open_object(out, NULL);
+		json_cstr(out, "address", addr_text(&all[i].at, text));
+		json_cstr(out, "host", all[i].port ? all[i].port->service->host : NULL);
+		json_close(out);
+	}
+	json_close(out);
+}
+
 bool admin_config_json(const struct view *v, struct buf *out)
 {
 	struct json_out j;
@@ -182,6 +202,7 @@ bool admin_config_json(const struct view *v, struct buf *out)
 	free(all);
 	json_close(&j);
 	scope_json(v, &j);
+	listeners_json(v, &j);
 	all = view_entries(v, &n);
 	json_open_array(&j, "service_entries");
 	for (size_t i = 0; i < n; i++)

@@ -68,6 +68,8 @@ void observe_handshake(struct worker_metrics *wm, enum live_side side, enum tls_
 	  "Times that accepting stopped for want of file descriptors or memory.")                  \
 	X(ACCEPT_REFUSED, "hark_accept_refused_total",                                             \
 	  "Connections refused at once because no file descriptor was left.")                      \
+	X(LISTEN_FAILED, "hark_listen_failures_total",                                             \
+	  "Failed attempts to open an egress listener of a Sidecar.")                              \
 	X(SPLICED, "hark_splice_total", "Directions of a connection that switched to splice(2).")  \
 	X(RELAYED_BYTES, "hark_relayed_bytes_total", "Bytes relayed, both directions.")            \
 	X(TLS_RESUMED, "hark_tls_resumed_total", "TLS handshakes that resumed a session.")         \

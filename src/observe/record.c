@@ -110,7 +110,7 @@ const char *record_cluster(const struct conn_record *r, char *out, size_t out_le
 	if (p->side == LIVE_INBOUND) {
 		if (p->action == PLAN_REFUSE)
 			return "BlackHoleCluster";
-		if (!p->port)
+		if (!p->port && !(p->inbound && p->inbound->ingress))
 			return "InboundPassthroughCluster";
 		n = snprintf(out, out_len, "inbound|%u||", p->to.port);
 	} else {

@@ -246,7 +246,7 @@ static void get_explain(void *ctx, const struct rest_request *req, struct rest_r
 	TAILQ_INSERT_TAIL(&p->explaining, x, link);
 	rest_reply_on_gone(reply, on_gone, x);
 	timer_set(p->loop, &x->timer, EXPLAIN_WAIT_MS * NS_PER_MS);
-	names_ask(p->names, p->view, plan.host, plan_has_step(&plan, STEP_ENTRY_PORT), clock_ns());
+	names_ask(p->names, p->view, plan.host, plan_means_host(&plan), clock_ns());
 }
 
 /* Which server has which endpoint. */

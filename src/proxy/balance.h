@@ -7,7 +7,7 @@
  *   balance_refused(ep, now);                       // picks avoid it for a few seconds
  *
  * Endpoints of the family that the client dialled come first, then the others. Those that refused
- * a moment ago come last. Pure but for the atomics in the endpoints' live cells; any thread.
+ * a moment ago come last. Where endpoints have weights, their turns and their loads are measured by them. Pure but for the atomics in the endpoints' live cells; any thread.
  */
 #pragma once
 #include "base/clock.h"

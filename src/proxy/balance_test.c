@@ -152,6 +152,109 @@ static void two_at_random_among_many(void **state)
 	assert_ptr_equal(balance_next(&b, &port), &many[31]);
 }
 
+static void weigh(const uint32_t weights[N])
+{
+	static uint64_t upto[N];
+	uint64_t sum = 0;
+	for (size_t i = 0; i < N; i++) {
+		if (i == N_V4)
+			sum = 0;
+		endpoints[i].weight = weights[i];
+		upto[i] = sum += weights[i];
+	}
+	port.weight_upto = upto;
+}
+
+static const struct {
+	uint32_t weights[N];
+} weights[] = {
+	{{3, 1, 1, 1, 1, 1}},
+	{{1, 1, 1, 3, 2, 5}},
+	{{1, 100, 1, 1, 1, 1}},
+	{{7, 11, 13, 17, 1, 1}},
+	{{4000000000u, 1000000000u, 4000000000u, 2000000000u, 1, 1}},
+};
+
+/* Over any stretch each has its share, to within three turns, whether turns are taken or loads compared
+ * while nobody is loaded. */
+static void weights_are_shares(void **state)
+{
+	(void)state;
+	for (size_t r = 0; r < N_ELEMS(weights); r++)
+		for (int lb = 0; lb < 2; lb++) {
+			double sum = 0, hits[N] = {0};
+			(void)fresh(NULL);
+			weigh(weights[r].weights);
+			for (size_t i = 0; i < N_V4; i++)
+				sum += weights[r].weights[i];
+			for (unsigned n = 1; n <= 1000; n++) {
+				hits[first(lb ? LB_ROUND_ROBIN : LB_LEAST_CONNECTIONS, true)]++;
+				for (size_t i = 0; i < N_V4; i++) {
+					double due = (double)n * weights[r].weights[i] / sum;
+					assert_true(hits[i] > due - 3 && hits[i] < due + 3);
+				}
+			}
+			assert_in_range(first(LB_ROUND_ROBIN, false), N_V4, N - 1);
+		}
+}
+
+/* Connections that stay are spread by weight as well. */
+static void held_connections_follow_weights(void **state)
+{
+	(void)state;
+	weigh((const uint32_t[N]){3, 1, 2, 2, 1, 1});
+	for (unsigned n = 0; n < 80; n++)
+		lives[first(LB_LEAST_CONNECTIONS, true)].active++;
+	assert_int_equal(lives[0].active, 30);
+	assert_int_equal(lives[1].active, 10);
+	assert_int_equal(lives[2].active, 20);
+	assert_int_equal(lives[3].active, 20);
+}
+
+static void weight_makes_up_for_nothing_dead(void **state)
+{
+	(void)state;
+	weigh((const uint32_t[N]){1000, 1, 1, 1, 1, 1});
+	balance_refused(&endpoints[0], now - NS_PER_S);
+	for (unsigned n = 0; n < 50; n++) {
+		assert_in_range(first(LB_LEAST_CONNECTIONS, true), 1, N_V4 - 1);
+		assert_in_range(first(LB_ROUND_ROBIN, true), 1, N_V4 - 1);
+	}
+}
+
+static void many_are_drawn_by_weight(void **state)
+{
+	enum { MANY = 40, DRAWS = 40000 };
+	static struct live_endpoint many_lives[MANY];
+	static struct view_endpoint many[MANY];
+	static uint64_t upto[MANY];
+	(void)state;
+	unsigned hits = 0;
+	uint32_t random = 1;
+	for (size_t i = 0; i < MANY; i++) {
+		many[i] = (struct view_endpoint){.live = &many_lives[i], .weight = i ? 1 : 39};
+		upto[i] = 39 + i;
+	}
+	port = (struct view_port){.endpoints = many,
+				  .n_endpoints = MANY,
+				  .n_v4 = MANY,
+				  .weight_upto = upto,
+				  .live = &live};
+	for (unsigned n = 0; n < DRAWS; n++) {
+		struct balance b;
+		random = random * 1664525u + 1013904223u;
+		balance_start(&b, &port, LB_LEAST_CONNECTIONS, true, random, now);
+		hits += balance_next(&b, &port) == &many[0];
+	}
+	assert_in_range(hits, DRAWS * 45 / 100, DRAWS * 55 / 100);
+	many_lives[0].active = 39 * 2; /* twice as loaded as any other, which has one */
+	for (size_t i = 1; i < MANY; i++)
+		many_lives[i].active = 1;
+	struct balance b;
+	balance_start(&b, &port, LB_LEAST_CONNECTIONS, true, 0xf0000000, now);
+	assert_ptr_not_equal(balance_next(&b, &port), &many[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +268,10 @@ int main(void)
 		cmocka_unit_test_setup(all_refused_are_tried_anyway, fresh),
 		cmocka_unit_test_setup(nobody_is_there, fresh),
 		cmocka_unit_test_setup(two_at_random_among_many, fresh),
+		cmocka_unit_test_setup(weights_are_shares, fresh),
+		cmocka_unit_test_setup(held_connections_follow_weights, fresh),
+		cmocka_unit_test_setup(weight_makes_up_for_nothing_dead, fresh),
+		cmocka_unit_test_setup(many_are_drawn_by_weight, fresh),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

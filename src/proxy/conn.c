@@ -245,8 +245,10 @@ static void make_plan(struct conn *c, enum listen_kind kind)
 {
 	const struct conn_record *rec = &c->record;
 	switch (kind) {
+	case LISTEN_BOUND:
 	case LISTEN_OUTBOUND: {
-		struct outbound_facts facts = {.dst = rec->original_dst};
+		struct outbound_facts facts = {.dst = rec->original_dst,
+					       .bound = kind == LISTEN_BOUND};
 		decide_outbound(c->record.view, &facts, &c->plan);
 		return;
 	}
@@ -271,7 +273,7 @@ static void ask_for_names(struct conn *c)
 	const struct view_service *s = c->plan.host;
 	if (s && s->entry->live && c->plan.action != PLAN_REFUSE)
 		names_ask(c->worker->setup->names, (struct view *)c->record.view, s,
-			  plan_has_step(&c->plan, STEP_ENTRY_PORT), clock_ns());
+			  plan_means_host(&c->plan), clock_ns());
 }
 
 /* What a server may contradict: nobody listens to both ends there, so the bytes teach as they pass. */
@@ -312,9 +314,11 @@ static void follow_plan(struct conn *c)
 void conn_view_came(struct conn *c)
 {
 	struct err err = {0};
+	/* Which listener took it is not kept, but the old plan shows. */
+	bool bound = plan_has_step(&c->plan, STEP_EGRESS_LISTENER);
 	view_put((struct view *)c->record.view); /* nothing of it is in use but the old plan */
 	c->record.view = view_get(c->worker->view);
-	make_plan(c, LISTEN_OUTBOUND);
+	make_plan(c, bound ? LISTEN_BOUND : LISTEN_OUTBOUND);
 	if (c->plan.action == PLAN_WAIT) {
 		ask_for_names(c);
 		return;

@@ -42,6 +42,7 @@ enum conn_state {
 
 enum listen_kind {
 	LISTEN_OUTBOUND, /* what the app dials, redirected to us */
+	LISTEN_BOUND,    /* what the app dials, at a socket of ours for a host */
 	LISTEN_INBOUND,  /* what others dial here, redirected to us */
 	LISTEN_FIXED,    /* no capture: everything goes to one address */
 };

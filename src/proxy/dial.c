@@ -93,7 +93,7 @@ static bool next_address(struct conn *c, struct addr *to, const struct workload 
 	}
 	if (c->balance.next++ > 0)
 		return false;
-	*to = c->plan.to;
+	*to = plan_app(&c->plan); /* outbound, where it was dialled to */
 	*workload = c->plan.side == LIVE_OUTBOUND ? c->plan.peer_workload : NULL;
 	return true;
 }

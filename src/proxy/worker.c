@@ -118,6 +118,8 @@ static void resume_accept(struct worker *w)
 			log_error("proxy", "listener: %s", err.text);
 			all = false; /* the next tick tries again */
 		}
+	if (all && !w->accepting)
+		binds_pause(&w->binds, false);
 	w->accepting = all;
 }
 
@@ -198,6 +200,7 @@ static void pause_accept(struct worker *w)
 	for (unsigned i = 0; i < w->n_listeners; i++)
 		if (!loop_mod(w->loop, &w->listeners[i].io, 0, &err))
 			log_error("proxy", "listener: %s", err.text);
+	binds_pause(&w->binds, true);
 	w->accepting = false;
 	observe_count(w->metrics, COUNT_ACCEPT_PAUSED, 1);
 	tick(w); /* resumes */
@@ -270,6 +273,7 @@ static void take_view(struct post *p)
 	for (unsigned i = 0; i < w->n_listeners; i++)
 		/* What is accepted inherits it; without it bytes still flow. */
 		(void)net_tune(w->listeners[i].io.fd, view_mesh(w->view)->keepalive_s);
+	binds_follow(&w->binds);
 	if (!old)
 		resume_accept(w);
 	view_put(old);
@@ -314,6 +318,12 @@ void worker_set_tls(struct worker *w, struct mesh_tls *tls)
 
 /* Beginning and end. */
 
+void worker_listener(struct worker *w, struct listener *l, enum listen_kind kind, int fd,
+		     uint16_t port)
+{
+	*l = (struct listener){{fd, on_accept}, w, kind, port};
+}
+
 static bool listen_all(struct worker *w, struct err *err)
 {
 	for (unsigned i = 0; i < w->setup->n_rows; i++) {
@@ -326,7 +336,7 @@ static bool listen_all(struct worker *w, struct err *err)
 		}
 		if (fd < 0)
 			return err_wrap(err, "worker %u", w->index);
-		*l = (struct listener){{fd, on_accept}, w, row->kind, row->on.port};
+		worker_listener(w, l, row->kind, fd, row->on.port);
 		w->n_listeners++;
 		if (!loop_add(w->loop, &l->io, 0, err)) /* accepts when there is a view */
 			return false;
@@ -349,6 +359,7 @@ struct worker *worker_new(const struct worker_setup *setup, unsigned index, stru
 	TAILQ_INIT(&w->turn);
 	TAILQ_INIT(&w->early_queue);
 	ticket_table_init(&w->tickets);
+	binds_init(&w->binds, w);
 	w->tools.scratch = mem_new(RELAY_SCRATCH);
 	w->tools.tls = tls_worker_new(); /* its pages are touched by the first session */
 	w->tick = (struct io){timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), on_tick};
@@ -418,6 +429,7 @@ static void *run(void *arg)
 	if (!loop_run(w->loop, &err))
 		log_error("proxy", "worker %u: %s", w->index, err.text);
 	/* What this thread has opened lives in its table, and is closed by it. */
+	binds_fini(&w->binds);
 	access_log_close(w->log);
 	w->log = NULL;
 	pipes_trim(&w->tools.pipes, 0);

@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "observe/access_log.h"
+#include "proxy/binds.h"
 #include "proxy/conn.h"
 #include "proxy/mesh_tls.h"
 #include "proxy/origin_tls.h"
@@ -58,6 +59,10 @@ struct listener {
 	uint16_t port;
 };
 
+/* L's events are accepts of KIND. */
+void worker_listener(struct worker *w, struct listener *l, enum listen_kind kind, int fd,
+		     uint16_t port);
+
 struct worker {
 	const struct worker_setup *setup;
 	unsigned index;
@@ -75,6 +80,7 @@ struct worker {
 
 	struct listener listeners[WORKER_LISTENERS];
 	unsigned n_listeners;
+	struct binds binds;
 	int reserve_fd; /* given up to accept and refuse when no other descriptor is left */
 	bool accepting;
 

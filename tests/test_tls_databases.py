@@ -197,6 +197,7 @@ def test_redis(world, host):
     line = world.last(host)
     assert (line["upstream_transport"], line["first_bytes_from"]) == ("mutual-tls", "client")
     assert line["tls_version"] == "TLSv1.3" and line["upstream_transport_failure_reason"] is None
+    assert line["end"] == "client-closed"  # although Redis ends without close_notify
 
 
 @pytest.mark.parametrize("host, reason", [("redis-ca", NO_TRUST), ("redis-name", NO_NAME)])

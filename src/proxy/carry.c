@@ -179,6 +179,15 @@ static void on_gone(struct conn *c, struct flow *f)
 	pump(c, other);
 }
 
+/* SIDE's peer ended without close_notify. Servers outside the mesh often do so once their client has
+ * ended: that is a reset for whoever still reads, but no error. */
+static void cut_from(struct conn *c, enum side side)
+{
+	bool habit = side == SIDE_SERVER && transport_is_own(c->plan.tls.transport) &&
+		     c->state == CONN_DRAIN;
+	conn_close(c, habit ? END_CLIENT_CLOSED : END_TLS_CUT, CLOSE_RESET);
+}
+
 static void pump(struct conn *c, struct flow *f)
 {
 	enum side side = sender(c, f);
@@ -212,7 +221,7 @@ static void pump(struct conn *c, struct flow *f)
 		if (conn_flow(c, other_side(side))->state == FLOW_BROKEN)
 			reset_from(c, side);
 		else
-			conn_close(c, END_TLS_CUT, CLOSE_RESET);
+			cut_from(c, side);
 		return;
 	case FLOW_BAD_TLS:
 		tls_broken(c);

@@ -1,5 +1,6 @@
 #include "model/object.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -146,23 +147,28 @@ static struct object *build(enum kind kind, struct tree *root, struct arena *a,
 	return o;
 }
 
+/* SCRATCH: of a lean object, of which a sidecar holds many: it is built there first, and then once more into memory of
+ * exactly the size that it took. */
+static struct object *build_lean(enum kind kind, struct tree *root, struct arena *a,
+				 const struct object_source *source, struct arena *scratch)
+{
+	struct arena *exact = NULL;
+	if (!build(kind, root, a, source, scratch))
+		return NULL;
+	exact = arena_new_sized(arena_used(scratch));
+	struct object *o = build(kind, root, a, source, exact);
+	MUST(o); /* nothing has changed */
+	return o;
+}
+
 struct object *object_from_tree(enum kind kind, struct tree *root, struct arena *a,
 				const struct object_source *source)
 {
-	enum { SCRATCH = 16384 };
-	struct arena *arena = source->options.lean ? arena_new_sized(SCRATCH) : arena_new();
-	struct object *o = build(kind, root, a, source, arena);
-	if (!o) {
+	struct arena *arena = arena_new();
+	struct object *o = source->options.lean ? build_lean(kind, root, a, source, arena)
+						: build(kind, root, a, source, arena);
+	if (!o || source->options.lean)
 		arena_free(arena);
-		return NULL;
-	}
-	if (!source->options.lean)
-		return o;
-	/* A sidecar holds many of these: once more, into memory of exactly the size it took. */
-	struct arena *exact = arena_new_sized(arena_used(arena));
-	arena_free(arena);
-	o = build(kind, root, a, source, exact);
-	MUST(o); /* nothing has changed */
 	return o;
 }
 
@@ -177,18 +183,24 @@ static void first_problem(void *ctx, const struct tree *at, const char *member, 
 	(void)err_set(err, ERR_BAD_INPUT, "%s%s%s", path, path[0] ? ": " : "", text);
 }
 
+static struct object_source source_of(const struct object_options *options,
+				      const struct object *origin, struct err *first)
+{
+	return (struct object_source){
+		.options = *options,
+		.file = origin ? origin->origin_file : NULL,
+		.line = origin ? origin->origin_line : 0,
+		.problem = first_problem,
+		.ctx = first,
+	};
+}
+
 static struct object *decode_node(enum kind kind, struct tree *root, struct arena *a,
 				  const struct object_options *options, const struct object *origin,
 				  struct err *err)
 {
 	struct err first = {.kind = ERR_NONE};
-	struct object_source source = {
-		.options = *options,
-		.file = origin ? origin->origin_file : NULL,
-		.line = origin ? origin->origin_line : 0,
-		.problem = first_problem,
-		.ctx = &first,
-	};
+	struct object_source source = source_of(options, origin, &first);
 	struct object *o = object_from_tree(kind, root, a, &source);
 	if (!o && err)
 		*err = first;
@@ -204,6 +216,45 @@ struct object *object_decode(enum kind kind, struct slice json,
 	if (tree_from_json(a, json, &root, err))
 		o = decode_node(kind, root, a, options, NULL, err);
 	arena_free(a);
+	return o;
+}
+
+struct object_reader {
+	struct arena *tree, *scratch;
+};
+
+struct object_reader *object_reader_new(void)
+{
+	enum { TREE_BYTES = 16384, SCRATCH_BYTES = 4096 }; /* larger ones take more, and give it back */
+	struct object_reader *r = mem_new(sizeof(*r));
+	r->tree = arena_new_sized(TREE_BYTES);
+	r->scratch = arena_new_sized(SCRATCH_BYTES);
+	return r;
+}
+
+void object_reader_free(struct object_reader *r)
+{
+	if (!r)
+		return;
+	arena_free(r->tree);
+	arena_free(r->scratch);
+	free(r);
+}
+
+struct object *object_read_lean(struct object_reader *r, enum kind kind, struct slice json,
+				struct err *err)
+{
+	struct tree *root = NULL;
+	struct object *o = NULL;
+	struct err first = {.kind = ERR_NONE};
+	struct object_options lean = {.lean = true};
+	struct object_source source = source_of(&lean, NULL, &first);
+	if (tree_from_json(r->tree, json, &root, &first))
+		o = build_lean(kind, root, r->tree, &source, r->scratch);
+	if (!o && err)
+		*err = first;
+	arena_reset(r->tree);
+	arena_reset(r->scratch);
 	return o;
 }
 

@@ -11,6 +11,7 @@
 #include "model/view_inside.h"
 
 struct view_builder {
+	struct object_reader *reader;
 	struct object_set sets[N_KINDS];
 	struct slice_groups slices;
 	struct hosts hosts;
@@ -63,6 +64,7 @@ static const struct shared_ops workload_ops = {workload_get, workload_put};
 struct view_builder *view_builder_new(const char *self_ns, const char *self_pod)
 {
 	struct view_builder *b = mem_new(sizeof(*b));
+	b->reader = object_reader_new();
 	b->self_ns = mem_strdup(self_ns);
 	b->self_pod = mem_strdup(self_pod);
 	b->mesh = part_new(sizeof(*b->mesh), 0, 0);
@@ -100,6 +102,7 @@ void view_builder_free(struct view_builder *b)
 		object_set_fini(&b->sets[i]);
 	name_set_clear(&b->services);
 	name_set_clear(&b->pods);
+	object_reader_free(b->reader);
 	free(b->mine);
 	free(b->self_ns);
 	free(b->self_pod);
@@ -172,12 +175,11 @@ static bool is_self(const struct view_builder *b, const struct object *o)
 bool view_builder_set_json(struct view_builder *b, enum kind kind, struct slice json,
 			   struct err *err)
 {
-	struct object_options options = {.lean = true};
-	struct object *o = object_decode(kind, json, &options, err);
+	struct object_options whole = {.lean = false};
+	struct object *o = object_read_lean(b->reader, kind, json, err);
 	if (o && is_self(b, o)) { /* its containers say what its ports are called */
 		object_put(o);
-		options.lean = false;
-		o = object_decode(kind, json, &options, err);
+		o = object_decode(kind, json, &whole, err);
 	}
 	if (!o)
 		return false;

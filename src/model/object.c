@@ -225,7 +225,10 @@ struct object_reader {
 
 struct object_reader *object_reader_new(void)
 {
-	enum { TREE_BYTES = 16384, SCRATCH_BYTES = 4096 }; /* larger ones take more, and give it back */
+	enum {
+		TREE_BYTES = 16384,
+		SCRATCH_BYTES = 4096
+	}; /* larger ones take more, and give it back */
 	struct object_reader *r = mem_new(sizeof(*r));
 	r->tree = arena_new_sized(TREE_BYTES);
 	r->scratch = arena_new_sized(SCRATCH_BYTES);

@@ -211,6 +211,11 @@ void view_builder_forget_addresses(struct view_builder *b, const char *name)
 	hosts_forget_addresses(&b->hosts, name);
 }
 
+size_t view_builder_n_names(const struct view_builder *b)
+{
+	return hosts_n_names(&b->hosts);
+}
+
 const char *view_builder_problem(const struct view_builder *b)
 {
 	return b->problem;
@@ -564,6 +569,8 @@ static bool is_decorated(const struct view_builder *b, const struct service_part
 static void renew_host(struct view_builder *b, const struct view_frame *frame, const char *host)
 {
 	struct service_part *old = host_of(b, host);
+	for (size_t i = 0; old && i < old->service.entry->n_names; i++)
+		hosts_drop_use(&b->hosts, old->service.entry->names[i].host, host);
 	const struct service_part *service = kubernetes_of(b, host);
 	struct service_part *part = service ? NULL : entry_part_new(frame, &b->hosts, host);
 	if (service && is_decorated(b, service)) {

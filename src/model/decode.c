@@ -263,6 +263,10 @@ static void read_list(struct decoder *d, const struct field *f, const struct tre
 		decode_expected(d, n, "a list");
 		return;
 	}
+	if (f->max && n->n > f->max) {
+		decode_problem(d, n, NULL, "has more than %llu items", (unsigned long long)f->max);
+		return;
+	}
 	size_t size = f->schema->size;
 	unsigned char *all = arena_array(d->arena, n->n, size);
 	size_t count = 0;

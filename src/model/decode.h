@@ -38,7 +38,8 @@ enum field_type {
 	FIELD_TYPE_PAIRS,    /* an object of strings */
 	FIELD_TYPE_STRINGS,  /* a list of strings, NULL-terminated */
 	FIELD_TYPE_STRUCT,
-	FIELD_TYPE_LIST, /* of structs; pointer at offset, size_t at count_offset */
+	FIELD_TYPE_LIST, /* of structs, at most `max` (0: any number); pointer at offset, size_t at
+			    count_offset */
 	FIELD_TYPE_CUSTOM,
 };
 

@@ -167,12 +167,41 @@ static void many_names_and_ports(void **state)
 	view_builder_free(w.b);
 }
 
+/* From an API server that lets it pass: the entry stays as it was, the others are not touched. */
+static void an_entry_too_large(void **state)
+{
+	(void)state;
+	struct world w = {view_builder_new("shop", "web-1"), NULL};
+	struct buf json;
+	struct err err = {0};
+	put(&w, "e1", "one.example.com", "a.example.com", "");
+	put(&w, "e2", "two.example.com", "a.example.com", "");
+	resolves(&w, "a.example.com", "10.0.0.1");
+	buf_init(&json, 1 << 20);
+	assert_true(buf_puts(&json,
+			     "{\"metadata\":{\"name\":\"e1\",\"namespace\":\"shop\"},\"spec\":"
+			     "{\"hosts\":[\"one.example.com\"],\"resolution\":\"STATIC\","
+			     "\"ports\":[{\"number\":80,\"name\":\"a\"}],\"endpoints\":[{}"));
+	for (int i = 0; i < 4096; i++)
+		assert_true(buf_printf(&json, ",{\"address\":\"10.1.%d.%d\"}", i / 256, i % 256));
+	assert_true(buf_puts(&json, "]}}"));
+	assert_false(view_builder_set_json(w.b, KIND_SERVICE_ENTRY, buf_slice(&json), &err));
+	assert_string_equal(err.text, "spec.endpoints: has more than 4096 items");
+	next(&w);
+	assert_int_equal(n_endpoints(&w, "one.example.com"), 1);
+	assert_int_equal(n_endpoints(&w, "two.example.com"), 1);
+	buf_fini(&json);
+	view_put(w.v);
+	view_builder_free(w.b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_stays_behind),
 		cmocka_unit_test(shared_names),
 		cmocka_unit_test(many_names_and_ports),
+		cmocka_unit_test(an_entry_too_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,7 +197,7 @@ struct peeked {
 	char version[VERSION_BYTES];
 };
 
-/* Name, namespace and version of a "metadata"; the decoder refuses one that has a member twice. */
+/* Name, namespace and version of the "metadata" that META begins with; the decoder refuses one that has a member twice. */
 static bool peek_meta(struct slice meta, struct peeked *p)
 {
 	struct slice key, v;
@@ -228,10 +228,10 @@ static bool peek(struct slice json, struct peeked *p)
 {
 	struct slice key, v;
 	while (skim_name(&json, &key)) {
+		if (slice_eq(key, SLICE("\"metadata\"")))
+			return peek_meta(json, p);
 		if (!skim_value(&json, &v))
 			return false;
-		if (slice_eq(key, SLICE("\"metadata\"")))
-			return peek_meta(v, p);
 	}
 	return false;
 }

@@ -151,6 +151,14 @@ size_t arena_used(const struct arena *a)
 	return a->used;
 }
 
+size_t arena_spare(const struct arena *a)
+{
+	size_t spare = 0;
+	for (const struct chunk *c = a->chunks; c; c = c->next)
+		spare += c->size - c->used;
+	return spare;
+}
+
 size_t arena_bytes(const struct arena *a)
 {
 	return a->total;

@@ -27,4 +27,5 @@ struct slice arena_dup_slice(struct arena *a, struct slice s);
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Bytes handed out, with what alignment left between them. */
 size_t arena_used(const struct arena *a);
+size_t arena_spare(const struct arena *a); /* what it holds and has not handed out */
 size_t arena_bytes(const struct arena *a); /* what it holds, for statistics */

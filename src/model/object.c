@@ -147,16 +147,24 @@ static struct object *build(enum kind kind, struct tree *root, struct arena *a,
 	return o;
 }
 
-/* SCRATCH: of a lean object, of which a sidecar holds many: it is built there first, and then once more into memory of
- * exactly the size that it took. */
+/* A sidecar holds many of these, so that none keeps memory that it does not need: one that does not fit into ROOM
+ * bytes well is built again, in exactly what it took. *ROOM becomes that. */
 static struct object *build_lean(enum kind kind, struct tree *root, struct arena *a,
-				 const struct object_source *source, struct arena *scratch)
+				 const struct object_source *source, size_t *room)
 {
-	struct arena *exact = NULL;
-	if (!build(kind, root, a, source, scratch))
+	enum { SLACK = 16 };
+	struct arena *arena = arena_new_sized(*room + SLACK);
+	struct object *o = build(kind, root, a, source, arena);
+	size_t used = arena_used(arena);
+	if (o && arena_spare(arena) <= used / 16 + 2 * SLACK) {
+		*room = used;
+		return o;
+	}
+	arena_free(arena);
+	if (!o)
 		return NULL;
-	exact = arena_new_sized(arena_used(scratch));
-	struct object *o = build(kind, root, a, source, exact);
+	*room = used;
+	o = build(kind, root, a, source, arena_new_sized(used));
 	MUST(o); /* nothing has changed */
 	return o;
 }
@@ -164,10 +172,13 @@ static struct object *build_lean(enum kind kind, struct tree *root, struct arena
 struct object *object_from_tree(enum kind kind, struct tree *root, struct arena *a,
 				const struct object_source *source)
 {
+	enum { FIRST = 1024 };
+	size_t room = FIRST;
+	if (source->options.lean)
+		return build_lean(kind, root, a, source, &room);
 	struct arena *arena = arena_new();
-	struct object *o = source->options.lean ? build_lean(kind, root, a, source, arena)
-						: build(kind, root, a, source, arena);
-	if (!o || source->options.lean)
+	struct object *o = build(kind, root, a, source, arena);
+	if (!o)
 		arena_free(arena);
 	return o;
 }
@@ -220,18 +231,16 @@ struct object *object_decode(enum kind kind, struct slice json,
 }
 
 struct object_reader {
-	struct arena *tree, *scratch;
+	struct arena *tree;
+	size_t room
+		[N_KINDS]; /* what the last one of the kind took: the next one is often like it */
 };
 
 struct object_reader *object_reader_new(void)
 {
-	enum {
-		TREE_BYTES = 16384,
-		SCRATCH_BYTES = 4096
-	}; /* larger ones take more, and give it back */
+	enum { TREE_BYTES = 16384 }; /* larger ones take more, and give it back */
 	struct object_reader *r = mem_new(sizeof(*r));
 	r->tree = arena_new_sized(TREE_BYTES);
-	r->scratch = arena_new_sized(SCRATCH_BYTES);
 	return r;
 }
 
@@ -240,7 +249,6 @@ void object_reader_free(struct object_reader *r)
 	if (!r)
 		return;
 	arena_free(r->tree);
-	arena_free(r->scratch);
 	free(r);
 }
 
@@ -253,11 +261,10 @@ struct object *object_read_lean(struct object_reader *r, enum kind kind, struct 
 	struct object_options lean = {.lean = true};
 	struct object_source source = source_of(&lean, NULL, &first);
 	if (tree_from_json(r->tree, json, &root, &first))
-		o = build_lean(kind, root, r->tree, &source, r->scratch);
+		o = build_lean(kind, root, r->tree, &source, &r->room[kind]);
 	if (!o && err)
 		*err = first;
 	arena_reset(r->tree);
-	arena_reset(r->scratch);
 	return o;
 }
 

@@ -160,11 +160,11 @@ static bool take_rest(struct parser *p, char *to, char **end)
 /* p->at on the opening quote. */
 static bool take_string(struct parser *p, struct slice *out)
 {
-	char *start = ++p->at, *end = NULL;
+	char *start = p->at + 1, *end = start;
 	unsigned char c;
-	while ((c = (unsigned char)*p->at) >= 0x20 && c < 0x80 && c != '"' && c != '\\')
-		p->at++;
-	end = p->at;
+	while ((c = (unsigned char)*end) >= 0x20 && c < 0x80 && c != '"' && c != '\\')
+		end++;
+	p->at = end;
 	if (c != '"' && !take_rest(p, end, &end))
 		return false;
 	p->at++; /* the closing quote */

@@ -26,10 +26,14 @@ static size_t string_end(struct slice s, size_t from)
 	if (from >= s.len || s.at[from] != '"')
 		return 0;
 	for (size_t i = from + 1; i < s.len; i++) {
-		if (s.at[i] == '"')
-			return i + 1;
-		if (s.at[i] == '\\')
-			i++;
+		const char *quote = memchr(s.at + i, '"', s.len - i);
+		if (!quote)
+			return 0;
+		size_t end = (size_t)(quote - s.at);
+		const char *escape = memchr(s.at + i, '\\', end - i);
+		if (!escape)
+			return end + 1;
+		i = (size_t)(escape - s.at) + 1; /* whatever it is, it ends no string */
 	}
 	return 0;
 }

@@ -157,15 +157,22 @@ static bool take_rest(struct parser *p, char *to, char **end)
 	return true;
 }
 
+/* What ends the simple part of a string: its end, an escape, what has to be looked at closely. */
+static bool is_special(unsigned char c)
+{
+	static const bool special[256] = {
+		[0 ... 0x1f] = true, ['"'] = true, ['\\'] = true, [0x80 ... 0xff] = true};
+	return special[c];
+}
+
 /* p->at on the opening quote. */
 static bool take_string(struct parser *p, struct slice *out)
 {
 	char *start = p->at + 1, *end = start;
-	unsigned char c;
-	while ((c = (unsigned char)*end) >= 0x20 && c < 0x80 && c != '"' && c != '\\')
+	while (!is_special((unsigned char)*end))
 		end++;
 	p->at = end;
-	if (c != '"' && !take_rest(p, end, &end))
+	if (*end != '"' && !take_rest(p, end, &end))
 		return false;
 	p->at++; /* the closing quote */
 	*end = '\0';

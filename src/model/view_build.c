@@ -362,7 +362,8 @@ static void refresh_frame(struct view_builder *b, struct live *live)
 /* "ns/name" */
 static size_t key_of(const char *ns, const char *name, char out[512])
 {
-	return (size_t)snprintf(out, 512, "%s/%s", ns, name); /* names are bounded: it fits */
+	const struct slice parts[] = {slice_of(ns), SLICE("/"), slice_of(name)};
+	return slice_join(out, 512, parts, N_ELEMS(parts)); /* names are bounded: it fits */
 }
 
 static struct workload_part *workload_of(const struct view_builder *b, const char *ns,
@@ -493,12 +494,8 @@ static void renew_service(struct view_builder *b, const struct view_frame *frame
 		is_known = part->known;
 		add_service(b, part);
 	}
-	if (was_known != is_known) { /* a ServiceEntry of the same host gives way, or takes over */
-		char host[512];
-		(void)snprintf(host, sizeof(host), "%s.%s.svc.cluster.local", name,
-			       ns); /* names are bounded: it fits */
-		name_set_add(&b->hosts.dirty, "", host);
-	}
+	if (was_known != is_known) /* a ServiceEntry of the same host gives way, or takes over */
+		hosts_note_service(&b->hosts, ns, name);
 }
 
 /* Hosts of ServiceEntries. */

@@ -150,6 +150,19 @@ void hosts_note(struct hosts *h, const struct object *old, const struct object *
 	note_workload(h, now);
 }
 
+void hosts_note_service(struct hosts *h, const char *ns, const char *name)
+{
+	char host[512];
+	const struct slice parts[] = {slice_of(name), SLICE("."), slice_of(ns),
+				      SLICE(".svc.cluster.local")};
+	if (!h->groups)
+		return;
+	(void)slice_join(host, sizeof(host), parts,
+			 N_ELEMS(parts)); /* names are bounded: it fits */
+	if (group_of(h, host))
+		name_set_add(&h->dirty, "", host);
+}
+
 void hosts_all(struct hosts *h)
 {
 	const struct host_group *g, *next;

@@ -195,6 +195,8 @@ struct hosts {
 void hosts_fini(struct hosts *h);
 /* NOW has taken the place of OLD, of a kind that ServiceEntries look at; either may be NULL. */
 void hosts_note(struct hosts *h, const struct object *old, const struct object *now);
+/* A Service of Kubernetes has come or gone: whoever has its host is to be made anew. */
+void hosts_note_service(struct hosts *h, const char *ns, const char *name);
 void hosts_all(struct hosts *h); /* all are to be made anew */
 /* The entries that have HOST, N of them, by namespace and name. NULL: none. */
 struct object *const *hosts_entries(const struct hosts *h, const char *host, size_t *n);

@@ -372,11 +372,10 @@ static void add_other(struct making *m)
 	struct view_entry *entry = m->entry;
 	if (!entry->given)
 		return;
-	struct service_port *port = arena_alloc(m->arena, sizeof(*port));
+	static const struct service_port none = {.name = "", .target_port = {"", 0}};
 	struct view_port *other = arena_alloc(m->arena, sizeof(*other));
-	*port = (struct service_port){.name = "", .target_port = {"", 0}};
 	*other = (struct view_port){.service = &m->part->service,
-				    .port = port,
+				    .port = &none,
 				    .why = WHY_UNDECLARED,
 				    .detection = m->frame->mesh->detection,
 				    .detection_from = ""};
@@ -424,21 +423,39 @@ static void add_written(struct making *m)
 	}
 }
 
+/* The next address that ENTRY's status has for HOST from *AT on; NULL: there is none left. */
+static const struct entry_vip *next_vip(const struct object *entry, const char *host, size_t *at)
+{
+	const struct service_entry *s = entry->service_entry;
+	while (*at < s->n_vips) {
+		const struct entry_vip *vip = &s->vips[(*at)++];
+		if (strcmp(vip->host, host) == 0)
+			return vip;
+	}
+	return NULL;
+}
+
+static size_t count_vips(const struct object *const *objects, size_t n, const char *host)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < n; i++)
+		for (size_t at = 0; next_vip(objects[i], host, &at);)
+			count++;
+	return count;
+}
+
 static void add_given(struct making *m)
 {
 	struct view_entry *entry = m->entry;
-	size_t room = 0;
-	for (size_t i = 0; i < entry->n_objects; i++)
-		room += entry->objects[i]->service_entry->n_vips;
+	const struct entry_vip *vip = NULL;
+	size_t room = count_vips(entry->objects, entry->n_objects, m->host);
 	struct ip *ips = arena_array(m->arena, room, sizeof(*ips));
 	entry->ips = ips;
-	for (size_t i = 0; i < entry->n_objects; i++) {
-		const struct service_entry *s = entry->objects[i]->service_entry;
-		for (size_t k = 0; k < s->n_vips; k++)
-			if (entry_wants_vip(entry->objects[i], m->host) &&
-			    strcmp(s->vips[k].host, m->host) == 0 && !has_ip(entry, &s->vips[k].ip))
-				ips[entry->n_ips++] = s->vips[k].ip;
-	}
+	for (size_t i = 0; i < entry->n_objects; i++)
+		if (entry_wants_vip(entry->objects[i], m->host))
+			for (size_t at = 0; (vip = next_vip(entry->objects[i], m->host, &at));)
+				if (!has_ip(entry, &vip->ip))
+					ips[entry->n_ips++] = vip->ip;
 	entry->given = entry->n_ips > 0;
 }
 
@@ -454,10 +471,13 @@ bool entry_wants_vip(const struct object *entry, const char *host)
 static const char *const *names_of_servers(struct arena *a, const struct object *const *objects,
 					   size_t n)
 {
+	static const char *const none[] = {NULL};
 	size_t room = 0, at = 0;
 	for (size_t i = 0; i < n; i++)
 		for (const char *const *s = objects[i]->service_entry->subject_alt_names; *s; s++)
 			room++;
+	if (room == 0)
+		return none;
 	const char **all = arena_array(a, room + 1, sizeof(*all));
 	for (size_t i = 0; i < n; i++)
 		for (const char *const *s = objects[i]->service_entry->subject_alt_names; *s; s++)
@@ -523,9 +543,14 @@ static void begin_needs(struct making *m, const struct object *const *objects, s
 		index_init(&m->by_name, m->scratch, m->size_needs);
 }
 
-/* The host's own name is there already. */
+/* The host's own name is there already; alone, as it is with most, it takes nothing. */
 static void take_names(struct making *m)
 {
+	m->entry->n_names = m->n_needs;
+	if (m->n_needs == 1 && m->entry->own && m->needs[0].name == m->host) {
+		m->entry->names = m->entry->own;
+		return;
+	}
 	struct entry_name *names = arena_array(m->arena, m->n_needs, sizeof(*names));
 	for (size_t i = 0; i < m->n_needs; i++) {
 		const struct need *x = &m->needs[i];
@@ -534,29 +559,43 @@ static void take_names(struct making *m)
 		names[i] = (struct entry_name){name, x->known};
 	}
 	m->entry->names = names;
-	m->entry->n_names = m->n_needs;
 }
 
-/* What a host is likely to take: of endpoints that come by name or label, two. */
-static size_t count_bytes(const char *host, const struct object *const *objects, size_t n)
+/* As the arena aligns them. */
+static size_t aligned(size_t n, size_t size)
 {
-	enum { SLACK = 128, BY_NAME = 2 };
-	size_t bytes =
-		sizeof(struct view_entry) + 2 * sizeof(struct entry_name) + strlen(host) + SLACK;
-	size_t n_ports = 0, n_endpoints = 0;
+	return (n * size + 15) & ~(size_t)15;
+}
+
+/* What a host takes, so that its arena has no slack: there may be many of them. Of names that endpoints have nothing is
+ * known yet; those take more, one address each. */
+static size_t count_bytes(const struct making *m, const struct object *const *objects, size_t n)
+{
+	const struct ip *ips = NULL;
+	size_t n_ports = 0, n_endpoints = 0, n_written = 0, n_names = 0, n_own = 0;
+	size_t n_vips = count_vips(objects, n, m->host);
+	(void)hosts_resolve(m->hosts, m->host, m->host, &ips, &n_own); /* only how many */
 	for (size_t i = 0; i < n; i++) {
 		const struct service_entry *s = objects[i]->service_entry;
 		n_ports += s->n_ports;
-		n_endpoints += s->n_endpoints ? s->n_endpoints : BY_NAME;
-		bytes += (s->n_addresses + s->n_vips) * (sizeof(struct ip) + sizeof(struct cidr));
+		n_endpoints += s->n_endpoints ? s->n_endpoints : n_own;
+		n_written += s->n_addresses;
+		n_names += s->n_endpoints;
 	}
-	bytes += (n_ports + 1) * (sizeof(struct view_port) + sizeof(struct service_port));
-	return bytes + n_ports * n_endpoints * sizeof(struct view_endpoint);
+	return aligned(1, sizeof(struct view_entry)) + aligned(strlen(m->host) + 1, 1) +
+	       aligned(n_written, sizeof(struct ip)) + aligned(n_written, sizeof(struct cidr)) +
+	       aligned(n_vips, sizeof(struct ip)) + aligned(n_ports, sizeof(struct view_port)) +
+	       n_ports * aligned(1, sizeof(struct service_port)) +
+	       n_ports * aligned(n_endpoints, sizeof(struct view_endpoint)) +
+	       (n_vips ? aligned(1, sizeof(struct view_port)) +
+				 aligned(n_own, sizeof(struct view_endpoint))
+		       : 0) +
+	       aligned(1, sizeof(struct entry_name)) + aligned(n_names, sizeof(struct entry_name));
 }
 
 static struct service_part *part_of(struct making *m, const struct object *const *objects, size_t n)
 {
-	struct service_part *part = part_new(sizeof(*part), count_bytes(m->host, objects, n), n);
+	struct service_part *part = part_new(sizeof(*part), count_bytes(m, objects, n), n);
 	struct view_entry *entry = arena_alloc(part->part.arena, sizeof(*entry));
 	for (size_t i = 0; i < n; i++)
 		part_hold(&part->part, objects[i]);

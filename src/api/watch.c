@@ -238,14 +238,17 @@ static bool peek(struct slice json, struct peeked *p)
 
 static void applied(struct follower *f, const struct peeked *p, struct slice json)
 {
-	struct known *k = known_find(f, p->key, p->key_len);
+	unsigned hash = 0;
+	struct known *k = NULL;
+	HASH_VALUE(p->key, p->key_len, hash);
+	HASH_FIND_BYHASHVALUE(hh, f->known, p->key, p->key_len, hash, k);
 	bool news = !k || strcmp(k->version, p->version) != 0;
 	if (!k) {
 		k = mem_new(sizeof(*k) + p->key_len);
 		k->ns_len = p->ns_len;
 		k->key_len = p->key_len;
 		memcpy(k->key, p->key, p->key_len);
-		HASH_ADD_KEYPTR(hh, f->known, k->key, k->key_len, k);
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, f->known, k->key, k->key_len, hash, k);
 		f->state.n_objects++;
 	}
 	memcpy(k->version, p->version, sizeof(k->version));

@@ -93,17 +93,24 @@ static void put(struct hosts *h, const struct object *entry, const char *host)
 	object_set_put(&g->entries, entry);
 }
 
+/* HOST is to be made anew. */
+static void make_anew(struct hosts *h, const char *host)
+{
+	if (!h->all)
+		name_set_add(&h->dirty, "", host);
+}
+
 static void note_entry(struct hosts *h, const struct object *old, const struct object *now)
 {
 	for (const char *const *host = old ? old->service_entry->hosts : NULL; host && *host;
 	     host++) {
 		take_out(h, old, *host);
-		name_set_add(&h->dirty, "", *host);
+		name_set_add(&h->dirty, "", *host); /* it may be gone */
 	}
 	for (const char *const *host = now ? now->service_entry->hosts : NULL; host && *host;
 	     host++) {
 		put(h, now, *host);
-		name_set_add(&h->dirty, "", *host);
+		make_anew(h, *host);
 	}
 	h->n_selecting -= old && old->service_entry->has_selector;
 	h->n_selecting += now && now->service_entry->has_selector;
@@ -133,7 +140,7 @@ static void note_workload(struct hosts *h, const struct object *o)
 			return;
 		for (const char *const *host = s->hosts;
 		     s->has_selector && *host && (both || selects(s, o)); host++)
-			name_set_add(&h->dirty, "", *host);
+			make_anew(h, *host);
 	}
 }
 
@@ -160,14 +167,15 @@ void hosts_note_service(struct hosts *h, const char *ns, const char *name)
 	(void)slice_join(host, sizeof(host), parts,
 			 N_ELEMS(parts)); /* names are bounded: it fits */
 	if (group_of(h, host))
-		name_set_add(&h->dirty, "", host);
+		make_anew(h, host);
 }
 
-void hosts_all(struct hosts *h)
+const struct host_group *hosts_next(const struct hosts *h, const struct host_group *g,
+				    const char **host)
 {
-	const struct host_group *g, *next;
-	HASH_ITER (hh, h->groups, g, next)
-		name_set_add(&h->dirty, "", g->key);
+	const struct host_group *next = g ? g->hh.next : h->groups;
+	*host = next ? next->key : NULL;
+	return next;
 }
 
 /* Names. */

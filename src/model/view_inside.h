@@ -189,6 +189,7 @@ struct hosts {
 	struct resolved *resolved;
 	struct use *uses;      /* of names, by hosts that are called otherwise */
 	struct name_set dirty; /* hosts to be made anew, under the namespace "" */
+	bool all;              /* all are; `dirty` has those that are gone, and maybe others */
 	size_t n_selecting;    /* entries with a selector */
 	const struct object_set *entries, *workloads, *pods;
 };
@@ -197,7 +198,9 @@ void hosts_fini(struct hosts *h);
 void hosts_note(struct hosts *h, const struct object *old, const struct object *now);
 /* A Service of Kubernetes has come or gone: whoever has its host is to be made anew. */
 void hosts_note_service(struct hosts *h, const char *ns, const char *name);
-void hosts_all(struct hosts *h); /* all are to be made anew */
+/* The one behind G (NULL: the first), and its host; NULL: there is none. */
+const struct host_group *hosts_next(const struct hosts *h, const struct host_group *g,
+				    const char **host);
 /* The entries that have HOST, N of them, by namespace and name. NULL: none. */
 struct object *const *hosts_entries(const struct hosts *h, const char *host, size_t *n);
 void hosts_set_addresses(struct hosts *h, const char *name, const struct ip *ips, size_t n);

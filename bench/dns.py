@@ -171,7 +171,7 @@ class EntriesStart(Start):
     def start(self):
         self.meshes = {}
         for name, kinds in self.kinds.items():
-            self.meshes[name] = mesh_of(f"{self.name}-{name}", self.n if kinds else 0, *kinds)
+            self.meshes[name] = mesh_of(f"start-{name}", self.n if kinds else 0, *kinds)
         self.apis = {name: api_of(one) for name, one in self.meshes.items()}
 
     def api_for(self, peer):

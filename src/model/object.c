@@ -152,11 +152,11 @@ static struct object *build(enum kind kind, struct tree *root, struct arena *a,
 static struct object *build_lean(enum kind kind, struct tree *root, struct arena *a,
 				 const struct object_source *source, size_t *room)
 {
-	enum { SLACK = 16 };
+	enum { SLACK = 16, WASTE = 32 };
 	struct arena *arena = arena_new_sized(*room + SLACK);
 	struct object *o = build(kind, root, a, source, arena);
 	size_t used = arena_used(arena);
-	if (o && arena_spare(arena) <= used / 16 + 2 * SLACK) {
+	if (o && arena_spare(arena) <= used / 16 + WASTE) {
 		*room = used;
 		return o;
 	}

@@ -53,16 +53,30 @@ def unbound(p, to):
     spawn(p, ["unbound", "-d", "-c", str(path)], port)
 
 
-def mesh_of(name, n):
-    """A mesh that knows N Services; one Pod with a sidecar, whose API socket is of use from here, and one without."""
+def service(i):
+    return (f"---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{i}, namespace: many}}\n"
+            f"spec: {{ports: [{{port: 7000}}], clusterIP: {address(i)}, ipFamilies: [IPv4]}}\n")
+
+
+def endpoints(i):
+    return (f"---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s{i}-a, namespace: many, labels: {{kubernetes.io/service-name: s{i}}}}}\n"
+            f"addressType: IPv4\nports: [{{name: '', port: 7000, protocol: TCP}}]\nendpoints: [{{addresses: [10.1.{i // 250}.{1 + i % 250}]}}]\n")
+
+
+def entry(i):
+    return (f"---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: e{i}, namespace: many}}\n"
+            f"spec: {{hosts: [db{i}.example.com], ports: [{{number: 3306, name: tcp-db, protocol: TCP}}], resolution: DNS}}\n")
+
+
+def mesh_of(name, n, *kinds):
+    """A mesh that knows N of each of KINDS (Services); one Pod with a sidecar, whose API socket is of use from here, and one without."""
     path = pathlib.Path(os.environ["BENCH_SCRATCH"]) / f"{name}.yaml"
     with open(path, "w") as f:
         f.write("apiVersion: v1\nkind: Namespace\nmetadata: {name: many, labels: {istio-injection: enabled}}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: bare}\n")
         for ns in ("many", "bare"):
             f.write(f"---\napiVersion: v1\nkind: Pod\nmetadata: {{name: client, namespace: {ns}}}\nspec: {{containers: [{{name: client, command: [sleep, infinity]}}]}}\n")
-        for i in range(n):
-            f.write(f"---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{i}, namespace: many}}\n"
-                    f"spec: {{ports: [{{port: 7000}}], clusterIP: {address(i)}, ipFamilies: [IPv4]}}\n")
+        for kind in kinds or (service,):
+            f.writelines(kind(i) for i in range(n))
     return mesh.Mesh(f"bench-{name}", path)
 
 
@@ -117,17 +131,22 @@ class Start(works.Work):
 
     def measure(self, peer):
         begin = time.monotonic_ns()
-        process = subprocess.Popen([mesh.HARK, "proxy", "--api", self.api, "--pod", "client", "--namespace", "bare", "--workers", "1", *peer.extra],
+        process = subprocess.Popen([mesh.HARK, "proxy", "--api", self.api_for(peer), "--pod", "client", "--namespace", "bare", "--workers", "1", *peer.extra],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             while not self.is_ready():
                 if time.monotonic_ns() - begin > 60e9 or process.poll() is not None:
                     raise RuntimeError("the sidecar did not become ready")
                 time.sleep(0.001)
-            return {"ready_ms": (time.monotonic_ns() - begin) / 1e6, "cpu_ms": measure.cpu_ns([process.pid]) / 1e6}
+            got = {"ready_ms": (time.monotonic_ns() - begin) / 1e6, "cpu_ms": measure.cpu_ns([process.pid]) / 1e6}
+            got["rss_kib"], got["private_kib"] = measure.memory_kib([process.pid])
+            return {unit: got[unit] for unit in self.units}
         finally:
             process.kill()
             process.wait()
+
+    def api_for(self, peer):
+        return self.api
 
     @staticmethod
     def is_ready():
@@ -141,4 +160,26 @@ class Start(works.Work):
         self.backend.stop()
 
 
-DNS_WORKS = [names("dns-100", 100, 100), names("dns-10000", 10000, 100), names("dns-10000-all", 10000, 10000), Start]
+class EntriesStart(Start):
+    name = "entries-start"
+    about = ("from the start of a sidecar with the DNS proxy to its readiness: 10,000 ServiceEntries whose names are resolved, each with two virtual IPs (hark), beside as many"
+             " Services without endpoints, as many with an EndpointSlice each, and a mesh that has none of them (hark-none)")
+    units = {**Start.units, "rss_kib": "KiB", "private_kib": "KiB"}
+    kinds = {"hark": (entry,), "services": (service,), "services-endpoints": (service, endpoints), "hark-none": ()}
+    table = {name: lambda p, to: setattr(p, "extra", ["--dns"]) for name in kinds}
+
+    def start(self):
+        self.meshes = {}
+        for name, kinds in self.kinds.items():
+            self.meshes[name] = mesh_of(f"start-{name}", self.n if kinds else 0, *kinds)
+        self.apis = {name: api_of(one) for name, one in self.meshes.items()}
+
+    def api_for(self, peer):
+        return self.apis[peer.name]
+
+    def stop(self):
+        for one in self.meshes.values():
+            one.stop()
+
+
+DNS_WORKS = [names("dns-100", 100, 100), names("dns-10000", 10000, 100), names("dns-10000-all", 10000, 10000), Start, EntriesStart]

@@ -265,6 +265,57 @@ def test_resolver_away(world, applied):
         world.mesh.exec("far/dns", "sh", "-c", "kill -CONT $(pidof named)")
 
 
+@pytest.fixture(scope="module")
+def families(world):
+    """A client of its own whose nameserver does as families(A=..., AAAA=...) says, and two addresses that it has for every name."""
+    v4, v6 = (a["ip"] for a in world.mesh.get("pod", "far/odd-1")["status"]["podIPs"])
+    server = [shop.config_map("far", "families-files", {"families.py": (shop.HERE / "servers" / "families.py").read_text()}),
+              shop.pod("far", "families", ["python3", "/config/families.py", "53", v4, v6, "/tmp/modes"], files="families-files")]
+    world.mesh.apply(shop.documents(*server))
+    world.ready("far/families")
+    ours = client("in", "dual", world.mesh.get("pod", "far/families")["status"]["podIP"])
+    world.mesh.apply(shop.documents(ours))
+    world.ready("in/dual")
+
+    def set_to(**modes):
+        words = " ".join(f"{family}={mode}" for family, mode in modes.items())
+        world.mesh.exec("far/families", "sh", "-c", f"echo {words} > /tmp/new && mv /tmp/new /tmp/modes")
+
+    return set_to, v4, v6
+
+
+@pytest.mark.parametrize("slow", ["A", "AAAA"])
+def test_one_family_fails(world, applied, families, slow):
+    """Each family has a last good answer of its own: silence changes nothing of it, "no such record" takes it away."""
+    set_to, v4, v6 = families
+    pod, host = "in/dual", f"slow-{slow.lower()}.example.com"  # each its own: what was known of a name is kept for a while
+    both = {f"{v4}:9000", f"[{v6}]:9000"}
+    gone = f"{v4}:9000" if slow == "A" else f"[{v6}]:9000"
+    left = both - {gone}
+    applied(entry("both", [host], {9000: {}}, resolution="DNS"))
+    world.knows(host, pod=pod)
+
+    def known():
+        return {e["address"] for e in world.entry(host, pod)["ports"][0]["endpoints"]}
+
+    def failures():
+        return sum(f"name={host} not resolved, the last answer stays" in line for line in world.mesh.logs(pod, "istio-proxy").splitlines())
+
+    set_to(**{slow: "silent"})  # whoever waits for the first answer does not wait for both
+    assert world.greeted(host, 9000, pod) == GREETING
+    assert known() == left
+    set_to()
+    wait_for(lambda: known() == both, what="both families")
+    before = failures()
+    set_to(**{slow: "silent"})
+    wait_for(lambda: failures() > before, timeout=60, what="the failure in the log")
+    assert known() == both
+    assert world.greeted(host, 9000, pod) == GREETING
+    set_to(**{slow: "none"})
+    wait_for(lambda: known() == left, timeout=60, what=f"{gone} gone")
+    set_to()
+
+
 def test_undeclared_port_passes(world, applied):
     world.zone("box", world.ips["odd-1"])
     applied(entry("box", ["box.example.com"], {3306: {}}, resolution="DNS"))

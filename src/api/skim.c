@@ -14,50 +14,61 @@ static struct slice skip(struct slice s, size_t n)
 
 static struct slice skip_space(struct slice s)
 {
-	while (s.len && is_space(s.at[0]))
-		s = skip(s, 1);
-	return s;
+	size_t n = 0;
+	while (n < s.len && is_space(s.at[n]))
+		n++;
+	return (struct slice){s.at + n, s.len - n};
+}
+
+/* Where the string that begins at FROM of S ends, behind its quote; 0: none, or it does not end. */
+static size_t string_end(struct slice s, size_t from)
+{
+	if (from >= s.len || s.at[from] != '"')
+		return 0;
+	for (size_t i = from + 1; i < s.len; i++) {
+		const char *quote = memchr(s.at + i, '"', s.len - i);
+		if (!quote)
+			return 0;
+		size_t end = (size_t)(quote - s.at);
+		const char *escape = memchr(s.at + i, '\\', end - i);
+		if (!escape)
+			return end + 1;
+		i = (size_t)(escape - s.at) + 1; /* whatever it is, it ends no string */
+	}
+	return 0;
 }
 
 /* Length of the string at the front of S, quotes included; 0: none. */
 static size_t string_len(struct slice s)
 {
-	if (s.len == 0 || s.at[0] != '"')
-		return 0;
-	for (size_t i = 1; i < s.len; i++) {
-		if (s.at[i] == '\\')
-			i++;
-		else if (s.at[i] == '"')
-			return i + 1;
-	}
-	return 0;
+	return string_end(s, 0);
 }
 
 /* Length of the object or array at the front of S; 0: it does not end. */
 static size_t nested_len(struct slice s)
 {
+	enum { QUOTE = 1, OPENS, CLOSES };
+	static const unsigned char kinds[256] = {
+		['"'] = QUOTE, ['{'] = OPENS, ['['] = OPENS, ['}'] = CLOSES, [']'] = CLOSES};
 	size_t depth = 0;
-	for (size_t i = 0; i < s.len; i++) {
-		switch (s.at[i]) {
-		case '{':
-		case '[':
+	for (size_t i = 0; i < s.len;) {
+		switch (kinds[(unsigned char)s.at[i]]) {
+		case QUOTE:
+			i = string_end(s, i);
+			if (i == 0)
+				return 0;
+			continue;
+		case OPENS:
 			depth++;
 			break;
-		case '}':
-		case ']':
+		case CLOSES:
 			if (--depth == 0)
 				return i + 1;
 			break;
-		case '"': {
-			size_t n = string_len(skip(s, i));
-			if (n == 0)
-				return 0;
-			i += n - 1;
-			break;
-		}
 		default:
 			break;
 		}
+		i++;
 	}
 	return 0;
 }
@@ -110,6 +121,28 @@ bool skim_member(struct slice text, const char *key, struct slice *value)
 		}
 	} while (take_char(&s, ','));
 	return found && take_char(&s, '}');
+}
+
+bool skim_name(struct slice *object, struct slice *name)
+{
+	struct slice s = skip_space(*object);
+	/* Before the first member stands '{', before each other ','. */
+	bool found = (take_char(&s, '{') || take_char(&s, ',')) && take_value(&s, name) &&
+		     name->at[0] == '"' && take_char(&s, ':');
+	*object = skip_space(s);
+	return found;
+}
+
+bool skim_value(struct slice *rest, struct slice *value)
+{
+	return take_value(rest, value);
+}
+
+bool skim_end(struct slice *rest, char c)
+{
+	bool found = take_char(rest, c);
+	*rest = skip_space(*rest);
+	return found;
 }
 
 bool skim_element(struct slice *array, struct slice *value)

@@ -20,8 +20,14 @@
 /* The value of KEY in the object that TEXT is, white space around it taken off. Twice the same key:
  * the last one, as decoders do. */
 bool skim_member(struct slice text, const char *key, struct slice *value);
+/* Takes the name of the next member, quotes included, off *OBJECT, which begins as the whole "{...}" and then begins
+ * with that member's value; false: there is none. skim_value() or skim_element() takes that off. */
+bool skim_name(struct slice *object, struct slice *name);
+bool skim_value(struct slice *rest, struct slice *value);
 /* Takes the next element off *ARRAY, which begins as the whole "[...]"; false: there is none. */
 bool skim_element(struct slice *array, struct slice *value);
+/* Takes the closing C that stands behind the last of them off *REST. */
+bool skim_end(struct slice *rest, char c);
 /* Text of the string VALUE (with its quotes) into OUT, NUL-terminated. False: no string, escapes
  * that names and versions do not have, or longer than OUT. */
 bool skim_string(struct slice value, char *out, size_t out_len);

@@ -58,6 +58,31 @@ static void elements(void **state)
 	assert_false(skim_element(&a, &v));
 }
 
+/* An object from its front to its end, each member once. */
+static void names(void **state)
+{
+	(void)state;
+	struct slice o = SLICE(" { \"a\" : [1, {}] ,\"b\":\"x}\" , \"c\": null } "), name, v;
+	assert_true(skim_name(&o, &name) && slice_is(name, "\"a\""));
+	assert_true(skim_element(&o, &v) && slice_is(v, "1"));
+	assert_false(skim_end(&o, ']'));
+	assert_true(skim_element(&o, &v) && slice_is(v, "{}"));
+	assert_false(skim_element(&o, &v));
+	assert_true(skim_end(&o, ']'));
+	assert_true(skim_name(&o, &name) && slice_is(name, "\"b\""));
+	assert_true(skim_value(&o, &v) && slice_is(v, "\"x}\""));
+	assert_true(skim_name(&o, &name) && slice_is(name, "\"c\""));
+	assert_true(slice_starts(o, SLICE("null")) && skim_value(&o, &v) && slice_is(v, "null"));
+	assert_false(skim_name(&o, &name));
+	assert_true(skim_end(&o, '}') && o.len == 0);
+	static const char *const nothing[] = {"", "{}", "[1]", "{1:2}", "{\"a\"}", "{\"a", "{"};
+	for (size_t i = 0; i < N_ELEMS(nothing); i++) {
+		o = slice_of(nothing[i]);
+		if (skim_name(&o, &name))
+			fail_msg("%s", nothing[i]);
+	}
+}
+
 static void strings(void **state)
 {
 	(void)state;
@@ -113,6 +138,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(members),
 		cmocka_unit_test(elements),
+		cmocka_unit_test(names),
 		cmocka_unit_test(strings),
 		cmocka_unit_test(stream_at_every_cut),
 	};

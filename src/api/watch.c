@@ -197,34 +197,58 @@ struct peeked {
 	char version[VERSION_BYTES];
 };
 
+/* Name, namespace and version of the "metadata" that META begins with; the decoder refuses one that has a member twice. */
+static bool peek_meta(struct slice meta, struct peeked *p)
+{
+	struct slice key, v;
+	char name[NAME_BYTES] = "", ns[NAME_BYTES] = "";
+	p->version[0] = '\0';
+	while (skim_name(&meta, &key)) {
+		bool ok = skim_value(&meta, &v);
+		if (ok && slice_eq(key, SLICE("\"name\"")))
+			ok = skim_string(v, name, sizeof(name));
+		else if (ok && slice_eq(key, SLICE("\"namespace\"")))
+			ok = skim_string(v, ns, sizeof(ns));
+		else if (ok && slice_eq(key, SLICE("\"resourceVersion\"")))
+			ok = skim_string(v, p->version, sizeof(p->version));
+		if (!ok)
+			return false;
+	}
+	size_t name_len = strlen(name);
+	p->ns_len = strlen(ns);
+	p->key_len = p->ns_len + 1 + name_len;
+	memcpy(p->key, ns, p->ns_len);
+	p->key[p->ns_len] = '/';
+	memcpy(p->key + p->ns_len + 1, name, name_len + 1);
+	return name_len && p->version[0];
+}
+
 /* Namespace, name and version. False: this is no object that one could follow. */
 static bool peek(struct slice json, struct peeked *p)
 {
-	struct slice meta, v;
-	char name[NAME_BYTES], ns[NAME_BYTES] = "";
-	if (!skim_member(json, "metadata", &meta) || !skim_member(meta, "name", &v) ||
-	    !skim_string(v, name, sizeof(name)))
-		return false;
-	if (skim_member(meta, "namespace", &v) && !skim_string(v, ns, sizeof(ns)))
-		return false;
-	if (!skim_member(meta, "resourceVersion", &v) ||
-	    !skim_string(v, p->version, sizeof(p->version)))
-		return false;
-	p->ns_len = strlen(ns);
-	p->key_len = (size_t)snprintf(p->key, sizeof(p->key), "%s/%s", ns, name);
-	return true;
+	struct slice key, v;
+	while (skim_name(&json, &key)) {
+		if (slice_eq(key, SLICE("\"metadata\"")))
+			return peek_meta(json, p);
+		if (!skim_value(&json, &v))
+			return false;
+	}
+	return false;
 }
 
 static void applied(struct follower *f, const struct peeked *p, struct slice json)
 {
-	struct known *k = known_find(f, p->key, p->key_len);
+	unsigned hash = 0;
+	struct known *k = NULL;
+	HASH_VALUE(p->key, p->key_len, hash);
+	HASH_FIND_BYHASHVALUE(hh, f->known, p->key, p->key_len, hash, k);
 	bool news = !k || strcmp(k->version, p->version) != 0;
 	if (!k) {
 		k = mem_new(sizeof(*k) + p->key_len);
 		k->ns_len = p->ns_len;
 		k->key_len = p->key_len;
 		memcpy(k->key, p->key, p->key_len);
-		HASH_ADD_KEYPTR(hh, f->known, k->key, k->key_len, k);
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, f->known, k->key, k->key_len, hash, k);
 		f->state.n_objects++;
 	}
 	memcpy(k->version, p->version, sizeof(k->version));
@@ -421,19 +445,13 @@ static void on_list_body(void *ctx, struct slice bytes)
 	failed(f, "the list is too large");
 }
 
-/* False: no list. Else its items have been told (or W is freed). */
-static bool take_items(struct follower *f)
+/* Tells what stands in *ARRAY and takes it off; false: that is no array. W may be freed. */
+static bool take_items(struct follower *f, struct slice *array)
 {
-	struct slice list = buf_slice(&f->list), meta, v, items, item;
-	if (!skim_member(list, "metadata", &meta) || !skim_member(meta, "resourceVersion", &v) ||
-	    !skim_string(v, f->list_version, sizeof(f->list_version)))
-		return false;
-	f->more[0] = '\0';
-	if (skim_member(meta, "continue", &v) && !skim_string(v, f->more, sizeof(f->more)))
-		return false;
-	if (!skim_member(list, "items", &items))
-		return false;
-	while (!f->w->freed && skim_element(&items, &item)) {
+	struct slice item;
+	if (slice_starts(*array, SLICE("null")))
+		return skim_value(array, &item);
+	while (!f->w->freed && skim_element(array, &item)) {
 		struct peeked p;
 		if (peek(item, &p))
 			applied(f, &p, item);
@@ -441,7 +459,37 @@ static bool take_items(struct follower *f)
 			log_warn("api", "list item without a name or version kind=%s",
 				 f->state.kind);
 	}
-	return f->w->freed || slice_starts(items, SLICE("]")) || slice_is(items, "null");
+	return f->w->freed || skim_end(array, ']');
+}
+
+static bool take_list_meta(struct follower *f, struct slice meta)
+{
+	struct slice v;
+	f->more[0] = '\0';
+	if (!skim_member(meta, "resourceVersion", &v) ||
+	    !skim_string(v, f->list_version, sizeof(f->list_version)))
+		return false;
+	return !skim_member(meta, "continue", &v) || skim_string(v, f->more, sizeof(f->more));
+}
+
+/* False: no list. Its items have been told, up to where it is none (or W is freed). Goes over the text once. */
+static bool take_list(struct follower *f)
+{
+	struct slice list = buf_slice(&f->list), key, v;
+	bool items = false, meta = false;
+	while (skim_name(&list, &key)) {
+		bool ok;
+		if (slice_eq(key, SLICE("\"items\""))) {
+			ok = items = take_items(f, &list);
+		} else {
+			ok = skim_value(&list, &v);
+			if (ok && slice_eq(key, SLICE("\"metadata\"")))
+				ok = meta = take_list_meta(f, v);
+		}
+		if (!ok || f->w->freed)
+			return f->w->freed;
+	}
+	return items && meta && skim_end(&list, '}');
 }
 
 static void on_list_end(void *ctx, const struct err *err)
@@ -455,7 +503,7 @@ static void on_list_end(void *ctx, const struct err *err)
 		refused(f);
 		return;
 	}
-	if (!take_items(f)) {
+	if (!take_list(f)) {
 		failed(f, "what came is no list");
 		return;
 	}

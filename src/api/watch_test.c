@@ -233,6 +233,43 @@ static void pages(void **state)
 }
 
 /* The ways in which a server says that a version is too old. */
+/* Members come in any order; what is cut short is no list, and what it had is told once all the same. */
+static void lists_of_other_forms(void **state)
+{
+	(void)state;
+	struct world w;
+	world_start(&w);
+	w.pods.list = "{\"items\": [ " OBJ("a", "x", "3") " , " OBJ(
+		"a", "y", "7") " ] , \"metadata\" : {\"resourceVersion\":\"10\"} }";
+	sync_up(&w);
+	assert_string_equal(w.pods.version, "10");
+	world_stop(&w);
+
+	static const char *const none[] = {
+		"{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":[" OBJ("a", "x", "3"),
+		"{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":[" OBJ("a", "x", "3") "]",
+		"{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":{}}",
+		"{\"metadata\":{\"resourceVersion\":\"10\"}}",
+		"{\"items\":[" OBJ("a", "x", "3") "]}",
+	};
+	for (size_t i = 0; i < N_ELEMS(none); i++) {
+		world_start(&w);
+		w.pods.list = none[i];
+		RUN_UNTIL(w.loop, api_watch_state(w.watch, 0)->failures > 0);
+		assert_string_equal(api_watch_state(w.watch, 0)->error, "what came is no list");
+		assert_int_equal(w.n_synced, 0);
+		w.pods.list = PODS;
+		RUN_UNTIL(w.loop, w.n_synced == 1);
+		assert_int_equal(w.n_objects, 3);
+		world_stop(&w);
+	}
+	world_start(&w);
+	w.pods.list = "{\"metadata\":{\"resourceVersion\":\"10\"},\"items\": null }";
+	RUN_UNTIL(w.loop, w.n_synced == 1);
+	assert_int_equal(w.n_objects, 1);
+	world_stop(&w);
+}
+
 static void expired_versions(void **state)
 {
 	(void)state;
@@ -453,15 +490,11 @@ int main(void)
 {
 	log_set_level(LOG_ERROR);
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lists_then_watches),
-		cmocka_unit_test(pages),
-		cmocka_unit_test(expired_versions),
-		cmocka_unit_test(server_that_is_away),
-		cmocka_unit_test(absent_kinds),
-		cmocka_unit_test(older_versions),
-		cmocka_unit_test(known_objects_stay),
-		cmocka_unit_test(errors_of_all_kinds),
-		cmocka_unit_test(freed_inside_a_callback),
+		cmocka_unit_test(lists_then_watches),   cmocka_unit_test(pages),
+		cmocka_unit_test(lists_of_other_forms), cmocka_unit_test(expired_versions),
+		cmocka_unit_test(server_that_is_away),  cmocka_unit_test(absent_kinds),
+		cmocka_unit_test(older_versions),       cmocka_unit_test(known_objects_stay),
+		cmocka_unit_test(errors_of_all_kinds),  cmocka_unit_test(freed_inside_a_callback),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,8 @@ struct arena *arena_new(void);
 /* Its first piece of memory holds FIRST bytes: no slack where what comes is known. */
 struct arena *arena_new_sized(size_t first);
 void arena_free(struct arena *a); /* NULL is fine */
+/* Ends all that it has handed out; what arena_new_sized() gave it is there for the next. */
+void arena_reset(struct arena *a);
 /* Zeroed, aligned for any type. LEN 0 gives a valid pointer. */
 void *arena_alloc(struct arena *a, size_t len);
 void *arena_array(struct arena *a, size_t n, size_t size); /* aborts on overflow */
@@ -25,4 +27,5 @@ struct slice arena_dup_slice(struct arena *a, struct slice s);
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Bytes handed out, with what alignment left between them. */
 size_t arena_used(const struct arena *a);
+size_t arena_spare(const struct arena *a); /* what it holds and has not handed out */
 size_t arena_bytes(const struct arena *a); /* what it holds, for statistics */

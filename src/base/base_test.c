@@ -90,6 +90,34 @@ static void arenas_fit_what_is_known(void **state)
 	arena_free(b);
 }
 
+/* What it was given at first is there again; all else went. */
+static void arenas_are_used_again(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new_sized(100);
+	for (int turn = 0; turn < 3; turn++) {
+		assert_int_equal(arena_used(a), 0);
+		memset(arena_alloc(a, 90), 0xff, 90);
+		unsigned char *more = arena_alloc(a, 2000); /* beyond it */
+		assert_int_equal(more[0] | more[1999], 0);
+		assert_true(arena_bytes(a) > 2000);
+		arena_reset(a);
+		assert_true(arena_bytes(a) < 200);
+		unsigned char *again = arena_alloc(a, 90);
+		for (int i = 0; i < 90; i++)
+			assert_int_equal(again[i], 0);
+		assert_true(arena_spare(a) <= 10);
+		arena_reset(a);
+	}
+	arena_free(a);
+	a = arena_new();
+	assert_int_equal(arena_spare(a), 0);
+	(void)arena_alloc(a, 16);
+	arena_reset(a);
+	assert_int_equal(arena_bytes(a), 0);
+	arena_free(a);
+}
+
 static void arenas_copy_text(void **state)
 {
 	(void)state; /* none */
@@ -337,6 +365,19 @@ static void write_lines(void)
 	log_error("test", "%*s", 9000, "long");
 }
 
+static void joined_slices(void **state)
+{
+	(void)state; /* none */
+	char out[8];
+	const struct slice parts[] = {SLICE("db"), SLICE("."), {NULL, 0}, SLICE("shop")};
+	assert_int_equal(slice_join(out, sizeof(out), parts, 4), 7);
+	assert_string_equal(out, "db.shop");
+	assert_int_equal(slice_join(out, 6, parts, 4), 5); /* cut, with its NUL */
+	assert_string_equal(out, "db.sh");
+	assert_int_equal(slice_join(out, 1, parts, 4), 0);
+	assert_string_equal(out, "");
+}
+
 static void lines_of_the_log(void **state)
 {
 	(void)state; /* none */
@@ -389,6 +430,8 @@ int main(void)
 		cmocka_unit_test(memory_helpers),
 		cmocka_unit_test(memory_that_is_gone_aborts),
 		cmocka_unit_test(lines_of_the_log),
+		cmocka_unit_test(joined_slices),
+		cmocka_unit_test(arenas_are_used_again),
 		cmocka_unit_test(levels_have_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

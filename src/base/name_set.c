@@ -31,14 +31,16 @@ void name_set_add(struct name_set *s, const char *ns, const char *name)
 	char key[NAME_KEY_MAX];
 	size_t len = name_key(ns, name, key);
 	struct name *n = NULL;
-	HASH_FIND(hh, s->all, key, len, n);
+	unsigned hash = 0;
+	HASH_VALUE(key, len, hash);
+	HASH_FIND_BYHASHVALUE(hh, s->all, key, len, hash, n);
 	if (n)
 		return;
 	n = mem_new(sizeof(*n) + len);
 	memcpy(n->key, key, len);
 	n->ns = n->key;
 	n->name = &n->key[strlen(n->key) + 1];
-	HASH_ADD_KEYPTR(hh, s->all, n->key, len, n);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->all, n->key, len, hash, n);
 }
 
 const struct name *name_set_first(const struct name_set *s)

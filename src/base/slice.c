@@ -88,6 +88,20 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+size_t slice_join(char *out, size_t out_len, const struct slice *parts, size_t n)
+{
+	size_t len = 0;
+	for (size_t i = 0; i < n; i++) {
+		size_t room = out_len - 1 - len;
+		size_t more = parts[i].len < room ? parts[i].len : room;
+		if (more)
+			memcpy(out + len, parts[i].at, more);
+		len += more;
+	}
+	out[len] = '\0';
+	return len;
+}
+
 struct slice slice_trim(struct slice s)
 {
 	while (s.len && is_space(s.at[0]))

@@ -35,6 +35,8 @@ struct slice slice_sub(struct slice s, size_t from, size_t len); /* clamped to w
 /* Takes what stands before the first SEP out of *S, and SEP with it; all of *S when there is no
  * SEP. */
 struct slice slice_cut(struct slice *s, char sep);
+/* The N PARTS one behind the other, cut to what OUT of OUT_LEN holds, with a NUL behind; the length. */
+size_t slice_join(char *out, size_t out_len, const struct slice *parts, size_t n);
 struct slice slice_trim(struct slice s); /* spaces, tabs, CR, LF at both ends */
 /* Decimal digits only, no sign, no overflow past MAX; false otherwise. */
 bool slice_to_u64(struct slice s, uint64_t max, uint64_t *out);

@@ -18,21 +18,20 @@ static uint64_t rotl(uint64_t x, unsigned n)
 	return x << n | x >> (64 - n);
 }
 
-static void rounds(uint64_t v[4], unsigned n)
-{
-	while (n--) {
-		v[0] += v[1];
-		v[1] = rotl(v[1], 13) ^ v[0];
-		v[0] = rotl(v[0], 32);
-		v[2] += v[3];
-		v[3] = rotl(v[3], 16) ^ v[2];
-		v[0] += v[3];
-		v[3] = rotl(v[3], 21) ^ v[0];
-		v[2] += v[1];
-		v[1] = rotl(v[1], 17) ^ v[2];
-		v[2] = rotl(v[2], 32);
-	}
-}
+/* Each of the four in a variable of its own: as an array they would stay in memory. */
+#define SIP_ROUND(a, b, c, d)                                                                      \
+	do {                                                                                       \
+		(a) += (b);                                                                        \
+		(b) = rotl((b), 13) ^ (a);                                                         \
+		(a) = rotl((a), 32);                                                               \
+		(c) += (d);                                                                        \
+		(d) = rotl((d), 16) ^ (c);                                                         \
+		(a) += (d);                                                                        \
+		(d) = rotl((d), 21) ^ (a);                                                         \
+		(c) += (b);                                                                        \
+		(b) = rotl((b), 17) ^ (c);                                                         \
+		(c) = rotl((c), 32);                                                               \
+	} while (0)
 
 uint64_t siphash(const void *bytes, size_t len)
 {
@@ -43,25 +42,29 @@ uint64_t siphash(const void *bytes, size_t len)
 
 uint64_t siphash_keyed(const uint64_t key[2], const void *bytes, size_t len)
 {
-	uint64_t v[4] = {
-		key[0] ^ UINT64_C(0x736f6d6570736575), key[1] ^ UINT64_C(0x646f72616e646f6d),
-		key[0] ^ UINT64_C(0x6c7967656e657261), key[1] ^ UINT64_C(0x7465646279746573)};
+	uint64_t a = key[0] ^ UINT64_C(0x736f6d6570736575),
+		 b = key[1] ^ UINT64_C(0x646f72616e646f6d);
+	uint64_t c = key[0] ^ UINT64_C(0x6c7967656e657261),
+		 d = key[1] ^ UINT64_C(0x7465646279746573);
 	const unsigned char *at = bytes;
 	size_t whole = len / 8 * 8;
 	for (size_t i = 0; i < whole; i += 8) {
 		uint64_t m = 0;
 		memcpy(&m, at + i, 8);
-		v[3] ^= m;
-		rounds(v, 2);
-		v[0] ^= m;
+		d ^= m;
+		SIP_ROUND(a, b, c, d);
+		SIP_ROUND(a, b, c, d);
+		a ^= m;
 	}
 	uint64_t last = (uint64_t)len << 56;
 	for (size_t i = whole; i < len; i++)
 		last |= (uint64_t)at[i] << (8 * (i - whole));
-	v[3] ^= last;
-	rounds(v, 2);
-	v[0] ^= last;
-	v[2] ^= 0xff;
-	rounds(v, 4);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	d ^= last;
+	SIP_ROUND(a, b, c, d);
+	SIP_ROUND(a, b, c, d);
+	a ^= last;
+	c ^= 0xff;
+	for (int i = 0; i < 4; i++)
+		SIP_ROUND(a, b, c, d);
+	return a ^ b ^ c ^ d;
 }

@@ -129,13 +129,12 @@ static void read_bool(struct decoder *d, struct tree *n, bool *at)
 static void read_enum(struct decoder *d, const struct field *f, const struct tree *n, void *at)
 {
 	char list[256] = "one of";
-	struct nearest near = {.word = n->text};
-	for (unsigned i = 0; f->words[i]; i++) {
-		if (n->type == TREE_STRING && slice_is(n->text, f->words[i])) {
+	for (unsigned i = 0; n->type == TREE_STRING && f->words[i]; i++)
+		if (slice_is(n->text, f->words[i])) {
 			store_uint(at, f->width, i);
 			return;
 		}
-		nearest_try(&near, f->words[i]);
+	for (unsigned i = 0; f->words[i]; i++) {
 		size_t used = strlen(list);
 		(void)snprintf(list + used, sizeof(list) - used, "%s %s", i ? "," : "",
 			       f->words[i]); /* cut short is fine */
@@ -264,6 +263,10 @@ static void read_list(struct decoder *d, const struct field *f, const struct tre
 		decode_expected(d, n, "a list");
 		return;
 	}
+	if (f->max && n->n > f->max) {
+		decode_problem(d, n, NULL, "has more than %llu items", (unsigned long long)f->max);
+		return;
+	}
 	size_t size = f->schema->size;
 	unsigned char *all = arena_array(d->arena, n->n, size);
 	size_t count = 0;
@@ -323,9 +326,11 @@ static void read_field(struct decoder *d, const struct field *f, struct tree *n,
 
 static const struct field *find_field(const struct schema *schema, struct slice name)
 {
-	for (size_t i = 0; i < schema->n; i++)
-		if (slice_is(name, schema->fields[i].name))
-			return &schema->fields[i];
+	for (size_t i = 0; i < schema->n; i++) {
+		const struct field *f = &schema->fields[i];
+		if (f->name_len == name.len && memcmp(f->name, name.at, name.len) == 0)
+			return f;
+	}
 	return NULL;
 }
 

@@ -38,7 +38,8 @@ enum field_type {
 	FIELD_TYPE_PAIRS,    /* an object of strings */
 	FIELD_TYPE_STRINGS,  /* a list of strings, NULL-terminated */
 	FIELD_TYPE_STRUCT,
-	FIELD_TYPE_LIST, /* of structs; pointer at offset, size_t at count_offset */
+	FIELD_TYPE_LIST, /* of structs, at most `max` (0: any number); pointer at offset, size_t at
+			    count_offset */
 	FIELD_TYPE_CUSTOM,
 };
 
@@ -47,6 +48,7 @@ enum { FIELD_REQUIRED = 1, FIELD_SKIP_LEAN = 2 };
 struct schema;
 struct field {
 	const char *name;
+	size_t name_len;
 	enum field_type type;
 	unsigned flags;
 	size_t offset, width, count_offset;
@@ -69,65 +71,67 @@ struct schema {
 	{                                                                                          \
 		sizeof(type), fields, sizeof(fields) / sizeof((fields)[0]), defaults, check        \
 	}
+#define FIELD_NAME_(n) .name = "" n, .name_len = sizeof(n) - 1
 #define FIELD_AT_(s, m) .offset = offsetof(s, m)
 #define FIELD_SIZED_(s, m) .offset = offsetof(s, m), .width = sizeof(((s *)0)->m)
 #define FIELD_KNOWN(n)                                                                             \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_KNOWN                                              \
+		FIELD_NAME_(n), .type = FIELD_TYPE_KNOWN                                           \
 	}
 #define FIELD_UNSUPPORTED(n)                                                                       \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_UNSUPPORTED                                        \
+		FIELD_NAME_(n), .type = FIELD_TYPE_UNSUPPORTED                                     \
 	}
 #define FIELD_STRING(s, n, m, ...)                                                                 \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_STRING, FIELD_AT_(s, m), __VA_ARGS__               \
+		FIELD_NAME_(n), .type = FIELD_TYPE_STRING, FIELD_AT_(s, m), __VA_ARGS__            \
 	}
 #define FIELD_UINT(s, n, m, lo, hi, ...)                                                           \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_UINT, FIELD_SIZED_(s, m), .min = (lo),             \
-		.max = (hi), __VA_ARGS__                                                           \
+		FIELD_NAME_(n), .type = FIELD_TYPE_UINT, FIELD_SIZED_(s, m), .min = (lo),          \
+				.max = (hi), __VA_ARGS__                                           \
 	}
 #define FIELD_BOOL(s, n, m, ...)                                                                   \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_BOOL, FIELD_SIZED_(s, m), __VA_ARGS__              \
+		FIELD_NAME_(n), .type = FIELD_TYPE_BOOL, FIELD_SIZED_(s, m), __VA_ARGS__           \
 	}
 #define FIELD_ENUM(s, n, m, w, ...)                                                                \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_ENUM, FIELD_SIZED_(s, m), .words = (w),            \
-		__VA_ARGS__                                                                        \
+		FIELD_NAME_(n), .type = FIELD_TYPE_ENUM, FIELD_SIZED_(s, m), .words = (w),         \
+				__VA_ARGS__                                                        \
 	}
 #define FIELD_DURATION(s, n, m, unit_ns, least, ...)                                               \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_DURATION, FIELD_SIZED_(s, m), .max = (unit_ns),    \
-		.min = (least), __VA_ARGS__                                                        \
+		FIELD_NAME_(n), .type = FIELD_TYPE_DURATION, FIELD_SIZED_(s, m), .max = (unit_ns), \
+				.min = (least), __VA_ARGS__                                        \
 	}
 #define FIELD_PAIRS(s, n, m, ...)                                                                  \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_PAIRS, FIELD_AT_(s, m), __VA_ARGS__                \
+		FIELD_NAME_(n), .type = FIELD_TYPE_PAIRS, FIELD_AT_(s, m), __VA_ARGS__             \
 	}
 #define FIELD_STRINGS(s, n, m, ...)                                                                \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_STRINGS, FIELD_AT_(s, m), __VA_ARGS__              \
+		FIELD_NAME_(n), .type = FIELD_TYPE_STRINGS, FIELD_AT_(s, m), __VA_ARGS__           \
 	}
 #define FIELD_STRUCT(s, n, m, sub, ...)                                                            \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_STRUCT, FIELD_AT_(s, m), .schema = (sub),          \
-		__VA_ARGS__                                                                        \
+		FIELD_NAME_(n), .type = FIELD_TYPE_STRUCT, FIELD_AT_(s, m), .schema = (sub),       \
+				__VA_ARGS__                                                        \
 	}
 /* An object in the text whose fields stand in the same struct. */
 #define FIELD_INLINE(n, sub, ...)                                                                  \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_STRUCT, .offset = 0, .schema = (sub), __VA_ARGS__  \
+		FIELD_NAME_(n), .type = FIELD_TYPE_STRUCT, .offset = 0, .schema = (sub),           \
+				__VA_ARGS__                                                        \
 	}
 #define FIELD_LIST(s, n, m, count, sub, ...)                                                       \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_LIST, FIELD_AT_(s, m),                             \
-		.count_offset = offsetof(s, count), .schema = (sub), __VA_ARGS__                   \
+		FIELD_NAME_(n), .type = FIELD_TYPE_LIST, FIELD_AT_(s, m),                          \
+				.count_offset = offsetof(s, count), .schema = (sub), __VA_ARGS__   \
 	}
 #define FIELD_CUSTOM(n, fn, ...)                                                                   \
 	{                                                                                          \
-		.name = (n), .type = FIELD_TYPE_CUSTOM, .read = (fn), __VA_ARGS__                  \
+		FIELD_NAME_(n), .type = FIELD_TYPE_CUSTOM, .read = (fn), __VA_ARGS__               \
 	}
 
 /* N is an object, else that is told. OUT is zeroed memory of schema->size; its texts become "". */

@@ -198,13 +198,72 @@ static void lenient_sidecar(void **state)
 	object_put(o);
 }
 
+/* N times ITEM, between commas. */
+static void repeat(struct buf *to, const char *item, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		assert_true(buf_printf(to, "%s%s", i ? "," : "", item));
+}
+
+/* How much of something there may be holds whoever asks: one more is refused, and says where. */
+static void limits(void **state)
+{
+	(void)state;
+	/* clang-format off */
+	static const struct {
+		const char *before, *item, *after;
+		size_t max;
+		const char *told;
+	} rows[] = {
+		{"\"spec\":{\"hosts\":[", "\"a.b\"", "]}", 256, "spec.hosts: has more than 256 items"},
+		{"\"spec\":{\"hosts\":[\"a.b\"],\"addresses\":[", "\"10.0.0.1\"", "]}", 256, "spec.addresses: has more than 256 items"},
+		{"\"spec\":{\"hosts\":[\"a.b\"],\"ports\":[", "{\"number\":1,\"name\":\"a\"}", "]}", 256, "spec.ports: has more than 256 items"},
+		{"\"spec\":{\"hosts\":[\"a.b\"],\"endpoints\":[", "{\"address\":\"10.0.0.1\"}", "]}", 4096, "spec.endpoints: has more than 4096 items"},
+	};
+	/* clang-format on */
+	for (size_t i = 0; i < N_ELEMS(rows); i++)
+		for (int more = 0; more < 2; more++) {
+			struct buf json;
+			struct err err = {0};
+			struct object_options lean = {.lean = true};
+			buf_init(&json, 1 << 20);
+			assert_true(buf_printf(&json, "{\"metadata\":{\"name\":\"a\"},%s",
+					       rows[i].before));
+			repeat(&json, rows[i].item, rows[i].max + (size_t)more);
+			assert_true(buf_printf(&json, "%s}", rows[i].after));
+			struct object *o =
+				object_decode(KIND_SERVICE_ENTRY, buf_slice(&json), &lean, &err);
+			if ((o != NULL) == more)
+				fail_msg("%s: %s", rows[i].told, err.text);
+			if (more && !strstr(err.text, rows[i].told))
+				fail_msg("%s: %s", rows[i].told, err.text);
+			object_put(o);
+			buf_fini(&json);
+		}
+}
+
+/* What a status has too much of is left out: the entry itself is right. */
+static void a_long_status(void **state)
+{
+	(void)state;
+	struct buf json;
+	struct object *o = NULL;
+	buf_init(&json, 1 << 20);
+	assert_true(buf_puts(&json, "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"hosts\":[\"a.b\"]},"
+				    "\"status\":{\"addresses\":["));
+	repeat(&json, "{\"value\":\"240.240.0.1\",\"host\":\"a.b\"}", 600);
+	assert_true(buf_puts(&json, "]}}"));
+	assert_int_equal(decoded(&o, false, buf_cstr(&json))->n_vips, 512);
+	object_put(o);
+	buf_fini(&json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rows),
-		cmocka_unit_test(status),
-		cmocka_unit_test(lenient),
-		cmocka_unit_test(lenient_sidecar),
+		cmocka_unit_test(rows),    cmocka_unit_test(status),
+		cmocka_unit_test(lenient), cmocka_unit_test(lenient_sidecar),
+		cmocka_unit_test(limits),  cmocka_unit_test(a_long_status),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

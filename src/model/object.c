@@ -1,5 +1,6 @@
 #include "model/object.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -146,23 +147,39 @@ static struct object *build(enum kind kind, struct tree *root, struct arena *a,
 	return o;
 }
 
+/* A sidecar holds many of these, so that none keeps memory that it does not need: one that does not fit into ROOM
+ * bytes well is built again, in exactly what it took. *ROOM becomes that. */
+static struct object *build_lean(enum kind kind, struct tree *root, struct arena *a,
+				 const struct object_source *source, size_t *room)
+{
+	enum { SLACK = 16, WASTE = 32 };
+	struct arena *arena = arena_new_sized(*room + SLACK);
+	struct object *o = build(kind, root, a, source, arena);
+	size_t used = arena_used(arena);
+	if (o && arena_spare(arena) <= used / 16 + WASTE) {
+		*room = used;
+		return o;
+	}
+	arena_free(arena);
+	if (!o)
+		return NULL;
+	*room = used;
+	o = build(kind, root, a, source, arena_new_sized(used));
+	MUST(o); /* nothing has changed */
+	return o;
+}
+
 struct object *object_from_tree(enum kind kind, struct tree *root, struct arena *a,
 				const struct object_source *source)
 {
-	enum { SCRATCH = 16384 };
-	struct arena *arena = source->options.lean ? arena_new_sized(SCRATCH) : arena_new();
+	enum { FIRST = 1024 };
+	size_t room = FIRST;
+	if (source->options.lean)
+		return build_lean(kind, root, a, source, &room);
+	struct arena *arena = arena_new();
 	struct object *o = build(kind, root, a, source, arena);
-	if (!o) {
+	if (!o)
 		arena_free(arena);
-		return NULL;
-	}
-	if (!source->options.lean)
-		return o;
-	/* A sidecar holds many of these: once more, into memory of exactly the size it took. */
-	struct arena *exact = arena_new_sized(arena_used(arena));
-	arena_free(arena);
-	o = build(kind, root, a, source, exact);
-	MUST(o); /* nothing has changed */
 	return o;
 }
 
@@ -177,18 +194,24 @@ static void first_problem(void *ctx, const struct tree *at, const char *member, 
 	(void)err_set(err, ERR_BAD_INPUT, "%s%s%s", path, path[0] ? ": " : "", text);
 }
 
+static struct object_source source_of(const struct object_options *options,
+				      const struct object *origin, struct err *first)
+{
+	return (struct object_source){
+		.options = *options,
+		.file = origin ? origin->origin_file : NULL,
+		.line = origin ? origin->origin_line : 0,
+		.problem = first_problem,
+		.ctx = first,
+	};
+}
+
 static struct object *decode_node(enum kind kind, struct tree *root, struct arena *a,
 				  const struct object_options *options, const struct object *origin,
 				  struct err *err)
 {
 	struct err first = {.kind = ERR_NONE};
-	struct object_source source = {
-		.options = *options,
-		.file = origin ? origin->origin_file : NULL,
-		.line = origin ? origin->origin_line : 0,
-		.problem = first_problem,
-		.ctx = &first,
-	};
+	struct object_source source = source_of(options, origin, &first);
 	struct object *o = object_from_tree(kind, root, a, &source);
 	if (!o && err)
 		*err = first;
@@ -204,6 +227,44 @@ struct object *object_decode(enum kind kind, struct slice json,
 	if (tree_from_json(a, json, &root, err))
 		o = decode_node(kind, root, a, options, NULL, err);
 	arena_free(a);
+	return o;
+}
+
+struct object_reader {
+	struct arena *tree;
+	size_t room
+		[N_KINDS]; /* what the last one of the kind took: the next one is often like it */
+};
+
+struct object_reader *object_reader_new(void)
+{
+	enum { TREE_BYTES = 16384 }; /* larger ones take more, and give it back */
+	struct object_reader *r = mem_new(sizeof(*r));
+	r->tree = arena_new_sized(TREE_BYTES);
+	return r;
+}
+
+void object_reader_free(struct object_reader *r)
+{
+	if (!r)
+		return;
+	arena_free(r->tree);
+	free(r);
+}
+
+struct object *object_read_lean(struct object_reader *r, enum kind kind, struct slice json,
+				struct err *err)
+{
+	struct tree *root = NULL;
+	struct object *o = NULL;
+	struct err first = {.kind = ERR_NONE};
+	struct object_options lean = {.lean = true};
+	struct object_source source = source_of(&lean, NULL, &first);
+	if (tree_from_json(r->tree, json, &root, &first))
+		o = build_lean(kind, root, r->tree, &source, &r->room[kind]);
+	if (!o && err)
+		*err = first;
+	arena_reset(r->tree);
 	return o;
 }
 

@@ -56,6 +56,12 @@ struct object *object_decode(enum kind kind, struct slice json,
 			     const struct object_options *options, struct err *err) MUST_CHECK;
 struct object *object_from_json(enum kind kind, struct slice json, bool strict,
 				struct err *err) MUST_CHECK;
+/* Reads one lean object after the other, in memory that it keeps for the next. */
+struct object_reader;
+struct object_reader *object_reader_new(void);
+void object_reader_free(struct object_reader *r); /* NULL is fine */
+struct object *object_read_lean(struct object_reader *r, enum kind kind, struct slice json,
+				struct err *err) MUST_CHECK;
 struct object *object_get(const struct object *o); /* one more reference */
 void object_put(struct object *o);                 /* NULL is fine */
 /* Which of two counts where only one can: the one that was made first; then by namespace and name. */

@@ -51,7 +51,7 @@ void object_set_put(struct object_set *s, const struct object *o)
 		return;
 	}
 	if (s->n == s->size) {
-		s->size = s->size ? s->size * 2 : 4;
+		s->size = s->size ? s->size * 2 : 3; /* many have but one: malloc's least block */
 		s->at = mem_grow(s->at, s->size, sizeof(struct object *));
 	}
 	memmove(s->at + at + 1, s->at + at, (s->n - at) * sizeof(struct object *));

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "model/object.h"
@@ -298,13 +299,66 @@ static void kinds(void **state)
 	assert_false(pairs_match(&none, &p1));
 }
 
+static uint64_t creation_ns(const char *text)
+{
+	char json[256];
+	struct err err = {0};
+	(void)snprintf(json, sizeof(json),
+		       "{\"metadata\":{\"name\":\"a\",\"creationTimestamp\":\"%s\"}}", text);
+	struct object *o = object_from_json(KIND_NAMESPACE, slice_of(json), false, &err);
+	if (!o)
+		return UINT64_MAX;
+	uint64_t ns = o->meta.creation_ns;
+	object_put(o);
+	return ns;
+}
+
+/* The days around each kind of turn of a year, as the library counts them. */
+static void times(void **state)
+{
+	static const int years[] = {1970, 1972, 1999, 2000, 2026, 2096, 2100, 2104, 2200};
+	(void)state;
+	for (size_t i = 0; i < N_ELEMS(years); i++)
+		for (int day = 1; day <= 366; day++) {
+			struct tm tm = {.tm_year = years[i] - 1900,
+					.tm_mday = day,
+					.tm_hour = 23,
+					.tm_min = 59,
+					.tm_sec = day % 60};
+			char text[64];
+			time_t want = timegm(&tm);
+			assert_true(strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0);
+			if (creation_ns(text) != (uint64_t)want * 1000000000)
+				fail_msg("%s: %llu", text, (unsigned long long)creation_ns(text));
+		}
+	assert_int_equal(creation_ns("2026-01-02T03:04:05.274Z"), 1767323045274000000);
+	assert_int_equal(creation_ns("2026-01-02T03:04:05.000000001Z"), 1767323045000000001);
+	assert_int_equal(creation_ns("2026-01-02T04:04:05+01:00"), 1767323045000000000);
+	static const char *const none[] = {
+		"",
+		"2026",
+		"2026-01-02",
+		"2026-13-02T03:04:05Z",
+		"2026-00-02T03:04:05Z",
+		"2026-01-00T03:04:05Z",
+		"2026-01-32T03:04:05Z",
+		"2026-01-02T24:04:05Z",
+		"2026-01-02T03:60:05Z",
+		"2026-01-02T03:04:05",
+		"2026-01-02T03:04:05Zx",
+		"2026-01-02 03:04:05Z",
+		"2026-01-02T03:04:05.5",
+	};
+	for (size_t i = 0; i < N_ELEMS(none); i++)
+		if (creation_ns(none[i]) != UINT64_MAX)
+			fail_msg("%s", none[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rules),
-		cmocka_unit_test(a_pod),
-		cmocka_unit_test(canonical),
-		cmocka_unit_test(kinds),
+		cmocka_unit_test(rules), cmocka_unit_test(a_pod), cmocka_unit_test(canonical),
+		cmocka_unit_test(times), cmocka_unit_test(kinds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* ServiceEntry (networking.istio.io), with the rules that its CRD and Istio's webhook hold. */
+/* ServiceEntry (networking.istio.io), with the rules that its CRD and Istio's webhook hold. How much of something there
+ * may be holds for everybody, also for an API server without that CRD: one entry must not cost what a mesh does. */
 #include "model/schema.h"
 
 #include <string.h>
@@ -11,6 +12,7 @@ enum {
 	MAX_ADDRESS_TEXT = 64,
 	MAX_PORTS = 256,
 	MAX_ENDPOINTS = 4096,
+	MAX_VIPS = 2 * MAX_HOSTS,
 };
 
 static const char *const no_names[] = {NULL};
@@ -99,9 +101,7 @@ static void check_ports(struct decoder *d, const struct tree *n, const struct se
 {
 	if (s->n_ports == 0)
 		decode_problem(d, n, "ports", "is required: a ServiceEntry needs a port");
-	else if (s->n_ports > MAX_PORTS)
-		decode_problem(d, n, "ports", "has more than %d items", MAX_PORTS);
-	for (size_t i = 0; i < s->n_ports && i < MAX_PORTS; i++)
+	for (size_t i = 0; i < s->n_ports; i++)
 		for (size_t j = 0; j < i; j++) {
 			const struct entry_port *p = &s->ports[i], *q = &s->ports[j];
 			const struct tree *at = list_item(n, "ports", i);
@@ -180,9 +180,7 @@ static void check_spec(struct decoder *d, const struct tree *n, void *out)
 	check_ports(d, n, s);
 	if (s->has_selector && s->n_endpoints)
 		decode_problem(d, n, "endpoints", "cannot stand beside workloadSelector");
-	if (s->n_endpoints > MAX_ENDPOINTS)
-		decode_problem(d, n, "endpoints", "has more than %d items", MAX_ENDPOINTS);
-	for (size_t i = 0; i < s->n_endpoints && i < MAX_ENDPOINTS; i++)
+	for (size_t i = 0; i < s->n_endpoints; i++)
 		check_endpoint(d, n, s, i);
 	check_resolution(d, n, s);
 	check_export_to(d, n, s->export_to);
@@ -201,11 +199,11 @@ static const char *const resolution_words[] = {"NONE",        "STATIC", "DNS", "
 static const struct field spec_fields[] = {
 	FIELD_CUSTOM("hosts", read_hosts, .flags = FIELD_REQUIRED),
 	FIELD_CUSTOM("addresses", read_addresses),
-	FIELD_LIST(struct service_entry, "ports", ports, n_ports, &port_schema),
+	FIELD_LIST(struct service_entry, "ports", ports, n_ports, &port_schema, .max = MAX_PORTS),
 	FIELD_ENUM(struct service_entry, "location", location, location_words),
 	FIELD_ENUM(struct service_entry, "resolution", resolution, resolution_words),
 	FIELD_LIST(struct service_entry, "endpoints", endpoints, n_endpoints,
-		   &workload_entry_spec_schema),
+		   &workload_entry_spec_schema, .max = MAX_ENDPOINTS),
 	FIELD_INLINE("workloadSelector", &selector_schema),
 	FIELD_STRINGS(struct service_entry, "exportTo", export_to),
 	FIELD_STRINGS(struct service_entry, "subjectAltNames", subject_alt_names),
@@ -213,7 +211,17 @@ static const struct field spec_fields[] = {
 static const struct schema spec_schema =
 	SCHEMA(struct service_entry, spec_fields, NULL, check_spec);
 
-/* Those with a host: Istio's older ones, which stand for the whole entry, belong to nobody here. */
+/* The host's own text, where it has it: as a rule it does. */
+static const char *vip_host(struct decoder *d, const struct service_entry *s, struct slice text)
+{
+	for (const char *const *host = s->hosts; *host; host++)
+		if (slice_is(text, *host))
+			return *host;
+	return lower_dup(d->arena, text);
+}
+
+/* Those with a host: Istio's older ones, which stand for the whole entry, belong to nobody here. What is beyond a
+ * pair for each host that an entry may have is nobody's either. */
 static void read_vips(struct decoder *d, struct tree *n, void *out)
 {
 	struct service_entry *s = out;
@@ -221,15 +229,16 @@ static void read_vips(struct decoder *d, struct tree *n, void *out)
 		decode_expected(d, n, "a list of addresses");
 		return;
 	}
-	struct entry_vip *all = arena_array(d->arena, n->n, sizeof(*all));
-	for (const struct tree *c = n->first; c; c = c->next) {
+	size_t room = n->n < MAX_VIPS ? n->n : MAX_VIPS;
+	struct entry_vip *all = arena_array(d->arena, room, sizeof(*all));
+	for (const struct tree *c = n->first; c && s->n_vips < room; c = c->next) {
 		const struct tree *value = c->type == TREE_MAP ? tree_get(c, "value") : NULL;
 		const struct tree *host = value ? tree_get(c, "host") : NULL;
 		struct entry_vip *vip = &all[s->n_vips];
 		if (!host || host->type != TREE_STRING || value->type != TREE_STRING ||
 		    !ip_parse(value->text, &vip->ip))
 			continue;
-		vip->host = lower_dup(d->arena, host->text);
+		vip->host = vip_host(d, s, host->text);
 		s->n_vips++;
 	}
 	s->vips = all;

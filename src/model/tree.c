@@ -1,6 +1,5 @@
 #include "model/tree.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,90 +209,6 @@ const char *tree_describe(const struct tree *n, char *out, size_t out_len)
 	}
 	(void)snprintf(out, out_len, "%s", tree_type_name(n->type));
 	return out;
-}
-
-struct json_reading {
-	struct arena *arena;
-	unsigned n;
-	struct err *err;
-};
-
-static bool from_jansson(struct json_reading *r, const json_t *from, unsigned depth,
-			 struct tree **out);
-
-static bool members_from_jansson(struct json_reading *r, const json_t *from, unsigned depth,
-				 struct tree *map)
-{
-	/* jansson's iterator takes a pointer to non-const and changes nothing. */
-	json_t *object = (json_t *)from;
-	for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it)) {
-		struct tree *child = NULL;
-		if (!from_jansson(r, json_object_iter_value(it), depth + 1, &child))
-			return false;
-		struct slice key = {json_object_iter_key(it), json_object_iter_key_len(it)};
-		tree_add(map, arena_dup_slice(r->arena, key), child);
-	}
-	return true;
-}
-
-static bool from_jansson(struct json_reading *r, const json_t *from, unsigned depth,
-			 struct tree **out)
-{
-	if (depth > TREE_DEPTH)
-		return err_set(r->err, ERR_LIMIT, "nested more than %d deep", TREE_DEPTH);
-	if (++r->n > TREE_MAX)
-		return err_set(r->err, ERR_LIMIT, "more than %d values", TREE_MAX);
-	struct tree *n = tree_new(r->arena, TREE_NULL);
-	*out = n;
-	switch (json_typeof(from)) {
-	case JSON_OBJECT:
-		n->type = TREE_MAP;
-		return members_from_jansson(r, from, depth, n);
-	case JSON_ARRAY:
-		n->type = TREE_SEQ;
-		for (size_t i = 0; i < json_array_size(from); i++) {
-			struct tree *child = NULL;
-			if (!from_jansson(r, json_array_get(from, i), depth + 1, &child))
-				return false;
-			tree_add(n, SLICE(""), child);
-		}
-		return true;
-	case JSON_STRING:
-		n->type = TREE_STRING;
-		n->text = arena_dup_slice(r->arena, (struct slice){json_string_value(from),
-								   json_string_length(from)});
-		return true;
-	case JSON_INTEGER:
-		n->type = TREE_INT;
-		n->integer = json_integer_value(from);
-		return true;
-	case JSON_REAL:
-		n->type = TREE_REAL;
-		n->real = json_real_value(from);
-		return true;
-	case JSON_TRUE:
-	case JSON_FALSE:
-		n->type = TREE_BOOL;
-		n->boolean = json_is_true(from);
-		return true;
-	case JSON_NULL:
-		return true;
-	}
-	return true;
-}
-
-bool tree_from_json(struct arena *a, struct slice json, struct tree **out, struct err *err)
-{
-	json_error_t why;
-	json_t *root = json_loadb(json.at ? json.at : "", json.len,
-				  JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-	if (!root)
-		return err_set(err, ERR_BAD_INPUT, "JSON line %d column %d: %s", why.line,
-			       why.column, why.text);
-	struct json_reading r = {a, 0, err};
-	bool ok = from_jansson(&r, root, 0, out);
-	json_decref(root);
-	return ok;
 }
 
 static int by_key(const void *a, const void *b)

@@ -172,6 +172,8 @@ void view_builder_remove(struct view_builder *b, enum kind kind, const char *ns,
 void view_builder_set_addresses(struct view_builder *b, const char *name, const struct ip *ips,
 				size_t n);
 void view_builder_forget_addresses(struct view_builder *b, const char *name);
+/* Names that something is kept of: those that are known, and those that hosts of another name need. */
+size_t view_builder_n_names(const struct view_builder *b);
 const char *view_builder_problem(
 	const struct view_builder *b); /* "" or why the mesh configuration was not taken */
 /* LIVE NULL (offline use): the live pointers are NULL. */

@@ -11,6 +11,7 @@
 #include "model/view_inside.h"
 
 struct view_builder {
+	struct object_reader *reader;
 	struct object_set sets[N_KINDS];
 	struct slice_groups slices;
 	struct hosts hosts;
@@ -20,8 +21,9 @@ struct view_builder {
 	struct object *mesh_from; /* the ConfigMap as of `mesh` or `problem`; NULL: none */
 	char problem[1100];
 
-	/* What the next view has to look at. */
+	/* What the next view has to look at; of what is all to be made anew, the sets have only what is gone. */
 	struct name_set services, pods;
+	bool all_services, all_pods;
 	bool changed[N_KINDS];
 
 	/* The last view's, which the next one goes on from. NULL: there was none. */
@@ -60,13 +62,23 @@ static void workload_put(void *value)
 static const struct shared_ops service_ops = {service_get, service_put};
 static const struct shared_ops workload_ops = {workload_get, workload_put};
 
+/* Every Service is made anew, and every host. */
+static void all_services(struct view_builder *b)
+{
+	b->all_services = true;
+	b->hosts.all = true;
+}
+
 struct view_builder *view_builder_new(const char *self_ns, const char *self_pod)
 {
 	struct view_builder *b = mem_new(sizeof(*b));
+	b->reader = object_reader_new();
 	b->self_ns = mem_strdup(self_ns);
 	b->self_pod = mem_strdup(self_pod);
 	b->mesh = part_new(sizeof(*b->mesh), 0, 0);
 	mesh_config_default(&b->mesh->mesh);
+	all_services(b);
+	b->all_pods = true;
 	b->hosts.entries = &b->sets[KIND_SERVICE_ENTRY];
 	b->hosts.workloads = &b->sets[KIND_WORKLOAD_ENTRY];
 	b->hosts.pods = &b->sets[KIND_POD];
@@ -100,6 +112,7 @@ void view_builder_free(struct view_builder *b)
 		object_set_fini(&b->sets[i]);
 	name_set_clear(&b->services);
 	name_set_clear(&b->pods);
+	object_reader_free(b->reader);
 	free(b->mine);
 	free(b->self_ns);
 	free(b->self_pod);
@@ -110,7 +123,7 @@ void view_builder_free(struct view_builder *b)
 
 static void note_slice(struct view_builder *b, const struct object *slice)
 {
-	if (slice && slice->endpoint_slice->service[0])
+	if (slice && slice->endpoint_slice->service[0] && !b->all_services)
 		name_set_add(&b->services, slice->meta.ns, slice->endpoint_slice->service);
 }
 
@@ -134,9 +147,9 @@ static void note(struct view_builder *b, const struct object *old, const struct 
 	const struct object *o = now ? now : old;
 	b->changed[o->kind] = true;
 	hosts_note(&b->hosts, old, now);
-	if (o->kind == KIND_SERVICE)
+	if (o->kind == KIND_SERVICE && !(now && b->all_services))
 		name_set_add(&b->services, o->meta.ns, o->meta.name);
-	if (o->kind == KIND_POD)
+	if (o->kind == KIND_POD && !(now && b->all_pods))
 		name_set_add(&b->pods, o->meta.ns, o->meta.name);
 	if (o->kind == KIND_WORKLOAD_ENTRY) {
 		note_workload(b, old);
@@ -172,12 +185,11 @@ static bool is_self(const struct view_builder *b, const struct object *o)
 bool view_builder_set_json(struct view_builder *b, enum kind kind, struct slice json,
 			   struct err *err)
 {
-	struct object_options options = {.lean = true};
-	struct object *o = object_decode(kind, json, &options, err);
+	struct object_options whole = {.lean = false};
+	struct object *o = object_read_lean(b->reader, kind, json, err);
 	if (o && is_self(b, o)) { /* its containers say what its ports are called */
 		object_put(o);
-		options.lean = false;
-		o = object_decode(kind, json, &options, err);
+		o = object_decode(kind, json, &whole, err);
 	}
 	if (!o)
 		return false;
@@ -207,6 +219,11 @@ void view_builder_set_addresses(struct view_builder *b, const char *name, const 
 void view_builder_forget_addresses(struct view_builder *b, const char *name)
 {
 	hosts_forget_addresses(&b->hosts, name);
+}
+
+size_t view_builder_n_names(const struct view_builder *b)
+{
+	return hosts_n_names(&b->hosts);
 }
 
 const char *view_builder_problem(const struct view_builder *b)
@@ -283,7 +300,7 @@ static bool refresh_self(struct view_builder *b)
 static void all_of(const struct object_set *set, const char *ns, struct name_set *names)
 {
 	for (size_t i = 0; i < set->n; i++)
-		if (!ns || strcmp(set->at[i]->meta.ns, ns) == 0)
+		if (strcmp(set->at[i]->meta.ns, ns) == 0)
 			name_set_add(names, set->at[i]->meta.ns, set->at[i]->meta.name);
 }
 
@@ -301,13 +318,6 @@ static struct view_frame frame_of(const struct view_builder *b)
 	};
 }
 
-/* Every Service is made anew, and every host. */
-static void all_services(struct view_builder *b)
-{
-	all_of(&b->sets[KIND_SERVICE], NULL, &b->services);
-	hosts_all(&b->hosts);
-}
-
 static void refresh_policies(struct view_builder *b, bool mesh, bool self)
 {
 	const struct object_set *sets = b->sets;
@@ -315,7 +325,7 @@ static void refresh_policies(struct view_builder *b, bool mesh, bool self)
 	if (mesh || !b->peer_auths || b->changed[KIND_PEER_AUTHENTICATION]) {
 		part_put(b->peer_auths ? peer_auths_part(b->peer_auths) : NULL);
 		b->peer_auths = peer_auths_new(frame.mesh, &sets[KIND_PEER_AUTHENTICATION]);
-		all_of(&sets[KIND_POD], NULL, &b->pods);
+		b->all_pods = true;
 	}
 	if (mesh || self || !b->authz || b->changed[KIND_AUTHORIZATION_POLICY]) {
 		part_put(b->authz ? &b->authz->part : NULL);
@@ -345,7 +355,7 @@ static void refresh_frame(struct view_builder *b, struct live *live)
 		all_services(b);
 	} else if (self) { /* some of its namespace stand before it now, others no longer */
 		all_of(&sets[KIND_SERVICE], b->self_ns, &b->services);
-		hosts_all(&b->hosts); /* what it can reach is another matter now */
+		b->hosts.all = true; /* what it can reach is another matter now */
 	}
 	memset(b->changed, 0, sizeof(b->changed));
 }
@@ -355,7 +365,8 @@ static void refresh_frame(struct view_builder *b, struct live *live)
 /* "ns/name" */
 static size_t key_of(const char *ns, const char *name, char out[512])
 {
-	return (size_t)snprintf(out, 512, "%s/%s", ns, name); /* names are bounded: it fits */
+	const struct slice parts[] = {slice_of(ns), SLICE("/"), slice_of(name)};
+	return slice_join(out, 512, parts, N_ELEMS(parts)); /* names are bounded: it fits */
 }
 
 static struct workload_part *workload_of(const struct view_builder *b, const char *ns,
@@ -486,12 +497,8 @@ static void renew_service(struct view_builder *b, const struct view_frame *frame
 		is_known = part->known;
 		add_service(b, part);
 	}
-	if (was_known != is_known) { /* a ServiceEntry of the same host gives way, or takes over */
-		char host[512];
-		(void)snprintf(host, sizeof(host), "%s.%s.svc.cluster.local", name,
-			       ns); /* names are bounded: it fits */
-		name_set_add(&b->hosts.dirty, "", host);
-	}
+	if (was_known != is_known) /* a ServiceEntry of the same host gives way, or takes over */
+		hosts_note_service(&b->hosts, ns, name);
 }
 
 /* Hosts of ServiceEntries. */
@@ -562,6 +569,8 @@ static bool is_decorated(const struct view_builder *b, const struct service_part
 static void renew_host(struct view_builder *b, const struct view_frame *frame, const char *host)
 {
 	struct service_part *old = host_of(b, host);
+	for (size_t i = 0; old && i < old->service.entry->n_names; i++)
+		hosts_drop_use(&b->hosts, old->service.entry->names[i].host, host);
 	const struct service_part *service = kubernetes_of(b, host);
 	struct service_part *part = service ? NULL : entry_part_new(frame, &b->hosts, host);
 	if (service && is_decorated(b, service)) {
@@ -574,20 +583,47 @@ static void renew_host(struct view_builder *b, const struct view_frame *frame, c
 		add_host(b, part);
 }
 
+typedef void renew_one(struct view_builder *b, const struct view_frame *frame, const char *ns,
+		       const char *name);
+
+/* What NAMES has; with ALL, all of KIND and what of NAMES is gone. */
+static void renew_kind(struct view_builder *b, enum kind kind, struct name_set *names, bool *all,
+		       renew_one *one)
+{
+	const struct object_set *set = &b->sets[kind];
+	struct view_frame frame = frame_of(b);
+	struct name_set now = name_set_take(names);
+	for (const struct name *n = name_set_first(&now); n; n = name_set_next(n))
+		if (!*all || !find(b, kind, n->ns, n->name))
+			one(b, &frame, n->ns, n->name);
+	for (size_t i = 0; *all && i < set->n; i++)
+		one(b, &frame, set->at[i]->meta.ns, set->at[i]->meta.name);
+	*all = false;
+	name_set_clear(&now);
+}
+
+/* Services may have added some. */
+static void renew_hosts(struct view_builder *b)
+{
+	struct hosts *h = &b->hosts;
+	struct view_frame frame = frame_of(b);
+	struct name_set now = name_set_take(&h->dirty);
+	const char *host = NULL;
+	size_t n_entries = 0;
+	for (const struct name *n = name_set_first(&now); n; n = name_set_next(n))
+		if (!h->all || !hosts_entries(h, n->name, &n_entries))
+			renew_host(b, &frame, n->name);
+	for (const struct host_group *g = NULL; h->all && (g = hosts_next(h, g, &host));)
+		renew_host(b, &frame, host);
+	h->all = false;
+	name_set_clear(&now);
+}
+
 static void renew(struct view_builder *b)
 {
-	struct name_set pods = name_set_take(&b->pods), services = name_set_take(&b->services);
-	struct view_frame frame = frame_of(b);
-	for (const struct name *n = name_set_first(&pods); n; n = name_set_next(n))
-		renew_workload(b, &frame, n->ns, n->name);
-	for (const struct name *n = name_set_first(&services); n; n = name_set_next(n))
-		renew_service(b, &frame, n->ns, n->name);
-	struct name_set hosts = name_set_take(&b->hosts.dirty); /* Services may have added some */
-	for (const struct name *n = name_set_first(&hosts); n; n = name_set_next(n))
-		renew_host(b, &frame, n->name);
-	name_set_clear(&pods);
-	name_set_clear(&services);
-	name_set_clear(&hosts);
+	renew_kind(b, KIND_POD, &b->pods, &b->all_pods, renew_workload);
+	renew_kind(b, KIND_SERVICE, &b->services, &b->all_services, renew_service);
+	renew_hosts(b);
 }
 
 /* The view. */

@@ -9,6 +9,14 @@
 #include "model/object_set.h"
 #include "model/view_inside.h"
 
+/* A name that has to be resolved for a host. */
+struct need {
+	const char *name;
+	const struct ip *ips;
+	size_t n;
+	bool known;
+};
+
 /* A host as it is being made. */
 struct making {
 	const struct view_frame *frame;
@@ -17,11 +25,17 @@ struct making {
 	struct arena *arena;
 	const char *host;
 	struct view_entry *entry;
-	struct entry_name *names; /* of the entry */
-	size_t size_names;
+	struct need *needs; /* each name once */
+	size_t n_needs, size_needs;
+	bool indexed; /* there may be many */
+	struct index by_name;
 	struct view_endpoint *found; /* of the port at hand, as they come */
 	size_t n_found, size_found;
+	struct index seen;     /* among them, by address */
+	struct arena *scratch; /* ends with the making */
 };
+
+enum { FEW = 16 }; /* are looked through one after the other */
 
 static int by_age(const void *a, const void *b)
 {
@@ -51,17 +65,40 @@ static size_t choose(const struct view_frame *frame, const char *host, struct ob
 
 /* Endpoints */
 
+static bool is_found(const struct making *m, const struct addr *at)
+{
+	for (size_t i = 0; i < m->n_found && i < FEW; i++)
+		if (addr_eq(&m->found[i].at, at))
+			return true;
+	if (m->n_found <= FEW)
+		return false;
+	for (struct index_walk w = index_find(&m->seen, at, sizeof(*at)); index_next(&m->seen, &w);)
+		if (addr_eq(&m->found[w.i].at, at))
+			return true;
+	return false;
+}
+
+/* All of `found` but the first few are in `seen`, which has room for as many as `found` has. */
+static void make_room(struct making *m)
+{
+	if (m->n_found < m->size_found)
+		return;
+	m->size_found = m->size_found ? 2 * m->size_found : FEW;
+	m->found = mem_grow(m->found, m->size_found, sizeof(*m->found));
+	index_init(&m->seen, m->scratch, m->size_found);
+	for (size_t i = FEW; i < m->n_found; i++)
+		index_add(&m->seen, &m->found[i].at, sizeof(struct addr), i);
+}
+
 static void add_endpoint(struct making *m, const struct ip *ip, uint16_t port,
 			 const struct view_peer *peer, uint32_t weight)
 {
 	struct addr at = {.ip = *ip, .port = port};
-	for (size_t i = 0; i < m->n_found && m->n_found <= 64; i++)
-		if (addr_eq(&m->found[i].at, &at))
-			return;
-	if (m->n_found == m->size_found) {
-		m->size_found = m->size_found ? 2 * m->size_found : 8;
-		m->found = mem_grow(m->found, m->size_found, sizeof(*m->found));
-	}
+	if (is_found(m, &at))
+		return;
+	make_room(m);
+	if (m->n_found >= FEW)
+		index_add(&m->seen, &at, sizeof(at), m->n_found);
 	m->found[m->n_found++] =
 		(struct view_endpoint){.at = at, .ready = true, .peer = peer, .weight = weight};
 }
@@ -75,34 +112,46 @@ static bool reachable(const struct making *m, const struct ip *ip)
 	return self->pod->has_ip[ip_is_v4(ip) ? IP_V4 : IP_V6];
 }
 
-/* NAME is one that the host needs; it is listed once. */
-static struct entry_name *name_of(struct making *m, const char *name, bool known)
+static struct need *find_need(const struct making *m, const char *name)
 {
-	for (size_t i = 0; i < m->entry->n_names; i++)
-		if (strcmp(m->names[i].host, name) == 0)
-			return &m->names[i];
-	MUST(m->entry->n_names < m->size_names);
-	struct entry_name *n = &m->names[m->entry->n_names++];
-	*n = (struct entry_name){arena_dup(m->arena, slice_of(name)), known};
-	return n;
+	struct need *found = NULL;
+	if (m->indexed)
+		for (struct index_walk w = index_find(&m->by_name, name, strlen(name));
+		     !found && index_next(&m->by_name, &w);)
+			found = strcmp(m->needs[w.i].name, name) == 0 ? &m->needs[w.i] : NULL;
+	for (size_t i = 0; !m->indexed && !found && i < m->n_needs; i++)
+		found = strcmp(m->needs[i].name, name) == 0 ? &m->needs[i] : NULL;
+	return found;
+}
+
+/* What NAME resolves to; it is asked for once, however many ports and endpoints have it. */
+static const struct need *need(struct making *m, const char *name)
+{
+	struct need *x = find_need(m, name);
+	if (x)
+		return x;
+	MUST(m->n_needs < m->size_needs);
+	x = &m->needs[m->n_needs];
+	*x = (struct need){.name = name};
+	x->known = hosts_resolve(m->hosts, name, m->host, &x->ips, &x->n);
+	if (m->indexed)
+		index_add(&m->by_name, name, strlen(name), m->n_needs);
+	m->n_needs++;
+	return x;
 }
 
 /* All addresses of NAME; with FIRST_ONLY the first of each family. */
-static bool add_resolved(struct making *m, const char *name, uint16_t port, bool first_only,
+static void add_resolved(struct making *m, const struct need *x, uint16_t port, bool first_only,
 			 const struct view_peer *peer, uint32_t weight)
 {
-	const struct ip *ips = NULL;
-	size_t n = 0;
 	bool had[N_IP_FAMILIES] = {false};
-	bool known = hosts_resolve(m->hosts, name, m->host, &ips, &n);
-	for (size_t i = 0; i < n; i++) {
-		bool *family = &had[ip_is_v4(&ips[i]) ? IP_V4 : IP_V6];
-		if (!reachable(m, &ips[i]) || (first_only && *family))
+	for (size_t i = 0; i < x->n; i++) {
+		bool *family = &had[ip_is_v4(&x->ips[i]) ? IP_V4 : IP_V6];
+		if (!reachable(m, &x->ips[i]) || (first_only && *family))
 			continue;
 		*family = true;
-		add_endpoint(m, &ips[i], port, peer, weight);
+		add_endpoint(m, &x->ips[i], port, peer, weight);
 	}
-	return known;
 }
 
 static uint16_t port_at(const struct workload_entry *e, const struct entry_port *p)
@@ -136,10 +185,8 @@ static void add_workload(struct making *m, const struct service_entry *s,
 	if (e->has_ip)
 		add_endpoint(m, &e->ip, port_at(e, p), peer, e->weight);
 	else if (e->address[0] && dns)
-		(void)name_of(m, e->address,
-			      add_resolved(m, e->address, port_at(e, p),
-					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, peer,
-					   e->weight));
+		add_resolved(m, need(m, e->address), port_at(e, p),
+			     s->resolution == RESOLUTION_DNS_ROUND_ROBIN, peer, e->weight);
 }
 
 bool workload_is_selected(const struct pairs *selector, const struct object *o)
@@ -199,9 +246,8 @@ static void add_endpoints(struct making *m, const struct object *entry, const st
 		add_workload(m, s, p, &s->endpoints[i],
 			     workload_entry_peer(m->arena, &s->endpoints[i], NULL, entry->meta.ns));
 	if (!s->has_selector && s->n_endpoints == 0 && dns && m->host[0] != '*')
-		(void)name_of(m, m->host,
-			      add_resolved(m, m->host, p->target_port ? p->target_port : p->number,
-					   s->resolution == RESOLUTION_DNS_ROUND_ROBIN, NULL, 0));
+		add_resolved(m, need(m, m->host), p->target_port ? p->target_port : p->number,
+			     s->resolution == RESOLUTION_DNS_ROUND_ROBIN, NULL, 0);
 }
 
 static uint32_t weight_of(const struct view_endpoint *ep)
@@ -245,6 +291,8 @@ static void take_endpoints(struct making *m, struct view_port *port)
 	port->endpoints = all;
 	port->n_endpoints = port->n_known = n;
 	view_port_weigh(m->arena, port);
+	if (m->n_found > FEW)
+		index_init(&m->seen, m->scratch, m->size_found);
 	m->n_found = 0;
 }
 
@@ -324,16 +372,18 @@ static void add_other(struct making *m)
 	struct view_entry *entry = m->entry;
 	if (!entry->given)
 		return;
-	struct service_port *port = arena_alloc(m->arena, sizeof(*port));
+	static const struct service_port none = {.name = "", .target_port = {"", 0}};
 	struct view_port *other = arena_alloc(m->arena, sizeof(*other));
-	*port = (struct service_port){.name = "", .target_port = {"", 0}};
 	*other = (struct view_port){.service = &m->part->service,
-				    .port = port,
+				    .port = &none,
 				    .why = WHY_UNDECLARED,
 				    .detection = m->frame->mesh->detection,
 				    .detection_from = ""};
 	struct entry_name *own = arena_alloc(m->arena, sizeof(*own));
-	*own = (struct entry_name){m->host, add_resolved(m, m->host, 0, false, NULL, 0)};
+	struct need self = {.name = m->host};
+	self.known = hosts_resolve(m->hosts, m->host, m->host, &self.ips, &self.n);
+	add_resolved(m, &self, 0, false, NULL, 0);
+	*own = (struct entry_name){m->host, self.known};
 	entry->own = own;
 	take_endpoints(m, other);
 	if (m->frame->live)
@@ -373,21 +423,39 @@ static void add_written(struct making *m)
 	}
 }
 
+/* The next address that ENTRY's status has for HOST from *AT on; NULL: there is none left. */
+static const struct entry_vip *next_vip(const struct object *entry, const char *host, size_t *at)
+{
+	const struct service_entry *s = entry->service_entry;
+	while (*at < s->n_vips) {
+		const struct entry_vip *vip = &s->vips[(*at)++];
+		if (strcmp(vip->host, host) == 0)
+			return vip;
+	}
+	return NULL;
+}
+
+static size_t count_vips(const struct object *const *objects, size_t n, const char *host)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < n; i++)
+		for (size_t at = 0; next_vip(objects[i], host, &at);)
+			count++;
+	return count;
+}
+
 static void add_given(struct making *m)
 {
 	struct view_entry *entry = m->entry;
-	size_t room = 0;
-	for (size_t i = 0; i < entry->n_objects; i++)
-		room += entry->objects[i]->service_entry->n_vips;
+	const struct entry_vip *vip = NULL;
+	size_t room = count_vips(entry->objects, entry->n_objects, m->host);
 	struct ip *ips = arena_array(m->arena, room, sizeof(*ips));
 	entry->ips = ips;
-	for (size_t i = 0; i < entry->n_objects; i++) {
-		const struct service_entry *s = entry->objects[i]->service_entry;
-		for (size_t k = 0; k < s->n_vips; k++)
-			if (entry_wants_vip(entry->objects[i], m->host) &&
-			    strcmp(s->vips[k].host, m->host) == 0 && !has_ip(entry, &s->vips[k].ip))
-				ips[entry->n_ips++] = s->vips[k].ip;
-	}
+	for (size_t i = 0; i < entry->n_objects; i++)
+		if (entry_wants_vip(entry->objects[i], m->host))
+			for (size_t at = 0; (vip = next_vip(entry->objects[i], m->host, &at));)
+				if (!has_ip(entry, &vip->ip))
+					ips[entry->n_ips++] = vip->ip;
 	entry->given = entry->n_ips > 0;
 }
 
@@ -403,10 +471,13 @@ bool entry_wants_vip(const struct object *entry, const char *host)
 static const char *const *names_of_servers(struct arena *a, const struct object *const *objects,
 					   size_t n)
 {
+	static const char *const none[] = {NULL};
 	size_t room = 0, at = 0;
 	for (size_t i = 0; i < n; i++)
 		for (const char *const *s = objects[i]->service_entry->subject_alt_names; *s; s++)
 			room++;
+	if (room == 0)
+		return none;
 	const char **all = arena_array(a, room + 1, sizeof(*all));
 	for (size_t i = 0; i < n; i++)
 		for (const char *const *s = objects[i]->service_entry->subject_alt_names; *s; s++)
@@ -457,35 +528,74 @@ static bool is_mine(const struct view_frame *frame, const struct object *const *
 	return false;
 }
 
-static size_t count_names(const struct object *const *objects, size_t n, const struct hosts *hosts)
+/* Room for all names that the host may need. */
+static void begin_needs(struct making *m, const struct object *const *objects, size_t n)
 {
-	size_t names = 1; /* the host itself */
+	m->scratch = arena_new();
+	m->size_needs = 1; /* the host itself */
 	for (size_t i = 0; i < n; i++)
-		names += objects[i]->service_entry->n_endpoints +
-			 (objects[i]->service_entry->has_selector ? hosts->workloads->n : 0);
-	return names;
+		m->size_needs +=
+			objects[i]->service_entry->n_endpoints +
+			(objects[i]->service_entry->has_selector ? m->hosts->workloads->n : 0);
+	m->needs = arena_array(m->scratch, m->size_needs, sizeof(*m->needs));
+	m->indexed = m->size_needs > FEW;
+	if (m->indexed)
+		index_init(&m->by_name, m->scratch, m->size_needs);
 }
 
-/* What a host is likely to take: of endpoints that come by name or label, two. */
-static size_t count_bytes(const char *host, const struct object *const *objects, size_t n)
+/* The host's own name is there already; alone, as it is with most, it takes nothing. */
+static void take_names(struct making *m)
 {
-	enum { SLACK = 128, BY_NAME = 2 };
-	size_t bytes =
-		sizeof(struct view_entry) + 2 * sizeof(struct entry_name) + strlen(host) + SLACK;
-	size_t n_ports = 0, n_endpoints = 0;
+	m->entry->n_names = m->n_needs;
+	if (m->n_needs == 1 && m->entry->own && m->needs[0].name == m->host) {
+		m->entry->names = m->entry->own;
+		return;
+	}
+	struct entry_name *names = arena_array(m->arena, m->n_needs, sizeof(*names));
+	for (size_t i = 0; i < m->n_needs; i++) {
+		const struct need *x = &m->needs[i];
+		const char *name =
+			x->name == m->host ? x->name : arena_dup(m->arena, slice_of(x->name));
+		names[i] = (struct entry_name){name, x->known};
+	}
+	m->entry->names = names;
+}
+
+/* As the arena aligns them. */
+static size_t aligned(size_t n, size_t size)
+{
+	return (n * size + 15) & ~(size_t)15;
+}
+
+/* What a host takes, so that its arena has no slack: there may be many of them. Of names that endpoints have nothing is
+ * known yet; those take more, one address each. */
+static size_t count_bytes(const struct making *m, const struct object *const *objects, size_t n)
+{
+	const struct ip *ips = NULL;
+	size_t n_ports = 0, n_endpoints = 0, n_written = 0, n_names = 0, n_own = 0;
+	size_t n_vips = count_vips(objects, n, m->host);
+	(void)hosts_resolve(m->hosts, m->host, m->host, &ips, &n_own); /* only how many */
 	for (size_t i = 0; i < n; i++) {
 		const struct service_entry *s = objects[i]->service_entry;
 		n_ports += s->n_ports;
-		n_endpoints += s->n_endpoints ? s->n_endpoints : BY_NAME;
-		bytes += (s->n_addresses + s->n_vips) * (sizeof(struct ip) + sizeof(struct cidr));
+		n_endpoints += s->n_endpoints ? s->n_endpoints : n_own;
+		n_written += s->n_addresses;
+		n_names += s->n_endpoints;
 	}
-	bytes += (n_ports + 1) * (sizeof(struct view_port) + sizeof(struct service_port));
-	return bytes + n_ports * n_endpoints * sizeof(struct view_endpoint);
+	return aligned(1, sizeof(struct view_entry)) + aligned(strlen(m->host) + 1, 1) +
+	       aligned(n_written, sizeof(struct ip)) + aligned(n_written, sizeof(struct cidr)) +
+	       aligned(n_vips, sizeof(struct ip)) + aligned(n_ports, sizeof(struct view_port)) +
+	       n_ports * aligned(1, sizeof(struct service_port)) +
+	       n_ports * aligned(n_endpoints, sizeof(struct view_endpoint)) +
+	       (n_vips ? aligned(1, sizeof(struct view_port)) +
+				 aligned(n_own, sizeof(struct view_endpoint))
+		       : 0) +
+	       aligned(1, sizeof(struct entry_name)) + aligned(n_names, sizeof(struct entry_name));
 }
 
 static struct service_part *part_of(struct making *m, const struct object *const *objects, size_t n)
 {
-	struct service_part *part = part_new(sizeof(*part), count_bytes(m->host, objects, n), n);
+	struct service_part *part = part_new(sizeof(*part), count_bytes(m, objects, n), n);
 	struct view_entry *entry = arena_alloc(part->part.arena, sizeof(*entry));
 	for (size_t i = 0; i < n; i++)
 		part_hold(&part->part, objects[i]);
@@ -521,21 +631,16 @@ struct service_part *entry_part_new(const struct view_frame *frame, struct hosts
 		return NULL;
 	}
 	struct service_part *part = part_of(&m, objects, n);
-	struct arena *scratch = arena_new();
-	m.size_names = count_names(objects, n, hosts);
-	m.names = arena_array(scratch, m.size_names, sizeof(*m.names));
+	begin_needs(&m, objects, n);
 	add_written(&m);
 	if (m.entry->n_ips == 0 && m.entry->n_ranges == 0)
 		add_given(&m);
 	add_ports(&m);
 	add_other(&m);
-	struct entry_name *names = arena_array(m.arena, m.entry->n_names, sizeof(*names));
-	for (size_t i = 0; i < m.entry->n_names; i++)
-		names[i] = m.names[i];
-	m.entry->names = names;
+	take_names(&m);
 	if (frame->live && (m.entry->n_names || m.entry->own))
 		m.entry->live = live_host_get(frame->live, m.host);
-	arena_free(scratch);
+	arena_free(m.scratch);
 	free(m.found);
 	free(objects);
 	return part;

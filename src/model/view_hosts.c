@@ -1,4 +1,5 @@
 /* Which ServiceEntries have which host, and what names resolve to. */
+#include <bsd/sys/queue.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,9 +15,19 @@ struct host_group {
 	char key[];
 };
 
+/* HOST needs NAME. A host that needs its own name, as most do, says nothing: it is found by that. */
+struct use {
+	UT_hash_handle hh;
+	LIST_ENTRY(use) of_name;
+	struct resolved *name;
+	const char *host; /* in `key` */
+	char key[];       /* use_key() of both */
+};
+
+/* A name that is known, or that some host needs; else there is none. */
 struct resolved {
 	UT_hash_handle hh;
-	struct name_set users; /* hosts that were made with it, under the namespace "" */
+	LIST_HEAD(, use) uses;
 	struct ip *ips;
 	size_t n;
 	bool known;
@@ -31,7 +42,6 @@ static void group_free(struct host_group *g)
 
 static void resolved_free(struct resolved *r)
 {
-	name_set_clear(&r->users);
 	free(r->ips);
 	free(r);
 }
@@ -39,6 +49,7 @@ static void resolved_free(struct resolved *r)
 void hosts_fini(struct hosts *h)
 {
 	TABLE_DRAIN(h->groups, group_free);
+	TABLE_DRAIN(h->uses, free);
 	TABLE_DRAIN(h->resolved, resolved_free);
 	name_set_clear(&h->dirty);
 }
@@ -82,17 +93,24 @@ static void put(struct hosts *h, const struct object *entry, const char *host)
 	object_set_put(&g->entries, entry);
 }
 
+/* HOST is to be made anew. */
+static void make_anew(struct hosts *h, const char *host)
+{
+	if (!h->all)
+		name_set_add(&h->dirty, "", host);
+}
+
 static void note_entry(struct hosts *h, const struct object *old, const struct object *now)
 {
 	for (const char *const *host = old ? old->service_entry->hosts : NULL; host && *host;
 	     host++) {
 		take_out(h, old, *host);
-		name_set_add(&h->dirty, "", *host);
+		name_set_add(&h->dirty, "", *host); /* it may be gone */
 	}
 	for (const char *const *host = now ? now->service_entry->hosts : NULL; host && *host;
 	     host++) {
 		put(h, now, *host);
-		name_set_add(&h->dirty, "", *host);
+		make_anew(h, *host);
 	}
 	h->n_selecting -= old && old->service_entry->has_selector;
 	h->n_selecting += now && now->service_entry->has_selector;
@@ -122,7 +140,7 @@ static void note_workload(struct hosts *h, const struct object *o)
 			return;
 		for (const char *const *host = s->hosts;
 		     s->has_selector && *host && (both || selects(s, o)); host++)
-			name_set_add(&h->dirty, "", *host);
+			make_anew(h, *host);
 	}
 }
 
@@ -139,19 +157,39 @@ void hosts_note(struct hosts *h, const struct object *old, const struct object *
 	note_workload(h, now);
 }
 
-void hosts_all(struct hosts *h)
+void hosts_note_service(struct hosts *h, const char *ns, const char *name)
 {
-	const struct host_group *g, *next;
-	HASH_ITER (hh, h->groups, g, next)
-		name_set_add(&h->dirty, "", g->key);
+	char host[512];
+	const struct slice parts[] = {slice_of(name), SLICE("."), slice_of(ns),
+				      SLICE(".svc.cluster.local")};
+	if (!h->groups)
+		return;
+	(void)slice_join(host, sizeof(host), parts,
+			 N_ELEMS(parts)); /* names are bounded: it fits */
+	if (group_of(h, host))
+		make_anew(h, host);
+}
+
+const struct host_group *hosts_next(const struct hosts *h, const struct host_group *g,
+				    const char **host)
+{
+	const struct host_group *next = g ? g->hh.next : h->groups;
+	*host = next ? next->key : NULL;
+	return next;
 }
 
 /* Names. */
 
-static struct resolved *resolved_of(struct hosts *h, const char *name)
+static struct resolved *find_resolved(const struct hosts *h, const char *name)
 {
 	struct resolved *r = NULL;
 	HASH_FIND_STR(h->resolved, name, r);
+	return r;
+}
+
+static struct resolved *resolved_of(struct hosts *h, const char *name)
+{
+	struct resolved *r = find_resolved(h, name);
 	if (r)
 		return r;
 	size_t len = strlen(name);
@@ -161,13 +199,23 @@ static struct resolved *resolved_of(struct hosts *h, const char *name)
 	return r;
 }
 
-/* Who was made with it is made anew, and then says again that it is a user. */
-static void changed(struct hosts *h, struct resolved *r)
+/* Ends R when nobody needs it and nothing is known of it. */
+static void tidy(struct hosts *h, struct resolved *r)
 {
-	struct name_set users = name_set_take(&r->users);
-	for (const struct name *n = name_set_first(&users); n; n = name_set_next(n))
-		name_set_add(&h->dirty, "", n->name);
-	name_set_clear(&users);
+	if (r->known || !LIST_EMPTY(&r->uses))
+		return;
+	HASH_DELETE(hh, h->resolved, r);
+	resolved_free(r);
+}
+
+/* Who was made with it is made anew. */
+static void changed(struct hosts *h, const struct resolved *r)
+{
+	const struct use *u;
+	if (group_of(h, r->key))
+		name_set_add(&h->dirty, "", r->key);
+	LIST_FOREACH(u, &r->uses, of_name)
+	name_set_add(&h->dirty, "", u->host);
 }
 
 void hosts_set_addresses(struct hosts *h, const char *name, const struct ip *ips, size_t n)
@@ -184,21 +232,74 @@ void hosts_set_addresses(struct hosts *h, const char *name, const struct ip *ips
 
 void hosts_forget_addresses(struct hosts *h, const char *name)
 {
-	struct resolved *r = NULL;
-	HASH_FIND_STR(h->resolved, name, r);
+	struct resolved *r = find_resolved(h, name);
 	if (!r)
 		return;
 	changed(h, r);
-	HASH_DELETE(hh, h->resolved, r);
-	resolved_free(r);
+	MEM_FREE(r->ips);
+	r->n = 0;
+	r->known = false;
+	tidy(h, r);
+}
+
+enum { USE_KEY_MAX = 1024 };
+
+/* "NAME\0HOST\0": names have 253 bytes at most. */
+static size_t use_key(const char *name, const char *host, char key[USE_KEY_MAX])
+{
+	size_t name_len = strlen(name) + 1, host_len = strlen(host) + 1;
+	MUST(name_len + host_len <= USE_KEY_MAX);
+	memcpy(key, name, name_len);
+	memcpy(&key[name_len], host, host_len);
+	return name_len + host_len;
+}
+
+static struct use *find_use(const struct hosts *h, const char *key, size_t len)
+{
+	struct use *u = NULL;
+	HASH_FIND(hh, h->uses, key, len, u);
+	return u;
+}
+
+static void add_use(struct hosts *h, struct resolved *r, const char *host)
+{
+	char key[USE_KEY_MAX];
+	size_t len = use_key(r->key, host, key);
+	if (find_use(h, key, len))
+		return;
+	struct use *u = mem_new(sizeof(*u) + len);
+	memcpy(u->key, key, len);
+	u->name = r;
+	u->host = &u->key[strlen(u->key) + 1];
+	HASH_ADD_KEYPTR(hh, h->uses, u->key, len, u);
+	LIST_INSERT_HEAD(&r->uses, u, of_name);
+}
+
+void hosts_drop_use(struct hosts *h, const char *name, const char *host)
+{
+	char key[USE_KEY_MAX];
+	struct use *u = find_use(h, key, use_key(name, host, key));
+	if (!u)
+		return;
+	LIST_REMOVE(u, of_name);
+	HASH_DELETE(hh, h->uses, u);
+	tidy(h, u->name);
+	free(u);
 }
 
 bool hosts_resolve(struct hosts *h, const char *name, const char *host, const struct ip **ips,
 		   size_t *n)
 {
-	struct resolved *r = resolved_of(h, name);
-	name_set_add(&r->users, "", host);
-	*ips = r->ips;
-	*n = r->n;
-	return r->known;
+	bool own = strcmp(name, host) == 0;
+	struct resolved *r = own ? find_resolved(h, name) : resolved_of(h, name);
+	if (!own)
+		add_use(h, r, host);
+	*ips = r ? r->ips : NULL;
+	*n = r ? r->n : 0;
+	return r && r->known;
+}
+
+size_t hosts_n_names(const struct hosts *h)
+{
+	return HASH_COUNT(h->resolved);
 }

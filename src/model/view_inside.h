@@ -187,21 +187,30 @@ void view_port_end(const struct view_port *port);
 struct hosts {
 	struct host_group *groups;
 	struct resolved *resolved;
+	struct use *uses;      /* of names, by hosts that are called otherwise */
 	struct name_set dirty; /* hosts to be made anew, under the namespace "" */
+	bool all;              /* all are; `dirty` has those that are gone, and maybe others */
 	size_t n_selecting;    /* entries with a selector */
 	const struct object_set *entries, *workloads, *pods;
 };
 void hosts_fini(struct hosts *h);
 /* NOW has taken the place of OLD, of a kind that ServiceEntries look at; either may be NULL. */
 void hosts_note(struct hosts *h, const struct object *old, const struct object *now);
-void hosts_all(struct hosts *h); /* all are to be made anew */
+/* A Service of Kubernetes has come or gone: whoever has its host is to be made anew. */
+void hosts_note_service(struct hosts *h, const char *ns, const char *name);
+/* The one behind G (NULL: the first), and its host; NULL: there is none. */
+const struct host_group *hosts_next(const struct hosts *h, const struct host_group *g,
+				    const char **host);
 /* The entries that have HOST, N of them, by namespace and name. NULL: none. */
 struct object *const *hosts_entries(const struct hosts *h, const char *host, size_t *n);
 void hosts_set_addresses(struct hosts *h, const char *name, const struct ip *ips, size_t n);
 void hosts_forget_addresses(struct hosts *h, const char *name);
-/* What NAME resolves to; HOST is made anew when that changes. False: not known. */
+/* What NAME resolves to, until something is told; HOST is made anew when that changes. False: not known. */
 bool hosts_resolve(struct hosts *h, const char *name, const char *host, const struct ip **ips,
 		   size_t *n);
+/* HOST needs NAME no longer. */
+void hosts_drop_use(struct hosts *h, const char *name, const char *host);
+size_t hosts_n_names(const struct hosts *h); /* that something is kept of */
 
 /* What ServiceEntries say of the servers of HOST, which is a Service of Kubernetes in NS; those of other
  * namespaces than its own and the client's have no say. NULL-terminated; in A. */

@@ -274,11 +274,13 @@ struct service_part *service_part_new(const struct view_frame *frame, const stru
 	size_t n_ports = n_tcp_ports(spec), n = 0;
 	size_t n_endpoints = count_endpoints(frame, service, slices, n_slices);
 	size_t n_headless = spec->headless ? n_ports * n_endpoints : 0;
+	struct slice ns = slice_of(service->meta.ns), name = slice_of(service->meta.name);
+	const struct slice host_parts[] = {name, SLICE("."), ns, SLICE(".svc.cluster.local")};
+	const struct slice key_parts[] = {ns, SLICE("/"), name};
 	/* Names are bounded: both fit. */
-	int host_len = snprintf(host, sizeof(host), "%s.%s.svc.cluster.local", service->meta.name,
-				service->meta.ns);
-	(void)snprintf(key, sizeof(key), "%s/%s", service->meta.ns, service->meta.name);
-	size_t bytes = (size_t)host_len + 1 + n_ports * sizeof(struct view_port) +
+	size_t host_len = slice_join(host, sizeof(host), host_parts, N_ELEMS(host_parts));
+	(void)slice_join(key, sizeof(key), key_parts, N_ELEMS(key_parts)); /* as above */
+	size_t bytes = host_len + 1 + n_ports * sizeof(struct view_port) +
 		       n_ports * n_endpoints * sizeof(struct view_endpoint) +
 		       n_headless * sizeof(struct headless) + n_slices * sizeof(struct object *);
 	struct service_part *part = part_new(sizeof(*part), bytes + n_ports * 16, n_slices + 1);

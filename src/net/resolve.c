@@ -220,8 +220,7 @@ struct resolve *resolve_start(struct loop *loop, const char *host, resolve_end *
 struct resolve *resolve_whole(struct loop *loop, const char *host, enum resolve_family family,
 			      resolve_end *on_end, void *ctx, struct err *err)
 {
-	static const int families[] = {
-		[RESOLVE_BOTH] = AF_UNSPEC, [RESOLVE_V4] = AF_INET, [RESOLVE_V6] = AF_INET6};
+	static const int families[] = {[RESOLVE_V4] = AF_INET, [RESOLVE_V6] = AF_INET6};
 	struct resolve how = {.whole = true,
 			      .family = families[family],
 			      .on_end = on_end,

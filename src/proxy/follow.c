@@ -201,6 +201,7 @@ struct follow *follow_new(struct loop *loop, const char *api, const char *ns, co
 	f->events = events;
 	f->ctx = ctx;
 	f->build.fire = build;
+	f->swept_ns = loop_now(loop);
 	f->problem = mem_strdup("");
 	f->ns = mem_strdup(ns);
 	f->pod = mem_strdup(pod);

@@ -6,20 +6,27 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/table.h"
-#include "net/resolve.h"
+#include "proxy/name_answer.h"
+
+/* The questions for one family; each has an answer of its own, or none. */
+struct side {
+	struct name *name;
+	struct resolve *asking; /* NULL: nothing is asked now */
+	struct name_answer answer;
+};
 
 struct name {
 	UT_hash_handle hh;
 	struct names *all;
-	struct resolve *asking;   /* NULL: nothing is asked now */
+	struct side sides[N_IP_FAMILIES];
 	struct timer timer;       /* to ask again */
+	struct timer grace;       /* how long one family waits for the other */
 	struct live_host **users; /* who needs it; a reference each */
 	size_t n_users, size_users;
-	struct ip ips[RESOLVE_MAX_IPS]; /* the last good answer */
-	size_t n;
-	unsigned failures; /* of the resolver, since it last answered */
-	bool answered;     /* it has answered once */
-	bool told;         /* the view has the answer */
+	struct err err;    /* why the last question failed */
+	unsigned failures; /* of the resolver, since it last answered in full */
+	bool news;         /* the view does not have all of what came */
+	bool told;         /* the view has an answer */
 	bool in_order;     /* the order of the answer matters to somebody */
 	char host[];
 };
@@ -30,13 +37,14 @@ struct names {
 	void *ctx;
 	struct name *table;
 	uint32_t refresh_ms; /* where a TTL says nothing */
-	enum resolve_family family;
+	bool asks[N_IP_FAMILIES];
 };
 
 struct names *names_new(struct loop *loop, const struct names_events *events, void *ctx)
 {
 	struct names *n = mem_new(sizeof(*n));
 	*n = (struct names){.loop = loop, .events = events, .ctx = ctx, .refresh_ms = 60000};
+	n->asks[IP_V4] = n->asks[IP_V6] = true;
 	return n;
 }
 
@@ -49,8 +57,12 @@ static void drop_users(struct name *x)
 
 static void name_free(struct name *x)
 {
-	resolve_cancel(x->asking);
+	for (int f = 0; f < N_IP_FAMILIES; f++) {
+		resolve_cancel(x->sides[f].asking);
+		name_answer_fini(&x->sides[f].answer);
+	}
 	timer_cancel(x->all->loop, &x->timer);
+	timer_cancel(x->all->loop, &x->grace);
 	drop_users(x);
 	free(x->users);
 	free(x);
@@ -68,34 +80,28 @@ void names_set_view(struct names *n, const struct view *view)
 {
 	const struct workload *self = view_self(view);
 	const struct pod *pod = self ? self->pod->pod : NULL;
+	bool any = !pod || (!pod->has_ip[IP_V4] && !pod->has_ip[IP_V6]);
 	n->refresh_ms = view_mesh(view)->dns_refresh_ms;
-	n->family = RESOLVE_BOTH;
-	if (pod && pod->has_ip[IP_V4] != pod->has_ip[IP_V6])
-		n->family = pod->has_ip[IP_V4] ? RESOLVE_V4 : RESOLVE_V6;
+	for (int f = 0; f < N_IP_FAMILIES; f++)
+		n->asks[f] = any || pod->has_ip[f];
 }
 
-static bool has(const struct name *x, const struct ip *ip)
+static size_t n_addresses(const struct name *x)
 {
-	for (size_t i = 0; i < x->n; i++)
-		if (ip_eq(&x->ips[i], ip))
-			return true;
-	return false;
-}
-
-static bool same(const struct name *x, const struct ip *ips, size_t n)
-{
-	if (x->n != n)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (x->in_order ? !ip_eq(&x->ips[i], &ips[i]) : !has(x, &ips[i]))
-			return false;
-	return true;
+	return x->sides[IP_V4].answer.n + x->sides[IP_V6].answer.n;
 }
 
 static void tell(struct name *x)
 {
+	struct ip ips[N_IP_FAMILIES * RESOLVE_MAX_IPS];
+	size_t n = 0;
+	for (int f = 0; f < N_IP_FAMILIES; f++)
+		for (size_t i = 0; i < x->sides[f].answer.n; i++)
+			ips[n++] = x->sides[f].answer.ips[i];
 	x->told = true;
-	x->all->events->addresses(x->all->ctx, x->host, x->ips, x->n);
+	x->news = false;
+	timer_cancel(x->all->loop, &x->grace);
+	x->all->events->addresses(x->all->ctx, x->host, ips, n);
 }
 
 static void again_in(struct name *x, uint64_t ms)
@@ -111,55 +117,110 @@ static uint64_t back_off_ms(const struct name *x)
 	return ms < x->all->refresh_ms ? ms : x->all->refresh_ms;
 }
 
-/* Whoever waits goes on waiting, but for what was known before. */
-static void on_failure(struct name *x, const struct err *err)
+/* How soon to ask again by the TTL of what was answered now; UINT64_MAX: nothing was. */
+static uint64_t ttl_ms(const struct name *x)
+{
+	uint64_t soonest_ms = UINT64_MAX, least_ms = NAMES_TTL_MIN_S * UINT64_C(1000);
+	for (int f = 0; f < N_IP_FAMILIES; f++) {
+		const struct name_answer *a = &x->sides[f].answer;
+		uint64_t ms = a->ttl_s ? a->ttl_s * UINT64_C(1000) : x->all->refresh_ms;
+		if (a->n && !a->failed && ms < soonest_ms)
+			soonest_ms = ms > least_ms ? ms : least_ms;
+	}
+	return soonest_ms;
+}
+
+/* Of one family or both; the last good answers stay. Whoever waits for the first goes on waiting. */
+static void on_failure(struct name *x)
 {
 	if (x->failures++ == 0)
 		log_warn("proxy", "name=%s not resolved, %s: %s", x->host,
-			 x->n ? "the last answer stays" : "there is no answer yet", err->text);
-	if (x->n && !x->told)
+			 n_addresses(x) ? "the last answer stays" : "there is no answer yet",
+			 x->err.text);
+	if (x->told ? x->news : n_addresses(x) > 0)
 		tell(x);
-	again_in(x, back_off_ms(x));
+	uint64_t ms = ttl_ms(x), back_off = back_off_ms(x);
+	again_in(x, ms < back_off ? ms : back_off);
 }
 
-static void on_addresses(struct name *x, const struct resolve_answer *a)
+static void on_addresses(struct name *x)
 {
-	bool is_same = x->answered && same(x, a->ips, a->n);
 	x->failures = 0;
-	x->answered = true;
-	for (size_t i = 0; i < a->n; i++)
-		x->ips[i] = a->ips[i];
-	x->n = a->n;
-	if (!is_same || !x->told)
+	if (x->news || !x->told)
 		tell(x);
-	if (a->n == 0) {
+	if (n_addresses(x) == 0) {
 		again_in(x, NAMES_AGAIN_S * UINT64_C(1000));
 		return;
 	}
-	uint64_t ms = a->ttl_s ? a->ttl_s * UINT64_C(1000) : x->all->refresh_ms;
-	uint64_t least_ms = NAMES_TTL_MIN_S * UINT64_C(1000);
-	again_in(x, ms > least_ms ? ms : least_ms);
+	again_in(x, ttl_ms(x));
+}
+
+static void on_grace(struct timer *t)
+{
+	tell(CONTAINER_OF(t, struct name, grace));
+}
+
+/* One family has an answer and waits for the other, but not for long. */
+static void wait_for_other(struct name *x)
+{
+	bool fresh = false;
+	for (int f = 0; f < N_IP_FAMILIES; f++) {
+		const struct side *side = &x->sides[f];
+		fresh = fresh || (!side->asking && !side->answer.failed && side->answer.n);
+	}
+	if (fresh && (x->news || !x->told) && !timer_is_set(&x->grace))
+		timer_set(x->all->loop, &x->grace, NAMES_GRACE_MS * NS_PER_MS);
+}
+
+static bool is_asking(const struct name *x)
+{
+	return x->sides[IP_V4].asking || x->sides[IP_V6].asking;
+}
+
+static void settle(struct name *x)
+{
+	if (is_asking(x))
+		wait_for_other(x);
+	else if (x->sides[IP_V4].answer.failed || x->sides[IP_V6].answer.failed)
+		on_failure(x);
+	else
+		on_addresses(x);
 }
 
 static void on_answer(void *ctx, const struct resolve_answer *a)
 {
-	struct name *x = ctx;
-	x->asking = NULL;
-	if (a->err && a->err->kind != ERR_NOT_FOUND)
-		on_failure(x, a->err);
-	else
-		on_addresses(x, a);
+	struct side *side = ctx;
+	struct name *x = side->name;
+	side->asking = NULL;
+	if (name_answer_take(&side->answer, a, x->in_order))
+		x->news = true;
+	if (side->answer.failed)
+		x->err = *a->err;
+	settle(x);
+}
+
+static void ask(struct name *x, enum ip_family f)
+{
+	static const enum resolve_family families[] = {[IP_V4] = RESOLVE_V4, [IP_V6] = RESOLVE_V6};
+	struct side *side = &x->sides[f];
+	if (!x->all->asks[f]) {
+		x->news = x->news || side->answer.n;
+		name_answer_fini(&side->answer);
+		return;
+	}
+	side->asking = resolve_whole(x->all->loop, x->host, families[f], on_answer, side, &x->err);
+	side->answer.failed = !side->asking;
 }
 
 static void start(struct name *x)
 {
-	struct err err = {0};
-	if (x->asking)
+	if (is_asking(x))
 		return;
 	timer_cancel(x->all->loop, &x->timer);
-	x->asking = resolve_whole(x->all->loop, x->host, x->all->family, on_answer, x, &err);
-	if (!x->asking)
-		on_failure(x, &err);
+	ask(x, IP_V4);
+	ask(x, IP_V6);
+	if (!is_asking(x))
+		settle(x); /* no resolver could be made */
 }
 
 static bool is_needed(const struct name *x)
@@ -179,7 +240,7 @@ static void forget(struct name *x)
 	drop_users(x);
 	x->told = false;
 	n->events->forget(n->ctx, x->host);
-	if (x->n && HASH_COUNT(n->table) <= NAMES_MAX)
+	if (n_addresses(x) && HASH_COUNT(n->table) <= NAMES_MAX)
 		return; /* in case the resolver fails when it is needed again */
 	HASH_DEL(n->table, x);
 	name_free(x);
@@ -204,6 +265,9 @@ static struct name *name_of(struct names *n, const char *host)
 	x = mem_new(sizeof(*x) + len + 1);
 	x->all = n;
 	x->timer.fire = on_timer;
+	x->grace.fire = on_grace;
+	for (int f = 0; f < N_IP_FAMILIES; f++)
+		x->sides[f].name = x;
 	memcpy(x->host, host, len + 1);
 	HASH_ADD_KEYPTR(hh, n->table, x->host, len, x);
 	return x;

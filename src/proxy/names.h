@@ -10,7 +10,7 @@
  *
  * A name is resolved when a connection first needs it, and again whenever its TTL is over, until nobody
  * has needed it for a minute: then it is forgotten, and the next connection waits for a fresh answer.
- * While the resolver fails the last good answer stays. Main thread, but for names_ask().
+ * While the resolver fails the last good answer stays, of each family by itself. Main thread, but for names_ask().
  */
 #pragma once
 #include "loop/loop.h"
@@ -19,6 +19,8 @@
 enum {
 	NAMES_TTL_MIN_S = 1,
 	NAMES_IDLE_S = 60, /* how long a name that nobody needs stays fresh */
+	NAMES_GRACE_MS =
+		50,        /* one family's first answer waits so long for the other's: RFC 8305 3 */
 	NAMES_AGAIN_S = 5, /* how soon one that has no address is asked for again */
 	NAMES_MAX =
 		16384, /* answers of forgotten names that are kept for when the resolver fails */

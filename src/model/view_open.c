@@ -30,18 +30,17 @@ static bool takes_any(const struct view_port *p)
 
 static void add_port(struct gathering *g, const struct view_port *p)
 {
-	bool tls = p->protocol == PROTO_TLS || p->protocol == PROTO_HTTPS;
-	enum proto_class class = protocol_class(p->protocol);
-	bool bytes = class == CLASS_TCP && !tls;
+	bool named = protocol_names_host(p->protocol);
+	bool undeclared = protocol_class(p->protocol) == CLASS_AUTO;
 	if (g->n == g->size) {
 		g->size = g->size ? g->size * 2 : 16;
 		g->ports = mem_grow(g->ports, g->size, sizeof(*g->ports));
 	}
 	g->ports[g->n++] = (struct open_port){
 		.number = p->port->port,
-		.named = !bytes,
-		.any = bytes && takes_any(p) ? p : NULL,
-		.nameless = class == CLASS_AUTO && takes_any(p) ? p : NULL,
+		.named = named,
+		.any = !named && takes_any(p) ? p : NULL,
+		.nameless = undeclared && takes_any(p) ? p : NULL,
 	};
 }
 

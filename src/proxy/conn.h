@@ -92,6 +92,7 @@ struct conn {
 	uint32_t quiet_s;                    /* seconds without a byte, counted by the sweep */
 	uint32_t report_s;                   /* seconds since the metrics were told */
 	uint64_t swept_bytes;                /* up and down at the last sweep */
+	char *said;                          /* what plan.said borrows; NULL: nothing */
 	struct race *race;                   /* while CONN_FIRST_WORD */
 
 	struct balance balance;               /* which endpoints were tried */

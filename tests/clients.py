@@ -651,3 +651,12 @@ def knocks(host, ports):
         except (ConnectionResetError, BrokenPipeError):
             out.append("reset")
     return out
+
+
+def say_in_pieces(host, port, pieces, pause_s):
+    with connect(host, port) as s:
+        for n, piece in enumerate(pieces):
+            if n:
+                time.sleep(pause_s)
+            s.sendall(piece.encode())
+        return read_all(s).decode()

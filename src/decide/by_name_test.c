@@ -30,8 +30,9 @@
 #define REGISTRY_ONLY                                                                              \
 	"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n" \
 	"data: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}\n"
-#define POD                                                                                        \
-	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: db, namespace: shop}\n"                  \
+#define MESHED ", labels: {security.istio.io/tlsMode: istio}"
+#define POD(labels)                                                                                        \
+	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: db, namespace: shop" labels "}\n"                  \
 	"spec: {containers: [{name: c}]}\nstatus: {phase: Running, podIP: 198.18.0.7}\n"
 #define STATIC                                                                                     \
 	AT("01")                                                                                   \
@@ -93,7 +94,10 @@ static const struct {
 	 HELLO, "en.wiki.example", PLAN_RELAY, DEST_ENDPOINT, "*.wiki.example", "name-said"},
 	{"or not", TLS("'*.wiki.example'"), TO, NULL, PLAN_DETECT, true, HELLO, "evil.example",
 	 PLAN_RELAY, DEST_PASSTHROUGH, NULL, "allow-any"},
-	{"a Pod is no server outside", R POD TLS("'*.wiki.example'"), "198.18.0.7:443", NULL,
+	{"a Pod like any server", R POD("") TLS("'*.wiki.example'"), "198.18.0.7:443", NULL,
+	 PLAN_DETECT, false, HELLO, "en.wiki.example", PLAN_RELAY, DEST_ENDPOINT, "*.wiki.example",
+	 "pod-ip"},
+	{"a meshed Pod is no server outside", R POD(MESHED) TLS("'*.wiki.example'"), "198.18.0.7:443", NULL,
 	 PLAN_REFUSE, false, NO_WORD, NULL, PLAN_REFUSE, DEST_NONE, NULL, "pod-ip"},
 	{"endpoints of its own", R STATIC, TO, NULL, PLAN_DETECT, false, HELLO, "a.static.example",
 	 PLAN_RELAY, DEST_SERVICE, "*.static.example", "name-said"},

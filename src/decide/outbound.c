@@ -109,7 +109,9 @@ static void unmatched(struct plan *p, const struct view *v, const struct outboun
 		plan_step(p, STEP_POD_IP, p->peer_workload->pod, p->to.port);
 	else
 		plan_step(p, STEP_UNKNOWN_ADDRESS, NULL, 0);
-	if (s || p->peer_workload || !plan_by_name(p, v, facts))
+	/* Who speaks mesh TLS is inside: no host out there takes it along. */
+	bool inside = p->peer_workload && p->peer_workload->mesh_tls;
+	if (s || inside || !plan_by_name(p, v, facts))
 		plan_unmatched(p, v, NULL);
 }
 

@@ -209,6 +209,23 @@ def test_endpoints_of_its_own(world, applied, registry_only):
     assert world.last(443)["upstream_host"] == f"{world.ips['web']}:443"
 
 
+def test_early_connection_elsewhere(world, applied):
+    """While the client is silent the address that it dialled is connected to; its word leads to another server."""
+    applied(entry("wiki", ["*.wiki.example.com"], {443: TLS}, resolution="STATIC", endpoints=[{"address": world.ips["web"]}]))
+    world.knows("*.wiki.example.com")
+    got = world.mesh.call(world.client, clients.tls_late, world.ips["odd-1"], 443, "en.wiki.example.com", 0.5)
+    assert '"sni": "en.wiki.example.com"' in got
+    line = world.last(443)
+    assert line["early"] is True and line["upstream_host"] == f"{world.ips['web']}:443"
+    # and where it leads to the same one, that connection is used
+    applied(entry("open", ["*.open.example.com"], {443: TLS}, resolution="NONE"))
+    world.knows("*.open.example.com")
+    got = world.mesh.call(world.client, clients.tls_late, world.ips["web"], 443, "en.open.example.com", 0.5)
+    assert '"sni": "en.open.example.com"' in got
+    line = world.last(443)
+    assert line["early"] is True and line["attempts"] == 1 and line["upstream_cluster"] == "outbound|443||*.open.example.com"
+
+
 def test_name_to_be_resolved(world, applied, registry_only):
     """An entry that is kept from virtual IPs: SNI tells, and its name is resolved then."""
     labels = {"networking.istio.io/enable-autoallocate-ip": "false"}

@@ -26,30 +26,32 @@ static const struct entry_port *port_of_bytes(const struct service_entry *s)
 }
 
 /* Of resolution NONE: whoever is not named by DNS is taken by the port alone. */
-static void takes_any_address(struct analysis *a, const struct object *o, const struct entry_port *p)
+static void takes_any_address(struct analysis *a, const struct object *o,
+			      const struct entry_port *p)
 {
 	const struct service_entry *s = spec_of(o);
 	bool undeclared = protocol_class(protocol_parse(slice_of(p->protocol))) == CLASS_AUTO;
 	finding_add(
 		a, CHECK_ENTRY_ANY_ADDRESS, o, say(a, "spec.ports[%zu]", (size_t)(p - s->ports)),
 		&(struct said){
-			.text = say(a, "%s has no address, so its port %u takes any",
-				    s->hosts[0], p->number),
+			.text = say(a, "%s has no address, so its port %u takes any", s->hosts[0],
+				    p->number),
 			.why = undeclared ? "a client that says neither SNI nor Host may be one of "
 					    "its"
 					  : "what its clients say names no host",
-			.effect = say(a,
-				      "under REGISTRY_ONLY every address may be connected to on "
-				      "port %u%s. %sElsewhere it also keeps the port from other "
-				      "entries",
-				      p->number,
-				      undeclared ? ", by whoever names no other host" : "",
-				      dns_off(a) ? "With the DNS proxy off "
-						   "(ISTIO_META_DNS_CAPTURE) no connection is "
-						   "known to be for it. "
-						 : ""),
+			.effect =
+				say(a,
+				    "under REGISTRY_ONLY every address may be connected to on "
+				    "port %u%s. %sElsewhere it also keeps the port from other "
+				    "entries",
+				    p->number, undeclared ? ", by whoever names no other host" : "",
+				    dns_off(a) ? "With the DNS proxy off "
+						 "(ISTIO_META_DNS_CAPTURE) no connection is "
+						 "known to be for it. "
+					       : ""),
 			.affected = "whoever may know of it",
-			.mend = "write addresses; or declare the port TLS or HTTP where its clients "
+			.mend = "write addresses; or declare the port TLS or HTTP where its "
+				"clients "
 				"speak that, and they are told by the name that they say",
 			.yaml = "spec:\n  addresses: [192.0.2.1]\n",
 		});
@@ -76,7 +78,8 @@ static void check_address(struct analysis *a, const struct object *o)
 		&(struct said){
 			.text = say(a, "nothing tells which connections to port %u are for %s",
 				    bytes->number, s->hosts[0]),
-			.why = any ? "the mesh would give it virtual IPs, but with the DNS proxy off "
+			.why = any ? "the mesh would give it virtual IPs, but with the DNS proxy "
+				     "off "
 				     "(ISTIO_META_DNS_CAPTURE) no name leads to them"
 				   : "it has no address, and with the DNS proxy off "
 				     "(ISTIO_META_DNS_CAPTURE) nobody hears which one its name has",

@@ -11,8 +11,7 @@
 
 #define ENTRY(ns, name, spec) ISTIO("networking", "ServiceEntry", ns, name, spec)
 #define PORT "ports: [{number: 3306, name: a}]"
-#define DNS_IS(on)                                                                                 \
-	MESH("defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"" on "\"}}", "")
+#define DNS_IS(on) MESH("defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"" on "\"}}", "")
 #define STAR_STATIC                                                                                \
 	"hosts: ['*.example.com'], resolution: STATIC, endpoints: [{address: 10.0.0.1}], " PORT
 #define CLIENT RUNS("web", "", "")

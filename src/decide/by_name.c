@@ -38,13 +38,13 @@ static bool as_dialled(const struct view_port *port)
 
 /* Waits for what the client says; HEARD: what DNS said, or NULL. */
 static void hear_client(struct plan *p, const struct view *v, const struct open_port *open,
-		   const struct view_port *heard)
+			const struct view_port *heard)
 {
 	const struct mesh_config *mesh = view_mesh(v);
 	const struct object *by = NULL;
 	p->open = open;
 	p->port = heard;
-	p->destination = !heard             ? DEST_PASSTHROUGH
+	p->destination = !heard              ? DEST_PASSTHROUGH
 			 : as_dialled(heard) ? DEST_ENDPOINT
 					     : DEST_SERVICE;
 	if (heard) {

@@ -31,8 +31,8 @@
 	"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n" \
 	"data: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}\n"
 #define MESHED ", labels: {security.istio.io/tlsMode: istio}"
-#define POD(labels)                                                                                        \
-	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: db, namespace: shop" labels "}\n"                  \
+#define POD(labels)                                                                                \
+	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: db, namespace: shop" labels "}\n"        \
 	"spec: {containers: [{name: c}]}\nstatus: {phase: Running, podIP: 198.18.0.7}\n"
 #define STATIC                                                                                     \
 	AT("01")                                                                                   \
@@ -70,7 +70,8 @@ static const struct {
 	{"of any case, with a dot", R TLS("'*.wiki.example'"), TO, NULL, PLAN_DETECT, false, HELLO,
 	 "EN.Wiki.example.", PLAN_RELAY, DEST_ENDPOINT, "*.wiki.example", "name-said"},
 	{"a star stands for more than one label", R TLS("'*.wiki.example'"), TO, NULL, PLAN_DETECT,
-	 false, HELLO, "a.b.wiki.example", PLAN_RELAY, DEST_ENDPOINT, "*.wiki.example", "name-said"},
+	 false, HELLO, "a.b.wiki.example", PLAN_RELAY, DEST_ENDPOINT, "*.wiki.example",
+	 "name-said"},
 	{"and for one at least", R TLS("'*.wiki.example'"), TO, NULL, PLAN_DETECT, false, HELLO,
 	 "wiki.example", PLAN_REFUSE, DEST_NONE, NULL, "name-unknown"},
 	{"whole labels only", R TLS("'*.wiki.example'"), TO, NULL, PLAN_DETECT, false, HELLO,
@@ -88,8 +89,8 @@ static const struct {
 	 R TLS("'*.example'") SE("web", "01", "'*.b.example'", "80", ", protocol: HTTP"), TO, NULL,
 	 PLAN_DETECT, false, HELLO, "a.b.example", PLAN_RELAY, DEST_ENDPOINT, "*.example",
 	 "name-said"},
-	{"another port", R TLS("'*.wiki.example'"), "1.2.3.4:444", NULL, PLAN_REFUSE, false, NO_WORD,
-	 NULL, PLAN_REFUSE, DEST_NONE, NULL, "registry-only"},
+	{"another port", R TLS("'*.wiki.example'"), "1.2.3.4:444", NULL, PLAN_REFUSE, false,
+	 NO_WORD, NULL, PLAN_REFUSE, DEST_NONE, NULL, "registry-only"},
 	{"what may pass anyway is named", TLS("'*.wiki.example'"), TO, NULL, PLAN_DETECT, true,
 	 HELLO, "en.wiki.example", PLAN_RELAY, DEST_ENDPOINT, "*.wiki.example", "name-said"},
 	{"or not", TLS("'*.wiki.example'"), TO, NULL, PLAN_DETECT, true, HELLO, "evil.example",
@@ -97,8 +98,9 @@ static const struct {
 	{"a Pod like any server", R POD("") TLS("'*.wiki.example'"), "198.18.0.7:443", NULL,
 	 PLAN_DETECT, false, HELLO, "en.wiki.example", PLAN_RELAY, DEST_ENDPOINT, "*.wiki.example",
 	 "pod-ip"},
-	{"a meshed Pod is no server outside", R POD(MESHED) TLS("'*.wiki.example'"), "198.18.0.7:443", NULL,
-	 PLAN_REFUSE, false, NO_WORD, NULL, PLAN_REFUSE, DEST_NONE, NULL, "pod-ip"},
+	{"a meshed Pod is no server outside", R POD(MESHED) TLS("'*.wiki.example'"),
+	 "198.18.0.7:443", NULL, PLAN_REFUSE, false, NO_WORD, NULL, PLAN_REFUSE, DEST_NONE, NULL,
+	 "pod-ip"},
 	{"endpoints of its own", R STATIC, TO, NULL, PLAN_DETECT, false, HELLO, "a.static.example",
 	 PLAN_RELAY, DEST_SERVICE, "*.static.example", "name-said"},
 	{"names to be resolved", R RESOLVED, TO, NULL, PLAN_DETECT, false, HELLO, "www.dns.example",

@@ -76,15 +76,14 @@ static void to_service(struct plan *p, const struct view *v, const struct view_p
 void plan_unmatched(struct plan *p, const struct view *v, const struct view_port *any)
 {
 	const struct object *by = NULL;
-	enum outbound_policy policy = view_outbound_policy(v, &by);
-	if (policy == OUTBOUND_REGISTRY_ONLY && !any) {
+	if (view_outbound_policy(v, &by) == OUTBOUND_ALLOW_ANY) {
+		plan_step(p, STEP_ALLOW_ANY, by, 0);
+	} else if (any) {
+		plan_step(p, STEP_ANY_ADDRESS, any->service->object, p->to.port);
+	} else {
 		plan_refuse(p, STEP_REGISTRY_ONLY, by, 0);
 		return;
 	}
-	if (policy == OUTBOUND_ALLOW_ANY)
-		plan_step(p, STEP_ALLOW_ANY, by, 0);
-	else
-		plan_step(p, STEP_ANY_ADDRESS, any->service->object, p->to.port);
 	p->destination = DEST_PASSTHROUGH;
 	p->action = PLAN_RELAY;
 }

@@ -179,10 +179,11 @@ struct plan {
 	enum plan_action action;
 	enum plan_destination destination;
 	enum live_side side;
-	const struct view_port *port;         /* the Service's port, or NULL */
-	const struct view_service *host;      /* of ServiceEntries, that was dialled; NULL: none */
-	const struct open_port *open; /* decide_outbound_word() comes after the race; NULL: not so */
-	const char *said;             /* whom OPEN's connection means: the caller's text; NULL: unknown */
+	const struct view_port *port;    /* the Service's port, or NULL */
+	const struct view_service *host; /* of ServiceEntries, that was dialled; NULL: none */
+	const struct open_port
+		*open;    /* decide_outbound_word() comes after the race; NULL: not so */
+	const char *said; /* whom OPEN's connection means: the caller's text; NULL: unknown */
 	enum said_by said_by;
 	const struct inbound_port *inbound;   /* inbound only */
 	const struct workload *peer_workload; /* the source (inbound) or the Pod dialled (outbound,

@@ -38,7 +38,8 @@ struct dns_heard {
 
 struct dns_heard *dns_heard_new(void)
 {
-	return mem_new(sizeof(struct dns_heard)); /* its pages are the kernel's until they are used */
+	return mem_new(
+		sizeof(struct dns_heard)); /* its pages are the kernel's until they are used */
 }
 
 void dns_heard_free(struct dns_heard *h)

@@ -35,7 +35,7 @@ struct view_builder {
 	unsigned n_ranges[IP_BITS + 1]; /* of ServiceEntries, by their bits */
 	struct open_part *open;         /* of by_host; NULL: none */
 	bool open_changed;
-	struct service_part **mine;     /* of by_name */
+	struct service_part **mine; /* of by_name */
 	size_t n_mine, size_mine;
 };
 

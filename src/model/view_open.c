@@ -65,6 +65,24 @@ static const struct view_port *older(const struct view_port *a, const struct vie
 	return service_older(b->service, a->service) ? b : a;
 }
 
+/* Each number once. */
+static void unite(struct gathering *g)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < g->n; i++) {
+		const struct open_port *next = &g->ports[i];
+		if (n == 0 || g->ports[n - 1].number != next->number) {
+			g->ports[n++] = *next;
+			continue;
+		}
+		struct open_port *p = &g->ports[n - 1];
+		p->named |= next->named;
+		p->any = older(p->any, next->any);
+		p->nameless = older(p->nameless, next->nameless);
+	}
+	g->n = n;
+}
+
 struct open_part *open_part_new(const struct shared_map *hosts)
 {
 	struct gathering g = {0};
@@ -72,19 +90,12 @@ struct open_part *open_part_new(const struct shared_map *hosts)
 	if (g.n == 0)
 		return NULL;
 	qsort(g.ports, g.n, sizeof(*g.ports), by_number);
+	unite(&g);
 	struct open_part *part = part_new(sizeof(*part), g.n * sizeof(*g.ports), 0);
 	struct open_port *ports = arena_array(part->part.arena, g.n, sizeof(*ports));
-	for (size_t i = 0; i < g.n; i++) {
-		struct open_port *p = part->n ? &ports[part->n - 1] : NULL;
-		if (!p || p->number != g.ports[i].number) {
-			ports[part->n++] = g.ports[i];
-			continue;
-		}
-		p->named |= g.ports[i].named;
-		p->any = older(p->any, g.ports[i].any);
-		p->nameless = older(p->nameless, g.ports[i].nameless);
-	}
+	memcpy(ports, g.ports, g.n * sizeof(*ports));
 	part->ports = ports;
+	part->n = g.n;
 	free(g.ports);
 	return part;
 }

@@ -41,9 +41,11 @@ static const struct {
 	{"unless nobody hears of it", NO_DNS ENTRY("a", "shop", "01", DNS TLS) GIVEN, "named"},
 	{"a star that has endpoints",
 	 ENTRY("a", "shop", "01",
-	       "hosts: ['*.a.example'], resolution: STATIC, endpoints: [{address: 10.0.0.1}], " TCP),
+	       "hosts: ['*.a.example'], resolution: STATIC, endpoints: [{address: "
+	       "10.0.0.1}], " TCP),
 	 ""},
-	{"the oldest", ENTRY("b", "shop", "02", "hosts: [b.example], " TCP) ENTRY("a", "shop", "01", NONE TCP)
+	{"the oldest",
+	 ENTRY("b", "shop", "02", "hosts: [b.example], " TCP) ENTRY("a", "shop", "01", NONE TCP)
 		 ENTRY("c", "shop", "03", "hosts: [c.example], " TLS),
 	 "named any a"},
 	{"not what others may not know", ENTRY("a", "far", "01", NONE "exportTo: [.], " TLS), ""},
@@ -85,8 +87,10 @@ static void which_a_name_is(void **state)
 	struct view *v = test_view(
 		"shop", "web-1",
 		ENTRY("a", "shop", "01", "hosts: ['*.example', '*.b.example', x.b.example], " TLS)
-			ENTRY("b", "shop", "02", "hosts: [y.b.example], addresses: [10.0.0.1], " TLS)
-				ENTRY("c", "shop", "03", "hosts: ['*.c.b.example'], " PORT("2", "")));
+			ENTRY("b", "shop", "02",
+			      "hosts: [y.b.example], addresses: [10.0.0.1], " TLS)
+				ENTRY("c", "shop", "03",
+				      "hosts: ['*.c.b.example'], " PORT("2", "")));
 	assert_string_equal(host_of(v, "x.b.example", 1), "x.b.example");
 	assert_string_equal(host_of(v, "X.B.Example.", 1), "x.b.example");
 	assert_string_equal(host_of(v, "z.b.example", 1), "*.b.example");
@@ -95,8 +99,10 @@ static void which_a_name_is(void **state)
 	assert_string_equal(host_of(v, "", 1), "");
 	assert_string_equal(host_of(v, ".", 1), "");
 	assert_string_equal(host_of(v, "z.b.example", 3), "");
-	assert_string_equal(host_of(v, "y.b.example", 1), "*.b.example"); /* that one has an address */
-	assert_string_equal(host_of(v, "z.c.b.example", 1), "*.b.example"); /* it has another port */
+	assert_string_equal(host_of(v, "y.b.example", 1),
+			    "*.b.example"); /* that one has an address */
+	assert_string_equal(host_of(v, "z.c.b.example", 1),
+			    "*.b.example"); /* it has another port */
 	assert_string_equal(host_of(v, "z.c.b.example", 2), "*.c.b.example");
 	assert_string_equal(host_of(v, "z.c.b.example", 0), "*.c.b.example"); /* any */
 	view_put(v);
@@ -108,8 +114,9 @@ static void changes(void **state)
 	(void)state;
 	struct err err = {0};
 	struct view_builder *b = view_builder_new("shop", "web-1");
-	struct slice json = SLICE("{\"metadata\":{\"name\":\"a\",\"namespace\":\"shop\"},\"spec\":{"
-				  "\"hosts\":[\"a.example\"],\"ports\":[{\"number\":1,\"name\":\"p\"}]}}");
+	struct slice json =
+		SLICE("{\"metadata\":{\"name\":\"a\",\"namespace\":\"shop\"},\"spec\":{"
+		      "\"hosts\":[\"a.example\"],\"ports\":[{\"number\":1,\"name\":\"p\"}]}}");
 	struct view *none = view_build(b, NULL);
 	assert_true(view_builder_set_json(b, KIND_SERVICE_ENTRY, json, &err));
 	struct view *one = view_build(b, NULL), *same = view_build(b, NULL);

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <string.h>
 
 #include "base/json_out.h"
 #include "base/mem.h"
@@ -99,7 +98,8 @@ static void quit(void *ctx, const struct rest_request *req, struct rest_reply *r
 
 /* What was asked about, as far as a plan borrows from it. */
 struct asked {
-	char named[DNS_HEARD_NAME_MAX + 1]; /* a host that no address tells, whose address nobody knows */
+	char named[DNS_HEARD_NAME_MAX +
+		   1]; /* a host that no address tells, whose address nobody knows */
 	struct dns_heard_name room;
 };
 

@@ -194,7 +194,7 @@ static const char *heard(const struct world *w)
 	static struct dns_heard_name found[DNS_HEARD_NAMES];
 	struct ip ip = ip_v4(0x0a010203);
 	return dns_heard_find(dns_proxy_heard(w->proxy), &ip, clock_ns(), found) ? found[0].text
-										  : "";
+										 : "";
 }
 
 /* With the answer, so that whoever connects to the address is known: from a nameserver, and from the cache. */

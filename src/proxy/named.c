@@ -48,7 +48,8 @@ static void read_host(struct slice bytes, char out[DNS_HEARD_NAME_MAX + 1])
 	struct http1_field fields[FIELDS_MAX];
 	struct http1_head head;
 	http1_head_init(&head, HTTP1_REQUEST, fields, FIELDS_MAX, CLASSIFY_MAX_PEEK);
-	if (http1_head_parse(&head, bytes) == HTTP1_DONE) /* else nobody knows whom it would reach */
+	if (http1_head_parse(&head, bytes) ==
+	    HTTP1_DONE) /* else nobody knows whom it would reach */
 		copy_name(http1_authority(&head), out);
 }
 

@@ -263,6 +263,53 @@ static void in_words(void **state)
 	}
 }
 
+/* For people: an address, and a name whose address nobody knows. */
+static void explained(void **state)
+{
+	(void)state;
+	static const char listens[] =
+		"outbound to 1.2.3.4:443\n"
+		"  1. nothing in the mesh has the address 1.2.3.4:443\n"
+		"  2. hosts that no address tells declare port 443, so the name that the client "
+		"says counts\n"
+		"  3. nothing is opened before the client has named a host\n"
+		"plan:       listen for a name (SNI, Host); a host's that declares port 443 goes "
+		"where its ServiceEntry says, anything else is reset\n";
+	static const char by_name[] =
+		"outbound to en.wiki.example:443\n"
+		"  1. whatever its address is, on port 443\n"
+		"  2. hosts that no address tells declare port 443, so the name that the client "
+		"says counts\n"
+		"  3. nothing is opened before the client has named a host\n"
+		"  4. the client names en.wiki.example (by SNI or Host), a host of ServiceEntry "
+		"shop/tls  [ServiceEntry shop/tls spec.hosts]\n"
+		"  5. its resolution is NONE, so the address that was dialled counts  "
+		"[ServiceEntry shop/tls spec.resolution]\n"
+		"  6. its protocol \"TLS\" declares tls  [ServiceEntry shop/tls "
+		"spec.ports[].protocol]\n"
+		"plan:       relay at once to whatever address is dialled, which is "
+		"*.wiki.example\n";
+	struct world w;
+	struct plan p;
+	struct buf text;
+	struct outbound_facts facts = {.dst = test_addr(TO)};
+	world_init(&w, "shop", "me", REGISTRY_ONLY TLS("'*.wiki.example'"));
+	buf_init(&text, 8192);
+	decide_outbound(w.view, &facts, &p);
+	assert_true(plan_explain_text(w.view, &p, &text));
+	assert_true(slice_starts(buf_slice(&text), slice_of(listens)));
+	assert_non_null(strstr(buf_cstr(&text), "stall if the server speaks first (D6)"));
+	buf_clear(&text);
+	facts.dst.ip = (struct ip){0};
+	decide_outbound(w.view, &facts, &p);
+	decide_outbound_word(w.view, &p, &(struct outbound_word){"en.wiki.example", SAID_EITHER});
+	assert_true(plan_explain_text(w.view, &p, &text));
+	if (!slice_starts(buf_slice(&text), slice_of(by_name)))
+		fail_msg("%s", buf_cstr(&text));
+	buf_fini(&text);
+	world_fini(&w);
+}
+
 #define RULE                                                                                       \
 	"---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n"                         \
 	"metadata: {name: r, namespace: shop}\n"                                                   \
@@ -314,6 +361,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whose_it_is),
 		cmocka_unit_test(in_words),
+		cmocka_unit_test(explained),
 		cmocka_unit_test(no_tls_around_tls),
 		cmocka_unit_test(how_long_a_word_may_take),
 	};

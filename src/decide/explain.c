@@ -92,7 +92,12 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 			p->port->weight_upto && first_choices(p) > 1 ? ", by their weights" : "");
 		break;
 	case DEST_ENDPOINT:
-		(void)buf_printf(out, " to exactly %s, %s %s", plan_dialled(&p->to, text),
+		if (ip_is_any(&p->to.ip)) { /* of which only the name is known */
+			(void)buf_printf(out, " to whatever address is dialled, which is %s",
+					 p->port->service->host);
+			break;
+		}
+		(void)buf_printf(out, " to exactly %s, %s %s", addr_text(&p->to, text),
 				 p->host ? "as dialled, which is" : "an endpoint of",
 				 p->port->service->host);
 		break;

@@ -294,7 +294,8 @@ struct elsewhere_facts {
 	enum proto_class class;
 	enum mtls_mode mode;  /* of the inbound port */
 	bool matched;         /* outbound: a Service has the address */
-	bool wildcard_http;   /* outbound, unmatched: an HTTP Service uses that port number */
+	bool wildcard_http;   /* outbound, unmatched: an HTTP Service uses that port number, or a
+				 ServiceEntry without addresses does */
 	bool source_mesh_tls; /* inbound: the client's sidecar speaks mesh TLS */
 	bool server_first;    /* the server speaks first */
 	bool client_tls;      /* the client app begins with a ClientHello of its own */

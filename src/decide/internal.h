@@ -36,8 +36,6 @@ void plan_detect(struct plan *p, const struct mesh_config *mesh, enum detection 
 /* The source's sidecar begins with a ClientHello; *BY is the DestinationRule of its that says so, or that
  * it does not: NULL, none says anything. False where it has no sidecar that could. */
 bool source_sends_hello(const struct view *v, const struct plan *p, const struct object **by);
-/* Where P's connection goes, of which only a name may be known (explain). */
-const char *plan_dialled(const struct addr *at, char text[ADDR_TEXT]);
 /* What policies make of P, for plan_explain_text() and _json(): nothing where none says anything. */
 void explain_policy_text(const struct view *v, const struct plan *p, struct buf *out);
 void explain_policy_json(const struct view *v, const struct plan *p, struct json_out *out);

@@ -247,6 +247,8 @@ def test_explain(world, applied, registry_only):
     by_name = told("en.wiki.example.com:443")
     assert "outbound to en.wiki.example.com:443" in by_name
     assert "the client names en.wiki.example.com (by SNI or Host), a host of ServiceEntry in/wiki" in by_name
+    elsewhere = told("en.wiki.example.com:8443")
+    assert "outbound to en.wiki.example.com:8443" in elsewhere and "whatever its address is, on port 8443" in elsewhere
     by_ip = told("203.0.113.7:443")
     assert "hosts that no address tells declare port 443" in by_ip and "anything else is reset" in by_ip
     world.zone("told.rds", world.ips["maria-1"])

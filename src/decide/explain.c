@@ -106,7 +106,8 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 		break;
 	case DEST_PASSTHROUGH:
 		(void)buf_printf(out, " to %s, outside the mesh's Services",
-				 addr_text(&p->to, text));
+				 ip_is_any(&p->to.ip) ? "whatever address is dialled"
+						      : addr_text(&p->to, text));
 		break;
 	case DEST_APP:
 		app = plan_app(p);

@@ -188,9 +188,12 @@ static bool explained(struct proxy *p, const struct rest_request *req, struct pl
 	if (!find_dst(p->view, dst, &facts, asked, reply))
 		return false;
 	decide_outbound(p->view, &facts, plan);
-	if (asked->named[0]) /* as if the client said so */
+	if (asked->named[0]) { /* as if the client said so */
+		plan->said = asked->named;
+		plan->said_by = SAID_EITHER;
 		decide_outbound_word(p->view, plan,
 				     &(struct outbound_word){asked->named, SAID_EITHER});
+	}
 	return true;
 }
 

@@ -162,7 +162,7 @@ static bool outbound_named(struct conn *c, const struct fw_answer *a, struct sli
 	case PLAN_RELAY:
 		ask_for_names(c);
 		return true;
-	case PLAN_WAIT: /* and begins anew with the view that has them: no byte has been taken */
+	case PLAN_WAIT: /* no byte has been taken: conn_view_came() goes on with the same word */
 		ask_for_names(c);
 		wait_for_names(c);
 		return false;
@@ -350,7 +350,10 @@ void conn_view_came(struct conn *c)
 	bool bound = plan_has_step(&c->plan, STEP_EGRESS_LISTENER);
 	view_put((struct view *)c->record.view); /* nothing of it is in use but the old plan */
 	c->record.view = view_get(c->worker->view);
-	make_plan(c, bound ? LISTEN_BOUND : LISTEN_OUTBOUND);
+	if (c->plan.open)
+		named_again(c);
+	else
+		make_plan(c, bound ? LISTEN_BOUND : LISTEN_OUTBOUND);
 	if (c->plan.action == PLAN_WAIT) {
 		ask_for_names(c);
 		return;

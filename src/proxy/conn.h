@@ -30,7 +30,8 @@ struct ticket_cell;
 
 enum conn_state {
 	CONN_ACCEPTED, /* within the turn that took it from the listener */
-	CONN_NAMES, /* a ServiceEntry's names are being resolved: planned again with a newer view */
+	CONN_NAMES, /* a ServiceEntry's names are being resolved: planned again with a newer view. After
+		       the first word where that says which ServiceEntry */
 	CONN_FIRST_WORD, /* who will speak first? race.h */
 	CONN_HANDSHAKE,  /* mesh TLS with the client; nothing is dialled before its peer is known */
 	CONN_DIAL,       /* to the server; the client's bytes wait in the kernel */

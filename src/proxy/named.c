@@ -97,3 +97,19 @@ void named_word(struct conn *c, const struct fw_answer *a, struct slice client_b
 	keep_said(c);
 	drop_early(c, dialled_for, was);
 }
+
+void named_again(struct conn *c)
+{
+	struct fw_answer heard = c->plan.word;
+	bool by_client = c->plan.said_by == SAID_SNI || c->plan.said_by == SAID_HOST;
+	char name[DNS_HEARD_NAME_MAX + 1] = "";
+	struct outbound_word word = {.name = name, .by = c->plan.said_by};
+	if (by_client)
+		copy_name(slice_of(c->said), name);
+	named_plan(c, false);
+	if (!c->plan.open)
+		return;
+	decide_first_word(&c->plan, &heard);
+	decide_outbound_word(c->record.view, &c->plan, &word);
+	keep_said(c);
+}

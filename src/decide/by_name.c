@@ -76,7 +76,7 @@ bool plan_by_name(struct plan *p, const struct view *v, const struct outbound_fa
 	bool nobody_there = heard && !as_dialled(heard) && heard->n_endpoints == 0;
 	if (heard && (nobody_there || !protocol_names_host(heard->protocol))) {
 		if (plan_to_entry(p, v, heard))
-			p->action = PLAN_RELAY;
+			plan_carry(p, v, heard);
 	} else if (open->named) {
 		hear_client(p, v, open, heard);
 	} else {

@@ -13,6 +13,8 @@ enum transport transport_of_rule(const struct client_tls *rule);
 bool plan_to_port(struct plan *p, const struct view_port *port, enum plan_destination destination);
 /* The same of a ServiceEntry's port, which leads where its resolution says. */
 bool plan_to_entry(struct plan *p, const struct view *v, const struct view_port *port);
+/* What PORT declares decides how the connection is carried. */
+void plan_carry(struct plan *p, const struct view *v, const struct view_port *port);
 /* Nobody's, as the policy has it; ANY: whose port takes every address, or NULL. */
 void plan_unmatched(struct plan *p, const struct view *v, const struct view_port *any);
 /* Nothing has the address that P is for: the name may tell. False: no host is told by it there. */

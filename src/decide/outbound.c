@@ -51,8 +51,7 @@ bool plan_to_port(struct plan *p, const struct view_port *port, enum plan_destin
 	return true;
 }
 
-/* What PORT declares decides how the connection is carried. */
-static void carry(struct plan *p, const struct view *v, const struct view_port *port)
+void plan_carry(struct plan *p, const struct view *v, const struct view_port *port)
 {
 	enum proto_class class = protocol_class(port->protocol);
 	/* An HTTP port needs no detection to be carried, and its server may speak first against its
@@ -70,7 +69,7 @@ static void to_service(struct plan *p, const struct view *v, const struct view_p
 		       enum plan_destination destination)
 {
 	if (plan_to_port(p, port, destination))
-		carry(p, v, port);
+		plan_carry(p, v, port);
 }
 
 void plan_unmatched(struct plan *p, const struct view *v, const struct view_port *any)
@@ -137,7 +136,7 @@ static void to_entry(struct plan *p, const struct view *v, const struct view_por
 	p->host = port->service;
 	plan_step(p, e->given ? STEP_ENTRY_VIP : STEP_ENTRY_ADDRESS, o, port->port->port);
 	if (plan_to_entry(p, v, port))
-		carry(p, v, port);
+		plan_carry(p, v, port);
 }
 
 /* A Sidecar has the workload dial a socket of its own instead of the host. */

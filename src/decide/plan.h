@@ -124,10 +124,10 @@ enum SMALL_ENUM plan_destination {
 	X(TLS_ASKED_LEARNED, "postgresql-learned", "")                                             \
 	X(TLS_ASKED_TRIED, "postgresql-tried", "") /* a ClientHello was in vain */                 \
 	X(TLS_AT_ONCE_LEARNED, "tls-at-once-learned", "")                                          \
-	X(TLS_AT_ONCE_TRIED, "tls-at-once-tried", "") /* SSLRequest was in vain */                 \
-	X(TLS_EXTERNAL, "external", "spec.location")  /* MESH_EXTERNAL */                          \
+	X(TLS_AT_ONCE_TRIED, "tls-at-once-tried", "")                /* SSLRequest was in vain */  \
+	X(TLS_EXTERNAL, "external", "spec.location")                 /* MESH_EXTERNAL */           \
 	X(TLS_ITSELF, "client-tls-itself", "spec.trafficPolicy.tls") /* no TLS around TLS */       \
-	X(TLS_ENTRY, "entry-mtls", "spec.endpoints")  /* the endpoint is said to speak it */
+	X(TLS_ENTRY, "entry-mtls", "spec.endpoints") /* the endpoint is said to speak it */
 
 enum SMALL_ENUM step_code {
 #define X(id, name, field) STEP_##id,

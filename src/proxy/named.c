@@ -60,20 +60,24 @@ static void read_sni(struct slice bytes, char out[DNS_HEARD_NAME_MAX + 1])
 	copy_name(classify_sni(&hello), out);
 }
 
-/* An early connection, made for DIALLED_FOR with the transport WAS, stays where the new plan leads to the
+/* An early connection, made for DIALLED_FOR with the plan WAS for TLS, stays where the new plan leads to the
  * same server in the same way. */
-static void drop_early(struct conn *c, const struct view_port *dialled_for, enum transport was)
+static void drop_early(struct conn *c, const struct view_port *dialled_for,
+		       const struct tls_plan *was)
 {
 	struct plan *p = &c->plan;
 	if (c->upstream == UPSTREAM_NONE)
 		return;
-	bool same = p->port == dialled_for || (was == TRANSPORT_PLAIN && !plan_balanced(p) &&
-					       addr_eq(&c->record.upstream, &p->to));
+	bool same =
+		p->port == dialled_for || (was->transport == TRANSPORT_PLAIN && !plan_balanced(p) &&
+					   addr_eq(&c->record.upstream, &p->to));
 	if (p->action == PLAN_RELAY && same) {
 		if (p->port)
 			decide_transport(c->record.view, p, &c->record.upstream, c->endpoint, NULL);
-		if (p->tls.transport == was)
+		if (p->tls.transport == was->transport) {
+			p->tls = *was; /* how it begins there is settled, or under way */
 			return;
+		}
 	}
 	dial_drop(c);
 	flow_fini(&c->down, &c->worker->tools); /* what was read ahead was that server's */
@@ -85,7 +89,7 @@ void named_word(struct conn *c, const struct fw_answer *a, struct slice client_b
 	char name[DNS_HEARD_NAME_MAX + 1] = "";
 	struct outbound_word word = {.name = name};
 	const struct view_port *dialled_for = c->plan.port;
-	enum transport was = c->plan.tls.transport;
+	const struct tls_plan was = c->plan.tls;
 	if (a->verdict == FW_TLS && client_bytes.len) {
 		word.by = SAID_SNI;
 		read_sni(client_bytes, name);
@@ -95,7 +99,7 @@ void named_word(struct conn *c, const struct fw_answer *a, struct slice client_b
 	}
 	decide_outbound_word(c->record.view, &c->plan, &word);
 	keep_said(c);
-	drop_early(c, dialled_for, was);
+	drop_early(c, dialled_for, &was);
 }
 
 void named_again(struct conn *c)

@@ -207,8 +207,8 @@ struct plan {
 };
 
 struct outbound_facts {
-	struct addr dst; /* what the app dialled */
-	bool bound;      /* which is a socket of the sidecar's own, for a host */
+	struct addr dst;               /* what the app dialled */
+	bool bound;                    /* which is a socket of the sidecar's own, for a host */
 	const struct dns_heard *heard; /* what DNS said of addresses; NULL: nothing is known */
 	uint64_t now_ns;               /* with HEARD */
 	struct dns_heard_name *room;   /* with HEARD: for the name that plan.said borrows */

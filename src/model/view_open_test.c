@@ -49,6 +49,13 @@ static const struct {
 		 ENTRY("c", "shop", "03", "hosts: [c.example], " TLS),
 	 "named any a"},
 	{"not what others may not know", ENTRY("a", "far", "01", NONE "exportTo: [.], " TLS), ""},
+	{"nor what the Sidecar has for another port",
+	 ENTRY("a", "shop", "01",
+	       NONE TLS) "---\napiVersion: networking.istio.io/v1\nkind: Sidecar\n"
+			 "metadata: {name: s, namespace: shop}\nspec: {egress: [{port: {number: 1, "
+			 "protocol: TLS, name: "
+			 "a}, hosts: ['./b.example']}, {hosts: ['*/*']}]}\n",
+	 ""},
 	{"what they may", ENTRY("a", "far", "01", NONE "exportTo: [shop], " TLS), "named"},
 };
 

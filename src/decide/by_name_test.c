@@ -182,7 +182,8 @@ static void whose_it_is(void **state)
 		struct buf reason;
 		struct dns_heard_name room;
 		struct dns_heard *heard = dns_heard_new();
-		struct outbound_facts facts = {.dst = test_addr(rows[i].dst), .heard = heard, .now_ns = T0, .room = &room};
+		struct outbound_facts facts = {
+			.dst = test_addr(rows[i].dst), .heard = heard, .now_ns = T0, .room = &room};
 		if (rows[i].heard)
 			dns_heard_put(heard, slice_of(rows[i].heard), &facts.dst.ip, 60, T0);
 		world_init(&w, "shop", "me", rows[i].yaml);
@@ -244,7 +245,10 @@ static void in_words(void **state)
 		struct buf reason;
 		struct dns_heard_name room;
 		struct dns_heard *heard = dns_heard_new();
-		struct outbound_facts facts = {.dst = test_addr(texts[i].dst), .heard = heard, .now_ns = T0, .room = &room};
+		struct outbound_facts facts = {.dst = test_addr(texts[i].dst),
+					       .heard = heard,
+					       .now_ns = T0,
+					       .room = &room};
 		if (texts[i].heard)
 			dns_heard_put(heard, slice_of(texts[i].heard), &facts.dst.ip, 60, T0);
 		world_init(&w, "shop", "me", texts[i].yaml);

@@ -651,3 +651,24 @@ def knocks(host, ports):
         except (ConnectionResetError, BrokenPipeError):
             out.append("reset")
     return out
+
+
+def say_in_pieces(host, port, pieces, pause_s):
+    with connect(host, port) as s:
+        for n, piece in enumerate(pieces):
+            if n:
+                time.sleep(pause_s)
+            s.sendall(piece.encode())
+        return read_all(s).decode()
+
+
+def tls_late(host, port, name, silent_s):
+    """Connects, is silent, and then asks NAME's server over TLS."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # who answers is told by what it says
+    with connect(host, port) as raw:
+        time.sleep(silent_s)
+        with context.wrap_socket(raw, server_hostname=name) as s:
+            s.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+            return read_all(s).decode()

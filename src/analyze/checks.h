@@ -82,13 +82,14 @@ enum check_level { LEVEL_INFO, LEVEL_WARNING, LEVEL_ERROR };
 	X(TARGET_REFS,      "HRK0092", "",        WARNING, false, "PolicyNotForSidecars", "a policy with targetRefs is not for sidecars") \
 	X(GREETING,         "HRK0093", "",        INFO,    false, "PolicyServerFirst", "a policy for a server that speaks first: elsewhere a denied client reads its greeting") \
 	/* ServiceEntry */ \
-	X(ENTRY_ADDRESS,    "HRK0100", "IST0134", WARNING, false, "EntryWithoutAddress", "a ServiceEntry's host has no address, and is given none: no connection can be told to be for it") \
+	X(ENTRY_ADDRESS,    "HRK0100", "IST0134", WARNING, false, "EntryWithoutAddress", "a ServiceEntry's host has no address, and nothing tells which connections are for it") \
 	X(ENTRY_DNS_OFF,    "HRK0101", "IST0134", WARNING, false, "EntryNeedsDnsProxy", "a ServiceEntry without addresses, and the DNS proxy is off") \
 	X(ENTRY_PROTOCOLS,  "HRK0102", "",        ERROR,   false, "EntryProtocolConflict", "ServiceEntries with one host declare different protocols for one port") \
 	X(ENTRY_OVERLAP,    "HRK0103", "",        WARNING, false, "EntryAddressShared", "ServiceEntries of different hosts have one address and port") \
 	X(ENTRY_EXPORT,     "HRK0104", "",        WARNING, false, "EntryExportedToNobody", "exportTo names nobody that exists") \
 	X(ENTRY_ENDPOINTS,  "HRK0105", "",        ERROR,   false, "EntryWithoutEndpoints", "a ServiceEntry that takes its endpoints from itself has none") \
 	X(ENTRY_SHADOWED,   "HRK0106", "",        WARNING, false, "EntryHostIsService", "a ServiceEntry's host is a Service of Kubernetes, which counts") \
+	X(ENTRY_ANY_ADDRESS,"HRK0107", "IST0134", WARNING, false, "EntryTakesAnyAddress", "a ServiceEntry without addresses takes any address on a port") \
 	/* Sidecar */ \
 	X(INGRESS_UNLISTED, "HRK0120", "",        WARNING, false, "ServicePortNotInIngress", "a Service leads to a port that the Sidecar's ingress does not list") \
 	X(INGRESS_UNTARGETED,"HRK0121", "",       WARNING, false, "IngressPortWithoutService", "a Sidecar's ingress lists a port to which no Service leads") \

@@ -14,60 +14,79 @@ static bool dns_off(const struct analysis *a)
 	return !a->mesh->dns_capture;
 }
 
-static bool has_stars_only(const struct service_entry *s)
+/* The first port whose clients need not say which host they mean: bytes, or nothing declared. */
+static const struct entry_port *port_of_bytes(const struct service_entry *s)
 {
-	for (const char *const *host = s->hosts; *host; host++)
-		if ((*host)[0] != '*')
-			return false;
-	return true;
+	for (size_t i = 0; i < s->n_ports; i++) {
+		enum protocol p = protocol_parse(slice_of(s->ports[i].protocol));
+		if (!protocol_names_host(p) || protocol_class(p) == CLASS_AUTO)
+			return &s->ports[i];
+	}
+	return NULL;
 }
 
-/* What a mesh does that has no address to match: it takes every address on the port. */
-static const char *takes_every_address(struct analysis *a, const struct service_entry *s)
+/* Of resolution NONE: whoever is not named by DNS is taken by the port alone. */
+static void takes_any_address(struct analysis *a, const struct object *o,
+			      const struct entry_port *p)
 {
-	for (size_t i = 0; i < s->n_ports; i++)
-		if (!s->ports[i].protocol[0] ||
-		    protocol_class(protocol_parse(slice_of(s->ports[i].protocol))) == CLASS_TCP)
-			return say(
-				a,
-				" Elsewhere it takes every address on port %u, and keeps it from "
-				"other entries",
-				s->ports[i].number);
-	return "";
+	const struct service_entry *s = spec_of(o);
+	bool undeclared = protocol_class(protocol_parse(slice_of(p->protocol))) == CLASS_AUTO;
+	finding_add(
+		a, CHECK_ENTRY_ANY_ADDRESS, o, say(a, "spec.ports[%zu]", (size_t)(p - s->ports)),
+		&(struct said){
+			.text = say(a, "%s has no address, so its port %u takes any", s->hosts[0],
+				    p->number),
+			.why = undeclared ? "a client that says neither SNI nor Host may be one of "
+					    "its"
+					  : "what its clients say names no host",
+			.effect =
+				say(a,
+				    "under REGISTRY_ONLY every address may be connected to on "
+				    "port %u%s. %sElsewhere it also keeps the port from other "
+				    "entries",
+				    p->number, undeclared ? ", by whoever names no other host" : "",
+				    dns_off(a) ? "With the DNS proxy off "
+						 "(ISTIO_META_DNS_CAPTURE) no connection is "
+						 "known to be for it. "
+					       : ""),
+			.affected = "whoever may know of it",
+			.mend = "write addresses; or declare the port TLS or HTTP where its "
+				"clients "
+				"speak that, and they are told by the name that they say",
+			.yaml = "spec:\n  addresses: [192.0.2.1]\n",
+		});
 }
 
-/* Nothing that is dialled can be told to be one of its hosts. */
+/* Nothing that is dialled tells that it is for one of its hosts. What clients say does, or what DNS said. */
 static void check_address(struct analysis *a, const struct object *o)
 {
 	const struct service_entry *s = spec_of(o);
+	const struct entry_port *bytes = port_of_bytes(s);
 	bool any = false;
 	for (const char *const *host = s->hosts; *host; host++)
 		any = any || entry_wants_vip(o, *host);
-	if (s->n_addresses || (any && !dns_off(a)))
+	if (s->n_addresses || !bytes)
 		return;
-	const char *why =
-		any ? "the mesh would give it virtual IPs, but with the DNS proxy off "
-		      "(ISTIO_META_DNS_CAPTURE) no name leads to them"
-		: s->resolution == RESOLUTION_NONE
-			? "with resolution NONE the address that is dialled says which host is "
-			  "meant, and none is written"
-		: has_stars_only(s)
-			? "a host with a star is given no virtual IP"
-			: "its label networking.istio.io/enable-autoallocate-ip keeps virtual IPs "
-			  "from it";
+	if (!any && s->resolution == RESOLUTION_NONE) {
+		takes_any_address(a, o, bytes);
+		return;
+	}
+	if (!dns_off(a))
+		return;
 	finding_add(
 		a, any ? CHECK_ENTRY_DNS_OFF : CHECK_ENTRY_ADDRESS, o, "spec.hosts",
 		&(struct said){
-			.text = say(a, "%s has no address that a connection could be told by",
-				    s->hosts[0]),
-			.why = why,
-			.effect = say(a,
-				      "connections to it pass as if there were no entry, and are "
-				      "refused under REGISTRY_ONLY.%s",
-				      takes_every_address(a, s)),
+			.text = say(a, "nothing tells which connections to port %u are for %s",
+				    bytes->number, s->hosts[0]),
+			.why = any ? "the mesh would give it virtual IPs, but with the DNS proxy "
+				     "off "
+				     "(ISTIO_META_DNS_CAPTURE) no name leads to them"
+				   : "it has no address, and with the DNS proxy off "
+				     "(ISTIO_META_DNS_CAPTURE) nobody hears which one its name has",
+			.effect = "connections to it pass as if there were no entry, and are "
+				  "refused under REGISTRY_ONLY, unless the client says SNI or Host",
 			.affected = "whoever connects to it",
-			.mend = any ? "let the DNS proxy answer, or write addresses"
-				    : "write addresses, or a resolution that gets virtual IPs",
+			.mend = "let the DNS proxy answer, or write addresses",
 			.yaml = any ? NULL : "spec:\n  addresses: [192.0.2.1]\n",
 		});
 }

@@ -11,18 +11,34 @@
 
 #define ENTRY(ns, name, spec) ISTIO("networking", "ServiceEntry", ns, name, spec)
 #define PORT "ports: [{number: 3306, name: a}]"
+#define DNS_IS(on) MESH("defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"" on "\"}}", "")
+#define STAR_STATIC                                                                                \
+	"hosts: ['*.example.com'], resolution: STATIC, endpoints: [{address: 10.0.0.1}], " PORT
 #define CLIENT RUNS("web", "", "")
 
 static const struct trial_row rows[] = {
-	{"no address and none given", CHECK_ENTRY_ADDRESS,
-	 NAMESPACES CLIENT ENTRY("shop", "db", "hosts: [db.example.com], " PORT), "HRK0100",
+	{"no address and none given", CHECK_ENTRY_ANY_ADDRESS,
+	 NAMESPACES CLIENT ENTRY("shop", "db", "hosts: [db.example.com], " PORT), "HRK0107",
 	 NAMESPACES CLIENT ENTRY("shop", "db", "hosts: [db.example.com], resolution: DNS, " PORT),
-	 "", "spec.hosts", "Elsewhere it takes every address on port 3306"},
-	{"a star and no address", CHECK_ENTRY_ADDRESS,
-	 NAMESPACES CLIENT ENTRY("shop", "db", "hosts: ['*.example.com'], " PORT), "HRK0100",
+	 "", "spec.ports[0]", "by whoever names no other host"},
+	{"a star, bytes and no address", CHECK_ENTRY_ANY_ADDRESS,
+	 NAMESPACES CLIENT ENTRY("shop", "db",
+				 "hosts: ['*.example.com'], ports: [{number: 443, name: b, "
+				 "protocol: TLS}, {number: 1, name: a, protocol: MySQL}]"),
+	 "HRK0107",
+	 NAMESPACES CLIENT ENTRY("shop", "db",
+				 "hosts: ['*.example.com'], ports: [{number: 443, name: b, "
+				 "protocol: TLS}, {number: 80, name: a, protocol: HTTP}]"),
+	 "", "spec.ports[1]", "every address may be connected to on port 1."},
+	{"a star, an address", CHECK_ENTRY_ANY_ADDRESS,
+	 NAMESPACES CLIENT ENTRY("shop", "db", "hosts: ['*.example.com'], " PORT), "HRK0107",
 	 NAMESPACES CLIENT ENTRY("shop", "db",
 				 "hosts: ['*.example.com'], addresses: [10.0.0.0/8], " PORT),
-	 "", "spec.hosts", "NONE"},
+	 "", "spec.ports[0]", "one of its"},
+	{"nobody hears its name", CHECK_ENTRY_ADDRESS,
+	 NAMESPACES CLIENT DNS_IS("false") ENTRY("shop", "db", STAR_STATIC), "HRK0100",
+	 NAMESPACES CLIENT DNS_IS("true") ENTRY("shop", "db", STAR_STATIC), "", "spec.hosts",
+	 "nobody hears"},
 	{"the DNS proxy is off", CHECK_ENTRY_DNS_OFF,
 	 NAMESPACES CLIENT MESH(
 		 "defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"false\"}}", "")

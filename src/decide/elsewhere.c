@@ -30,10 +30,9 @@ static void outbound(const struct elsewhere_facts *f, struct elsewhere_answer *o
 	if (!f->matched) {
 		if (f->wildcard_http)
 			stall(out, "D6", f->timeout_ms,
-			      "no Service has the address, but the listener that an HTTP Service's "
-			      "port of "
-			      "the same number opens for every address takes it, and waits for the "
-			      "client");
+			      "no Service has the address, but the listener that a port of the "
+			      "same number (HTTP's, or that of a ServiceEntry without addresses) "
+			      "opens for every address takes it, and waits for the client");
 		else
 			works(out, "W4",
 			      "no Service has the address: it is passed on without inspection");
@@ -180,7 +179,8 @@ void decide_elsewhere(const struct view *v, const struct plan *p, bool server_fi
 		.class = protocol_class(p->protocol),
 		.mode = obeys ? view_mtls(self, p->to.port).mode : MTLS_PERMISSIVE,
 		.matched = p->port != NULL,
-		.wildcard_http = p->side == LIVE_OUTBOUND && wildcard_http(v, p->to.port),
+		.wildcard_http =
+			p->side == LIVE_OUTBOUND && (p->open || wildcard_http(v, p->to.port)),
 		.source_mesh_tls = p->side == LIVE_INBOUND && source_sends_hello(v, p, &by),
 		.server_first = server_first,
 		.timeout_ms = p->inbound ? p->inbound->detection_timeout_ms

@@ -65,7 +65,20 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 					    [PLAN_DETECT] = "listen, then relay",
 					    [PLAN_REFUSE] = "reset the client",
 					    [PLAN_WAIT] = "wait until the name is resolved"};
-	(void)buf_puts(out, verbs[p->action]);
+	if (p->open && p->action == PLAN_DETECT) {
+		/* The rest depends on the policy, which the steps name. */
+		(void)buf_printf(out,
+				 "listen for a name (SNI, Host); a host's that declares port %u "
+				 "goes where its ServiceEntry says",
+				 p->open->number);
+		if (!p->fw.early_allowed) {
+			(void)buf_puts(out, ", anything else is reset");
+			return;
+		}
+		(void)buf_puts(out, "; without one, relay");
+	} else {
+		(void)buf_puts(out, verbs[p->action]);
+	}
 	switch (p->destination) {
 	case DEST_NONE:
 		break;
@@ -79,6 +92,11 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 			p->port->weight_upto && first_choices(p) > 1 ? ", by their weights" : "");
 		break;
 	case DEST_ENDPOINT:
+		if (ip_is_any(&p->to.ip)) { /* of which only the name is known */
+			(void)buf_printf(out, " to whatever address is dialled, which is %s",
+					 p->port->service->host);
+			break;
+		}
 		(void)buf_printf(out, " to exactly %s, %s %s", addr_text(&p->to, text),
 				 p->host ? "as dialled, which is" : "an endpoint of",
 				 p->port->service->host);
@@ -88,7 +106,8 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 		break;
 	case DEST_PASSTHROUGH:
 		(void)buf_printf(out, " to %s, outside the mesh's Services",
-				 addr_text(&p->to, text));
+				 ip_is_any(&p->to.ip) ? "whatever address is dialled"
+						      : addr_text(&p->to, text));
 		break;
 	case DEST_APP:
 		app = plan_app(p);
@@ -154,7 +173,9 @@ static void elsewhere_in_words(const struct view *v, const struct plan *p, struc
 bool plan_explain_text(const struct view *v, const struct plan *p, struct buf *out)
 {
 	char text[ADDR_TEXT];
-	if (p->side == LIVE_OUTBOUND)
+	if (p->side == LIVE_OUTBOUND && ip_is_any(&p->to.ip) && p->said)
+		(void)buf_printf(out, "outbound to %s:%u\n", p->said, p->to.port);
+	else if (p->side == LIVE_OUTBOUND)
 		(void)buf_printf(out, "outbound to %s\n", addr_text(&p->to, text));
 	else if (ip_is_any(&p->from.ip))
 		(void)buf_printf(out, "inbound to port %u\n", p->to.port);
@@ -228,7 +249,9 @@ static void json_plan(const struct plan *p, struct json_out *out)
 	json_open_object(out, "plan");
 	json_cstr(out, "action", plan_action_name(p->action));
 	json_cstr(out, "destination", plan_destination_name(p->destination));
-	json_cstr(out, "to", addr_text(&to, text));
+	json_cstr(out, "to", ip_is_any(&to.ip) ? NULL : addr_text(&to, text));
+	if (p->said)
+		json_cstr(out, "said", p->said);
 	json_cstr(out, "service", p->port ? p->port->service->host : NULL);
 	json_cstr(out, "host", p->host ? p->host->host : NULL);
 	if (p->port) {

@@ -51,6 +51,12 @@ static enum transport transport_to(const struct view *v, const struct plan *p,
 	return q.tls.transport;
 }
 
+/* Of which only a name may be known. */
+static const char *dialled(const struct addr *at, char text[ADDR_TEXT])
+{
+	return ip_is_any(&at->ip) ? "the address that is dialled" : addr_text(at, text);
+}
+
 struct telling {
 	const struct view *v;
 	const struct plan *p;
@@ -66,7 +72,7 @@ static void transport_text(void *ctx, const struct addr *at, const struct view_e
 	buf_init(&why, 1024);
 	enum transport transport = transport_to(t->v, t->p, at, ep, &why);
 	(void)buf_printf(t->text, "\ntransport:  %s to %s: %.*s", transport_name(transport),
-			 addr_text(at, addr), SLICE_FMT(buf_slice(&why)));
+			 dialled(at, addr), SLICE_FMT(buf_slice(&why)));
 	buf_fini(&why);
 }
 
@@ -78,7 +84,7 @@ static void transport_json(void *ctx, const struct addr *at, const struct view_e
 	buf_init(&why, 1024);
 	enum transport transport = transport_to(t->v, t->p, at, ep, &why);
 	json_open_object(t->json, NULL);
-	json_cstr(t->json, "endpoint", addr_text(at, addr));
+	json_cstr(t->json, "endpoint", dialled(at, addr));
 	json_cstr(t->json, "transport", transport_name(transport));
 	json_slice(t->json, "text", buf_slice(&why));
 	json_close(t->json);

@@ -106,10 +106,9 @@ static void as_text(void **state)
 		"plan:       relay at once to 203.0.113.1:8080, outside the mesh's Services\n"
 		"learnt:     nothing yet\n"
 		"elsewhere:  stall if the server speaks first (D6): no Service has the address, "
-		"but the "
-		"listener that an HTTP Service's port of the same number opens for every address "
-		"takes "
-		"it, and waits for the client\n");
+		"but the listener that a port of the same number (HTTP's, or that of a "
+		"ServiceEntry without addresses) opens for every address takes it, and waits for "
+		"the client\n");
 
 	outbound(&w, "198.19.0.3:8080", &p);
 	text_is(&w, &p,

@@ -33,9 +33,7 @@ static bool wants_own_tls(const struct view_port *port)
 	return rule && transport_is_own(transport_of_rule(rule));
 }
 
-/* A Service's port was matched: what it declares decides how to carry the connection. */
-static void to_service(struct plan *p, const struct view *v, const struct view_port *port,
-		       enum plan_destination destination)
+bool plan_to_port(struct plan *p, const struct view_port *port, enum plan_destination destination)
 {
 	const struct object *service = port->service->object;
 	p->port = port;
@@ -48,8 +46,13 @@ static void to_service(struct plan *p, const struct view *v, const struct view_p
 			wait_for(p, port);
 		else
 			refuse_empty(p, port);
-		return;
+		return false;
 	}
+	return true;
+}
+
+void plan_carry(struct plan *p, const struct view *v, const struct view_port *port)
+{
 	enum proto_class class = protocol_class(port->protocol);
 	/* An HTTP port needs no detection to be carried, and its server may speak first against its
 	 * name: dial at once. Istio detects there too, which client-first reproduces. */
@@ -62,13 +65,36 @@ static void to_service(struct plan *p, const struct view *v, const struct view_p
 		p->action = PLAN_RELAY;
 }
 
+static void to_service(struct plan *p, const struct view *v, const struct view_port *port,
+		       enum plan_destination destination)
+{
+	if (plan_to_port(p, port, destination))
+		plan_carry(p, v, port);
+}
+
+void plan_unmatched(struct plan *p, const struct view *v, const struct view_port *any)
+{
+	const struct object *by = NULL;
+	if (view_outbound_policy(v, &by) == OUTBOUND_ALLOW_ANY) {
+		plan_step(p, STEP_ALLOW_ANY, by, 0);
+	} else if (any) {
+		plan_step(p, STEP_ANY_ADDRESS, any->service->object, p->to.port);
+	} else {
+		plan_refuse(p, STEP_REGISTRY_ONLY, by, 0);
+		return;
+	}
+	p->destination = DEST_PASSTHROUGH;
+	p->action = PLAN_RELAY;
+}
+
 /*
  * No Service was matched. A Pod's own address is no Service either, as in Istio: ALLOW_ANY lets it
  * pass in clear, REGISTRY_ONLY refuses it. No detection: there is nothing to route by, so nothing
- * is worth a wait. S: whose address it is, though on a port that it does not declare, or that is out
- * of scope; or NULL.
+ * is worth a wait. The exceptions are ports of hosts that no address tells. S: whose address it is,
+ * though on a port that it does not declare, or that is out of scope; or NULL.
  */
-static void unmatched(struct plan *p, const struct view *v, const struct view_service *s)
+static void unmatched(struct plan *p, const struct view *v, const struct outbound_facts *facts,
+		      const struct view_service *s)
 {
 	const struct view_service *entry = s && s->entry ? s : NULL;
 	p->peer_workload = view_workload_by_ip(v, &p->to.ip);
@@ -81,17 +107,25 @@ static void unmatched(struct plan *p, const struct view *v, const struct view_se
 		plan_step(p, STEP_POD_IP, p->peer_workload->pod, p->to.port);
 	else
 		plan_step(p, STEP_UNKNOWN_ADDRESS, NULL, 0);
-	const struct object *by = NULL;
-	switch (view_outbound_policy(v, &by)) {
-	case OUTBOUND_ALLOW_ANY:
-		plan_step(p, STEP_ALLOW_ANY, by, 0);
-		p->destination = DEST_PASSTHROUGH;
-		p->action = PLAN_RELAY;
-		return;
-	case OUTBOUND_REGISTRY_ONLY:
-		break;
+	/* Who speaks mesh TLS is inside: no host out there takes it along. */
+	bool inside = p->peer_workload && p->peer_workload->mesh_tls;
+	if (s || inside || !plan_by_name(p, v, facts))
+		plan_unmatched(p, v, NULL);
+}
+
+bool plan_to_entry(struct plan *p, const struct view *v, const struct view_port *port)
+{
+	const struct view_entry *e = port->service->entry;
+	const struct object *o = port->service->object;
+	p->host = port->service;
+	if (e->resolution == RESOLUTION_NONE) {
+		plan_step(p, STEP_ENTRY_AS_DIALLED, o, 0);
+		p->peer_workload = view_workload_by_ip(v, &p->to.ip);
+		return plan_to_port(p, port, DEST_ENDPOINT);
 	}
-	plan_refuse(p, STEP_REGISTRY_ONLY, by, 0);
+	if (e->n_names && port->n_endpoints)
+		plan_step(p, STEP_ENTRY_RESOLVED, o, 0);
+	return plan_to_port(p, port, DEST_SERVICE);
 }
 
 /* One of a ServiceEntry's ports: by its resolution. */
@@ -101,15 +135,8 @@ static void to_entry(struct plan *p, const struct view *v, const struct view_por
 	const struct object *o = port->service->object;
 	p->host = port->service;
 	plan_step(p, e->given ? STEP_ENTRY_VIP : STEP_ENTRY_ADDRESS, o, port->port->port);
-	if (e->resolution == RESOLUTION_NONE) {
-		plan_step(p, STEP_ENTRY_AS_DIALLED, o, 0);
-		p->peer_workload = view_workload_by_ip(v, &p->to.ip);
-		to_service(p, v, port, DEST_ENDPOINT);
-		return;
-	}
-	if (e->n_names && port->n_endpoints)
-		plan_step(p, STEP_ENTRY_RESOLVED, o, 0);
-	to_service(p, v, port, DEST_SERVICE);
+	if (plan_to_entry(p, v, port))
+		plan_carry(p, v, port);
 }
 
 /* A Sidecar has the workload dial a socket of its own instead of the host. */
@@ -213,5 +240,5 @@ void decide_outbound(const struct view *v, const struct outbound_facts *facts, s
 		to_service(out, v, port, DEST_ENDPOINT);
 		return;
 	}
-	unmatched(out, v, service);
+	unmatched(out, v, facts, service);
 }

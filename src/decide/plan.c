@@ -41,8 +41,7 @@ void plan_step(struct plan *p, enum step_code code, const struct object *resourc
 	plan_step_set(p, p->n_steps++, code, resource, port);
 }
 
-void plan_step_instead(struct plan *p, enum step_code from, enum step_code to, enum step_code code,
-		       const struct object *resource, uint16_t port)
+void plan_steps_drop(struct plan *p, enum step_code from, enum step_code to)
 {
 	unsigned kept = 0;
 	for (unsigned i = 0; i < p->n_steps; i++) {
@@ -51,6 +50,12 @@ void plan_step_instead(struct plan *p, enum step_code from, enum step_code to, e
 			plan_step_set(p, kept++, s.code, s.resource, s.port);
 	}
 	p->n_steps = kept;
+}
+
+void plan_step_instead(struct plan *p, enum step_code from, enum step_code to, enum step_code code,
+		       const struct object *resource, uint16_t port)
+{
+	plan_steps_drop(p, from, to);
 	plan_step(p, code, resource, port);
 }
 

@@ -6,6 +6,7 @@
  *   decide_outbound(view, &facts, &plan);     // to the address that the app dialled
  *   ...                                       // the data plane executes plan.action
  *   decide_first_word(&plan, &answer);        // the race is over: adds its step
+ *   decide_outbound_word(view, &plan, &word); // outbound, where plan.open: whom the client named
  *   decide_transport(view, &plan, &ep->at, ep, NULL);   // outbound, for the endpoint picked
  *   ... or, inbound: decide_inbound_word(), and after a handshake decide_inbound_peer()
  *   plan_reason(&plan, &buf);                 // the one sentence that access log, metrics, explain
@@ -21,6 +22,7 @@
 #include "decide/authz.h"
 #include "decide/tls_plan.h"
 #include "detect/first_word.h"
+#include "dns/heard.h"
 #include "model/view.h"
 
 enum SMALL_ENUM plan_action {
@@ -61,6 +63,14 @@ enum SMALL_ENUM plan_destination {
 	X(ENTRY_VIP, "entry-vip", "status.addresses")       /* or as given by the mesh */          \
 	X(ENTRY_PORT, "entry-port", "spec.ports")      /* no port of it: passed on to the host */  \
 	X(NOT_IMPORTED, "not-imported", "spec.egress") /* this port, but others of the host */     \
+	/* hosts of ServiceEntries that no address tells */                                        \
+	X(OPEN_PORT, "open-port", "spec.ports")       /* they declare it: a name tells which */    \
+	X(HEARD, "heard", "spec.hosts")               /* the DNS proxy said whose address it is */ \
+	X(NAME_FIRST, "name-first", "")               /* nothing is opened before that */          \
+	X(NAME_SAID, "name-said", "spec.hosts")       /* by the client */                          \
+	X(NAME_UNKNOWN, "name-unknown", "spec.hosts") /* nobody has the one that it said */        \
+	X(NAME_NONE, "name-none", "")                 /* it said none */                           \
+	X(ANY_ADDRESS, "any-address", "spec.addresses") /* bytes, for any address on the port */   \
 	X(ENTRY_AS_DIALLED, "entry-as-dialled", "spec.resolution") /* NONE */                      \
 	X(ENTRY_RESOLVED, "entry-resolved", "spec.resolution")     /* by name */                   \
 	X(RESOLVING, "resolving", "spec.resolution")   /* the name has to be resolved first */     \
@@ -114,9 +124,10 @@ enum SMALL_ENUM plan_destination {
 	X(TLS_ASKED_LEARNED, "postgresql-learned", "")                                             \
 	X(TLS_ASKED_TRIED, "postgresql-tried", "") /* a ClientHello was in vain */                 \
 	X(TLS_AT_ONCE_LEARNED, "tls-at-once-learned", "")                                          \
-	X(TLS_AT_ONCE_TRIED, "tls-at-once-tried", "") /* SSLRequest was in vain */                 \
-	X(TLS_EXTERNAL, "external", "spec.location")  /* MESH_EXTERNAL */                          \
-	X(TLS_ENTRY, "entry-mtls", "spec.endpoints")  /* the endpoint is said to speak it */
+	X(TLS_AT_ONCE_TRIED, "tls-at-once-tried", "")                /* SSLRequest was in vain */  \
+	X(TLS_EXTERNAL, "external", "spec.location")                 /* MESH_EXTERNAL */           \
+	X(TLS_ITSELF, "client-tls-itself", "spec.trafficPolicy.tls") /* no TLS around TLS */       \
+	X(TLS_ENTRY, "entry-mtls", "spec.endpoints") /* the endpoint is said to speak it */
 
 enum SMALL_ENUM step_code {
 #define X(id, name, field) STEP_##id,
@@ -155,12 +166,25 @@ struct inbound_plan {
 	bool shadow_denied; /* by a dry run */
 };
 
+/* Who said which host a connection means. */
+enum SMALL_ENUM said_by {
+	SAID_NOTHING,
+	SAID_SNI,
+	SAID_HOST,   /* of an HTTP request */
+	SAID_DNS,    /* the DNS proxy, to whoever asked it for the address */
+	SAID_EITHER, /* explain: as if the client said it by SNI or Host */
+};
+
 struct plan {
 	enum plan_action action;
 	enum plan_destination destination;
 	enum live_side side;
-	const struct view_port *port;         /* the Service's port, or NULL */
-	const struct view_service *host;      /* of ServiceEntries, that was dialled; NULL: none */
+	const struct view_port *port;    /* the Service's port, or NULL */
+	const struct view_service *host; /* of ServiceEntries, that was dialled; NULL: none */
+	const struct open_port
+		*open;    /* decide_outbound_word() comes after the race; NULL: not so */
+	const char *said; /* whom OPEN's connection means: the caller's text; NULL: unknown */
+	enum said_by said_by;
 	const struct inbound_port *inbound;   /* inbound only */
 	const struct workload *peer_workload; /* the source (inbound) or the Pod dialled (outbound,
 						 known only for DEST_ENDPOINT and Pod IPs) */
@@ -183,8 +207,17 @@ struct plan {
 };
 
 struct outbound_facts {
-	struct addr dst; /* what the app dialled */
-	bool bound;      /* which is a socket of the sidecar's own, for a host */
+	struct addr dst;               /* what the app dialled */
+	bool bound;                    /* which is a socket of the sidecar's own, for a host */
+	const struct dns_heard *heard; /* what DNS said of addresses; NULL: nothing is known */
+	uint64_t now_ns;               /* with HEARD */
+	struct dns_heard_name *room;   /* with HEARD: for the name that plan.said borrows */
+};
+
+/* What the race's client said. */
+struct outbound_word {
+	const char *name; /* "" or NULL: nobody was named. plan.said borrows it */
+	enum said_by by;
 };
 
 struct inbound_facts {
@@ -200,6 +233,10 @@ void decide_inbound(const struct view *v, const struct inbound_facts *facts, str
  * does for a source about which a guess was wrong before. */
 void plan_set_rtt(struct plan *plan, uint32_t rtt_us);
 void decide_first_word(struct plan *plan, const struct fw_answer *answer); /* adds the step */
+/* Outbound with plan.open, after the race: whose the connection is. Makes the plan PLAN_RELAY, _REFUSE, or
+ * _WAIT: then it is decided anew on a newer view. */
+void decide_outbound_word(const struct view *v, struct plan *plan,
+			  const struct outbound_word *word);
 /* Inbound, once something came (or a time is over): what to do with it. Adds the steps; a refusal
  * makes the plan PLAN_REFUSE. Nothing changes for INBOUND_LISTEN. */
 enum inbound_do decide_inbound_word(const struct view *v, struct plan *plan,
@@ -257,7 +294,8 @@ struct elsewhere_facts {
 	enum proto_class class;
 	enum mtls_mode mode;  /* of the inbound port */
 	bool matched;         /* outbound: a Service has the address */
-	bool wildcard_http;   /* outbound, unmatched: an HTTP Service uses that port number */
+	bool wildcard_http;   /* outbound, unmatched: an HTTP Service uses that port number, or a
+				 ServiceEntry without addresses does */
 	bool source_mesh_tls; /* inbound: the client's sidecar speaks mesh TLS */
 	bool server_first;    /* the server speaks first */
 	bool client_tls;      /* the client app begins with a ClientHello of its own */

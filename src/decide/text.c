@@ -238,6 +238,46 @@ HOLE(resolution)
 	(void)buf_puts(out, resolution_name(p->host->entry->resolution));
 }
 
+/* explain asks about names that no address is known of. */
+HOLE(nobody_has)
+{
+	if (ip_is_any(&p->to.ip)) {
+		(void)buf_puts(out, "whatever its address is, on port ");
+		to_port(p, s, out);
+		return;
+	}
+	(void)buf_puts(out, "nothing in the mesh has the address ");
+	to(p, s, out);
+}
+
+/* A name that a peer said, or DNS. */
+HOLE(said)
+{
+	static const char *const by[] = {[SAID_NOTHING] = "",
+					 [SAID_SNI] = " (SNI)",
+					 [SAID_HOST] = " (Host)",
+					 [SAID_DNS] = "",
+					 [SAID_EITHER] = " (by SNI or Host)"};
+	char text[256];
+	(void)buf_puts(out, slice_printable(slice_of(p->said), text, sizeof(text)));
+	(void)buf_puts(out, by[p->said_by]);
+}
+
+HOLE(said_by_dns)
+{
+	if (p->said_by != SAID_DNS) /* the client's word stands there now */
+		return;
+	(void)buf_puts(out, ": ");
+	said(p, s, out);
+}
+
+HOLE(nobody_named)
+{
+	(void)buf_puts(out, p->has_word && p->word.verdict == FW_HTTP2
+				    ? "whom the client names in HTTP/2 is not read"
+				    : "nobody named a host (by SNI, Host or DNS)");
+}
+
 HOLE(mtls_mode)
 {
 	const char *mode = mtls_mode_name(p->guard.mode);
@@ -313,6 +353,10 @@ HOLE(if_elsewhere)
 #define IF_ELSEWHERE    "\025"
 #define HOST_OR_IP      "\026"
 #define SERVICE_HOST    "\027"
+#define NOBODY_HAS      "\030"
+#define SAID            "\031"
+#define SAID_BY_DNS     "\032"
+#define NOBODY_NAMED    "\033"
 
 static void (*const holes[])(const struct plan *p, const struct step *s, struct buf *out) = {
 	[001] = to,
@@ -338,6 +382,10 @@ static void (*const holes[])(const struct plan *p, const struct step *s, struct 
 	[025] = if_elsewhere,
 	[026] = host_or_ip,
 	[027] = service_host,
+	[030] = nobody_has,
+	[031] = said,
+	[032] = said_by_dns,
+	[033] = nobody_named,
 };
 
 static const char *const words[N_STEPS] = {
@@ -345,7 +393,7 @@ static const char *const words[N_STEPS] = {
 	[STEP_SERVICE_VIP]          = TO " is " RESOURCE " port " PORT,
 	[STEP_HEADLESS]             = TO " is an endpoint of headless " RESOURCE " port " PORT,
 	[STEP_POD_IP]               = TO " is " RESOURCE ", dialled directly and not through a Service",
-	[STEP_UNKNOWN_ADDRESS]      = "nothing in the mesh has the address " TO,
+	[STEP_UNKNOWN_ADDRESS]      = NOBODY_HAS,
 	[STEP_VIP_PORT_UNKNOWN]     = RESOURCE " has no port " PORT KNOWN_PORTS,
 	[STEP_ALLOW_ANY]            = "outboundTrafficPolicy ALLOW_ANY" OF_RESOURCE " lets it pass as it is",
 	[STEP_REGISTRY_ONLY]        = "outboundTrafficPolicy REGISTRY_ONLY" OF_RESOURCE " refuses what no Service covers",
@@ -358,6 +406,13 @@ static const char *const words[N_STEPS] = {
 	[STEP_ENTRY_VIP]            = TO " is port " PORT " of " HOST ", a virtual IP that the mesh has given it",
 	[STEP_ENTRY_PORT]           = TO_IP " is " HOST IF_GIVEN ", and " RESOURCE " has no port " PORT KNOWN_PORTS,
 	[STEP_NOT_IMPORTED]         = RESOURCE " does not import " HOST_OR_IP " for port " PORT,
+	[STEP_OPEN_PORT]            = "hosts that no address tells declare port " PORT ", so the name that the client says counts",
+	[STEP_HEARD]                = "the DNS proxy gave the address out for a name of " RESOURCE SAID_BY_DNS,
+	[STEP_NAME_FIRST]           = "nothing is opened before the client has named a host",
+	[STEP_NAME_SAID]            = "the client names " SAID ", a host of " RESOURCE,
+	[STEP_NAME_UNKNOWN]         = "the client names " SAID ", and no ServiceEntry has that host with port " PORT,
+	[STEP_NAME_NONE]            = NOBODY_NAMED,
+	[STEP_ANY_ADDRESS]          = RESOURCE " has no address, so its port " PORT " takes any",
 	[STEP_ENTRY_AS_DIALLED]     = "its resolution is NONE, so the address that was dialled counts",
 	[STEP_ENTRY_RESOLVED]       = "its resolution is " RESOLUTION ", so its endpoints are what DNS says",
 	[STEP_RESOLVING]            = "the names behind " HOST " have to be resolved first",
@@ -410,6 +465,7 @@ static const char *const words[N_STEPS] = {
 	[STEP_TLS_AT_ONCE_LEARNED]  = "the client speaks PostgreSQL, and yet TLS began here at once before",
 	[STEP_TLS_AT_ONCE_TRIED]    = "the server knows no SSLRequest of PostgreSQL's, so TLS begins at once",
 	[STEP_TLS_EXTERNAL]         = RESOURCE " is MESH_EXTERNAL, so traffic to it is plaintext",
+	[STEP_TLS_ITSELF]           = "the client speaks TLS itself, which the TLS of " RESOURCE " is not put around",
 	[STEP_TLS_ENTRY]            = "by " RESOURCE " or its WorkloadEntry the endpoint speaks mesh TLS, so traffic to it does",
 };
 /* clang-format on */

@@ -272,6 +272,14 @@ enum transport transport_of_rule(const struct client_tls *rule)
 	return TRANSPORT_PLAIN;
 }
 
+/* What came by its own ClientHello is not wrapped once more: that is how a rule for plaintext clients,
+ * on the same port, is meant. */
+static bool is_tls_itself(const struct plan *p)
+{
+	bool wraps = p->tls.transport == TRANSPORT_TLS || p->tls.transport == TRANSPORT_MUTUAL_TLS;
+	return wraps && p->open && p->has_word && p->word.verdict == FW_TLS;
+}
+
 /* Each endpoint by itself, those of a headless Service as well: Istio, which decides there for all
  * of them at once, sends plaintext to a STRICT one or TLS to one without a sidecar. */
 static void automatic(struct plan *p, const struct view *v, const struct workload *w, uint16_t port)
@@ -349,6 +357,9 @@ void decide_transport(const struct view *v, struct plan *p, const struct addr *a
 	const struct object *by = p->port->service->rule->policy_by;
 	if (rule != p->port->tls) /* the subset's own words */
 		(void)view_subset(p->port->service, slice_of(subset->name), &by);
-	plan_step_instead(p, STEP_TLS_BY_RULE, STEP_TLS_ENTRY, STEP_TLS_BY_RULE, by,
-			  p->port->port->port);
+	bool itself = is_tls_itself(p);
+	if (itself)
+		p->tls.transport = TRANSPORT_PLAIN;
+	plan_step_instead(p, STEP_TLS_BY_RULE, STEP_TLS_ENTRY,
+			  itself ? STEP_TLS_ITSELF : STEP_TLS_BY_RULE, by, p->port->port->port);
 }

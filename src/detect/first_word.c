@@ -227,12 +227,21 @@ static bool istio_still_waits(const struct fw_config *cfg, struct slice bytes)
 	       bytes.len < RECORD_HEADER;
 }
 
+/* An empty line ends it; a bare LF ends a line, too (RFC 9112 2.2). */
+static bool has_whole_head(struct slice bytes)
+{
+	return slice_contains(bytes, SLICE("\n\r\n")) || slice_contains(bytes, SLICE("\n\n")) ||
+	       bytes.len >= CLASSIFY_MAX_PEEK;
+}
+
 static enum word look_at(const struct fw_config *cfg, struct slice bytes, struct classify *c)
 {
 	*c = (struct classify){.word = WORD_MORE};
 	if (bytes.len == 0 || istio_still_waits(cfg, bytes))
 		return WORD_MORE;
 	enum word word = classify_client(bytes, c);
+	if (cfg->whole_head && word == WORD_HTTP1 && !has_whole_head(bytes))
+		return WORD_MORE;
 	return cfg->tls_only && word != WORD_TLS && !c->may_be_hello ? WORD_OPAQUE : word;
 }
 

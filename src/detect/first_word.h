@@ -63,6 +63,7 @@ struct fw_config {
 	enum fw_learned learned;
 	bool tls_possible; /* inbound PERMISSIVE: a mesh ClientHello may come */
 	bool tls_only;     /* the protocol is declared: but for a ClientHello, any word is opaque */
+	bool whole_head;   /* HTTP/1 is a word only with all of its head, which names the host */
 	bool early_allowed;     /* policy and budget let us connect before the client spoke */
 	uint32_t head_start_us; /* for the client, before the early connection is opened */
 	uint32_t window_us;     /* FW_SOURCE_UNKNOWN; measured from accept */

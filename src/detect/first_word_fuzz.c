@@ -40,6 +40,7 @@ static struct fw_config read_config(struct reader *r)
 		.tls_possible = bits & 4,
 		.early_allowed = bits & 8,
 		.tls_only = bits & 16,
+		.whole_head = bits & 32,
 		.source = (enum fw_source)(more % 3),
 		.learned = (enum fw_learned)(more / 3 % 3),
 		.head_start_us = FW_HEAD_START_US,

@@ -16,7 +16,7 @@
 
 enum { MAX_STEPS = 7, WINDOW_US = 4000, TIMEOUT_MS = 5000 };
 
-enum place { OUT, IN_PLAIN, IN_MESH, IN_UNKNOWN, IN_DECLARED, IN_DISABLE };
+enum place { OUT, OUT_HEAD, IN_PLAIN, IN_MESH, IN_UNKNOWN, IN_DECLARED, IN_DISABLE };
 
 struct step {
 	uint64_t at_us;
@@ -256,6 +256,22 @@ static const struct {
 	{"client-first: a client that ends is closed", OUT, 0, false, true, 0,
 		{{100, FW_CLIENT_END, NULL, false}},
 		0, FW_DECIDED, FW_CLOSE, R(CLIENT_CLOSED), FW_TEACH_NOTHING, FW_NOBODY},
+	/* where the head has to name the host */
+	{"a request line alone names nobody", OUT_HEAD, 0, false, false, 0,
+		{{100, FW_CLIENT_BYTES, HTTP "Host: a", false}},
+		0, FW_WAIT, FW_UNDECIDED, R(WAIT_REST), FW_TEACH_NOTHING, FW_NOBODY},
+	{"a whole head does", OUT_HEAD, 0, false, false, 0,
+		{{100, FW_CLIENT_BYTES, HTTP, false}, {200, FW_CLIENT_BYTES, HTTP "Host: a\r\n\r\n", false}},
+		0, FW_DECIDED, FW_HTTP1, R(CLIENT_HTTP1), FW_TEACH_HTTP, FW_CLIENT},
+	{"lines may end in a bare LF", OUT_HEAD, 0, false, false, 0,
+		{{100, FW_CLIENT_BYTES, "GET / HTTP/1.0\n\n", false}},
+		0, FW_DECIDED, FW_HTTP1, R(CLIENT_HTTP1), FW_TEACH_HTTP, FW_CLIENT},
+	{"a head that stalls", OUT_HEAD, 0, true, false, 0,
+		{{100, FW_CLIENT_BYTES, HTTP, false}, {1000100, FW_TIMER, NULL, false}},
+		0, FW_DECIDED, FW_OPAQUE, R(CLIENT_STALLED), FW_TEACH_NOTHING, FW_CLIENT},
+	{"HTTP/2 is one with its preface", OUT_HEAD, 0, false, false, 0,
+		{{100, FW_CLIENT_BYTES, H2, false}},
+		0, FW_DECIDED, FW_HTTP2, R(CLIENT_HTTP2), FW_TEACH_HTTP, FW_CLIENT},
 	{"client-first: a whole word with the end is not", OUT, 0, false, true, 0,
 		{{100, FW_CLIENT_BYTES, HTTP, true}},
 		0, FW_DECIDED, FW_HTTP1, R(CLIENT_HTTP1), FW_TEACH_HTTP, FW_CLIENT},
@@ -266,10 +282,11 @@ static const struct {
 static struct fw_config config_of(size_t i)
 {
 	struct fw_config cfg = {
-		.side = cases[i].place == OUT ? FW_OUTBOUND : FW_INBOUND,
+		.side = cases[i].place <= OUT_HEAD ? FW_OUTBOUND : FW_INBOUND,
 		.mode = cases[i].client_first ? FW_CLIENT_FIRST : FW_BOTH_ENDS,
 		.learned = cases[i].learned,
-		.tls_possible = cases[i].place != OUT && cases[i].place != IN_DISABLE,
+		.tls_possible = cases[i].place > OUT_HEAD && cases[i].place != IN_DISABLE,
+		.whole_head = cases[i].place == OUT_HEAD,
 		.tls_only = cases[i].place == IN_DECLARED,
 		.early_allowed = !cases[i].early_denied,
 		.head_start_us = FW_HEAD_START_US,

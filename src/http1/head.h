@@ -118,6 +118,9 @@ void http1_head_init(struct http1_head *h, enum http1_kind kind, struct http1_fi
 enum http1_verdict http1_head_parse(struct http1_head *h, struct slice bytes);
 /* The first field of that name, or NULL. */
 const struct http1_field *http1_find(const struct http1_head *h, const char *name);
+/* Whom a request is for, without the port: what its target says where that is absolute or an authority,
+ * else Host; empty: nobody is named. RFC 9112 3.2, 3.3. */
+struct slice http1_authority(const struct http1_head *h);
 /* May another message follow on this connection, as far as this head says (RFC 9112 9.3)? */
 bool http1_keeps_alive(const struct http1_head *h);
 

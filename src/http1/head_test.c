@@ -290,12 +290,43 @@ static void response_framing(void **state)
 	}
 }
 
+static const struct {
+	const char *rule, *head, *authority;
+} named[] = {
+	{"Host", "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "a.example"},
+	{"less its port", "GET / HTTP/1.1\r\nHost: a.example:8080\r\n\r\n", "a.example"},
+	{"an address in brackets", "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "[::1]"},
+	{"nobody", "GET / HTTP/1.0\r\n\r\n", ""},
+	{"an absolute target counts, RFC 9112 3.2.2",
+	 "GET http://b.example:80/x HTTP/1.1\r\nHost: a.example\r\n\r\n", "b.example"},
+	{"less its user", "GET http://a.example@b.example?x HTTP/1.1\r\nHost: a\r\n\r\n",
+	 "b.example"},
+	{"a path with a colon", "GET /x://y HTTP/1.1\r\nHost: a.example\r\n\r\n", "a.example"},
+	{"CONNECT", "CONNECT b.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n", "b.example"},
+	{"the whole server", "OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n", "a.example"},
+};
+
+static void whom_it_is_for(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_ELEMS(named); i++) {
+		struct http1_field fields[MAX_FIELDS];
+		struct http1_head h;
+		http1_head_init(&h, HTTP1_REQUEST, fields, MAX_FIELDS, MAX_BYTES);
+		assert_int_equal(http1_head_parse(&h, slice_of(named[i].head)), HTTP1_DONE);
+		struct slice found = http1_authority(&h);
+		if (!slice_is(found, named[i].authority))
+			fail_msg("%s: %.*s", named[i].rule, SLICE_FMT(found));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_row_at_every_cut),
 		cmocka_unit_test(found_values),
 		cmocka_unit_test(response_framing),
+		cmocka_unit_test(whom_it_is_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

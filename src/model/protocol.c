@@ -26,6 +26,12 @@ enum proto_class protocol_class(enum protocol p)
 	return protocols[p].class;
 }
 
+bool protocol_names_host(enum protocol p)
+{
+	return p == PROTO_TLS || p == PROTO_HTTPS || protocol_class(p) == CLASS_HTTP ||
+	       protocol_class(p) == CLASS_AUTO;
+}
+
 const char *protocol_name(enum protocol p)
 {
 	return protocols[p].word;

@@ -43,6 +43,8 @@ enum protocol protocol_of_service_port(const struct service_port *port, enum pro
 /* WORD: of a port of a ServiceEntry or Sidecar; "" is none. */
 enum protocol protocol_of_word(const char *word, enum protocol_why *why);
 enum proto_class protocol_class(enum protocol p);
+/* What its clients say first may name the host that they mean: TLS, HTTP, and what is not declared. */
+bool protocol_names_host(enum protocol p);
 const char *protocol_name(enum protocol p); /* "mysql"; "auto" for PROTO_AUTO */
 /* The words of ServiceEntry, Sidecar and Gateway ports: exact, any case, no suffix, no well-known
  * ports. */

@@ -31,6 +31,7 @@ void view_put(struct view *v)
 	part_put(&v->authz->part);
 	part_put(rules_part(v->rules));
 	part_put(scope_part(v->scope));
+	part_put(open_part(v->open));
 	part_put(peer_auths_part(v->peer_auths));
 	part_put(&v->mesh->part);
 	arena_free(v->arena); /* V lives in it */

@@ -82,6 +82,7 @@ struct view_entry {
 	const struct ip *ips; /* dialled by clients: written by a person, else given by the mesh */
 	size_t n_ips;
 	bool given; /* by the mesh: nobody but the own sidecar answers there */
+	bool open;  /* nothing that is dialled tells it: clients say its name, or DNS said it */
 	const struct cidr *ranges;
 	size_t n_ranges;
 	const struct entry_name *names; /* behind the ports */
@@ -90,6 +91,16 @@ struct view_entry {
 	const struct view_port *other; /* what stands behind given addresses on ports that nobody
 					  declares: the endpoints' port is 0; NULL: nothing */
 	struct live_host *live;        /* NULL: no names */
+};
+
+/* A port that hosts declare which no address tells. */
+struct open_port {
+	uint16_t number;
+	bool named; /* of some of them the client's first word says which: all but bytes (TCP, ...) */
+	/* The oldest of resolution NONE: */
+	const struct view_port *any;      /* whose bytes may be for any address; NULL: none */
+	const struct view_port *nameless; /* the same where nobody says what they are, as long as
+					     they name nobody; NULL: none */
 };
 
 /* A Service of Kubernetes, or one host of ServiceEntries. */
@@ -210,6 +221,11 @@ const struct view_service **view_services(const struct view *v, size_t *n);
 const struct view_service *view_entry_by_host(const struct view *v, struct slice host);
 /* The same, where it has addresses for clients to dial. */
 const struct view_service *view_host_with_ips(const struct view *v, struct slice host);
+/* What hosts that no address tells declare for a port. NULL: none of them does. */
+const struct open_port *view_open_port(const struct view *v, uint16_t number);
+/* The one of them that NAME is (any case): itself, else the longest "*.x" that covers it, with the port
+ * that was asked for; 0: any. NULL: none. */
+const struct view_port *view_open_host(const struct view *v, struct slice name, uint16_t number);
 /* All of them, by host; as view_services(). */
 const struct view_service **view_entries(const struct view *v, size_t *n);
 /* Whether P's connections have to wait for names to be resolved. */

@@ -35,7 +35,9 @@ struct view_builder {
 	struct live *live;
 	struct shared_map by_name, by_host, by_pod, by_vip, by_range, by_ip, by_headless;
 	unsigned n_ranges[IP_BITS + 1]; /* of ServiceEntries, by their bits */
-	struct service_part **mine;     /* of by_name */
+	struct open_part *open;         /* of by_host; NULL: none */
+	bool open_changed;
+	struct service_part **mine; /* of by_name */
 	size_t n_mine, size_mine;
 };
 
@@ -99,6 +101,7 @@ void view_builder_free(struct view_builder *b)
 	shared_map_fini(&b->by_name);
 	shared_map_fini(&b->by_host);
 	shared_map_fini(&b->by_pod);
+	part_put(open_part(b->open));
 	part_put(b->authz ? &b->authz->part : NULL);
 	part_put(b->rules ? rules_part(b->rules) : NULL);
 	part_put(b->scope ? scope_part(b->scope) : NULL);
@@ -526,6 +529,7 @@ static void add_host(struct view_builder *b, struct service_part *part)
 		shared_map_add(&b->by_range, &e->ranges[i], sizeof(struct cidr), part);
 		b->n_ranges[e->ranges[i].bits]++;
 	}
+	b->open_changed |= e->open;
 	add_mine(b, part);
 }
 
@@ -533,6 +537,7 @@ static void remove_host(struct view_builder *b, struct service_part *part)
 {
 	const struct view_entry *e = part->service.entry;
 	const char *host = part->service.host;
+	b->open_changed |= e->open;
 	remove_mine(b, part);
 	for (size_t i = 0; i < e->n_ips; i++)
 		shared_map_remove(&b->by_vip, &e->ips[i], sizeof(struct ip), part);
@@ -624,6 +629,11 @@ static void renew(struct view_builder *b)
 	renew_kind(b, KIND_POD, &b->pods, &b->all_pods, renew_workload);
 	renew_kind(b, KIND_SERVICE, &b->services, &b->all_services, renew_service);
 	renew_hosts(b);
+	if (b->open_changed) {
+		part_put(open_part(b->open));
+		b->open = open_part_new(&b->by_host);
+		b->open_changed = false;
+	}
 }
 
 /* The view. */
@@ -648,6 +658,9 @@ static struct view *view_of(const struct view_builder *b)
 	v->rules = b->rules;
 	v->scope = b->scope;
 	v->authz = b->authz;
+	v->open = b->open;
+	if (v->open)
+		(void)part_get(open_part(v->open)); /* as above */
 	v->self = workload_of(b, b->self_ns, b->self_pod);
 	if (v->self)
 		(void)part_get(&v->self->part); /* as above */

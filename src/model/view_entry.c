@@ -635,6 +635,9 @@ struct service_part *entry_part_new(const struct view_frame *frame, struct hosts
 	add_written(&m);
 	if (m.entry->n_ips == 0 && m.entry->n_ranges == 0)
 		add_given(&m);
+	/* Without the DNS proxy no client hears of a virtual IP. */
+	m.entry->open = m.entry->n_ranges == 0 &&
+			(m.entry->n_ips == 0 || (m.entry->given && !frame->mesh->dns_capture));
 	add_ports(&m);
 	add_other(&m);
 	take_names(&m);

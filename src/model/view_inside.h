@@ -7,6 +7,7 @@
  *   view_build.c     the builder: what has changed, and what has to be made anew for that
  *   view_service.c   a Service, its ports and endpoints: one struct service_part
  *   view_entry.c     the same of a host of ServiceEntries
+ *   view_open.c      those of them that no address tells
  *   view_hosts.c     which ServiceEntries have which host, and what names resolve to
  *   view_scope.c     which Services the own workload may know: exportTo, Sidecars
  *   view_workload.c  a Pod: one struct workload_part
@@ -93,6 +94,7 @@ struct view {
 	size_t counts[N_KINDS];
 
 	struct scope *scope;
+	struct open_part *open; /* NULL: every host has an address */
 	uint64_t range_bits[3]; /* bit n: some ServiceEntry has a range of n bits */
 
 	struct shared_map services;  /* service_part by "ns/name"; holds them */
@@ -219,6 +221,9 @@ const char *const *entry_names_for(const struct view_frame *frame, struct arena 
 /* One host of ServiceEntries; NULL: none of them is in scope. */
 struct service_part *entry_part_new(const struct view_frame *frame, struct hosts *hosts,
 				    const char *host);
+/* What those of HOSTS declare that no address tells; NULL: there are none. */
+struct open_part *open_part_new(const struct shared_map *hosts);
+struct part *open_part(struct open_part *o); /* NULL is fine */
 /* Those of MINE that target ports of the own Pod -> v->inbound. */
 void view_build_inbound(struct view *v, struct service_part *const *mine, size_t n,
 			struct live *live);

@@ -195,7 +195,10 @@ static void json_security(const struct conn_record *r, struct json_out *out)
 	json_slice_or_nil(out, "source_principal", id);
 	id = record_principal(r, false, text);
 	json_slice_or_nil(out, "destination_principal", id);
-	json_cstr(out, "requested_server_name", r->sni && r->sni[0] ? r->sni : NULL);
+	json_cstr(out, "requested_server_name",
+		  r->sni && r->sni[0]                  ? r->sni
+		  : outbound && p->said_by == SAID_SNI ? p->said
+						       : NULL);
 	json_cstr(out, "tls_version", r->tls_version);
 	json_bool(out, "tls_resumed", r->tls_resumed);
 	json_cstr(out, "upstream_transport_failure_reason", outbound ? failure : NULL);

@@ -96,10 +96,31 @@ static void quit(void *ctx, const struct rest_request *req, struct rest_reply *r
 
 /* explain */
 
-/* HOST:PORT, where HOST is an address or a name of the mesh. False: REPLY is answered. */
-static bool find_dst(const struct view *v, struct slice dst, struct addr *out,
-		     struct rest_reply *reply)
+/* What was asked about, as far as a plan borrows from it. */
+struct asked {
+	char named[DNS_HEARD_NAME_MAX +
+		   1]; /* a host that no address tells, whose address nobody knows */
+	struct dns_heard_name room;
+};
+
+/* HOST is one that no address tells: what DNS said of it lately; else the name is all that is known. */
+static bool find_named(const struct outbound_facts *facts, const struct view *v, struct slice host,
+		       struct ip *out, struct asked *asked)
 {
+	if (!view_open_host(v, host, 0) || host.len >= sizeof(asked->named))
+		return false;
+	if (!dns_heard_ip(facts->heard, host, facts->now_ns, out)) {
+		*out = (struct ip){0};
+		memcpy(asked->named, host.at, host.len);
+	}
+	return true;
+}
+
+/* HOST:PORT, where HOST is an address or a name of the mesh. False: REPLY is answered. */
+static bool find_dst(const struct view *v, struct slice dst, struct outbound_facts *facts,
+		     struct asked *asked, struct rest_reply *reply)
+{
+	struct addr *out = &facts->dst;
 	if (addr_parse(dst, out))
 		return true;
 	struct slice port = dst, host = slice_cut(&port, ':');
@@ -110,7 +131,8 @@ static bool find_dst(const struct view *v, struct slice dst, struct addr *out,
 		return false;
 	}
 	out->port = (uint16_t)n;
-	if (view_resolve(v, host, &out->ip, 1) == 0) {
+	if (view_resolve(v, host, &out->ip, 1) == 0 &&
+	    !find_named(facts, v, host, &out->ip, asked)) {
 		rest_reply_text(reply, 404, "no Service or Pod of the mesh is called \"%.*s\"",
 				SLICE_FMT(host));
 		return false;
@@ -147,10 +169,12 @@ static bool plan_inbound(const struct proxy *p, const struct rest_request *req, 
 
 /* The plan that REQ asks about; false: REPLY is answered. */
 static bool explained(struct proxy *p, const struct rest_request *req, struct plan *plan,
-		      struct rest_reply *reply)
+		      struct asked *asked, struct rest_reply *reply)
 {
 	struct slice dst = rest_query(req, "dst"), port = rest_query(req, "inbound");
-	struct outbound_facts facts = {0};
+	*asked = (struct asked){0};
+	struct outbound_facts facts = {
+		.heard = p->setup.heard, .now_ns = clock_ns(), .room = &asked->room};
 	if (!p->view) {
 		rest_reply_text(reply, 503, "no configuration yet");
 		return false;
@@ -161,9 +185,15 @@ static bool explained(struct proxy *p, const struct rest_request *req, struct pl
 	}
 	if (port.at)
 		return plan_inbound(p, req, port, plan, reply);
-	if (!find_dst(p->view, dst, &facts.dst, reply))
+	if (!find_dst(p->view, dst, &facts, asked, reply))
 		return false;
 	decide_outbound(p->view, &facts, plan);
+	if (asked->named[0]) { /* as if the client said so */
+		plan->said = asked->named;
+		plan->said_by = SAID_EITHER;
+		decide_outbound_word(p->view, plan,
+				     &(struct outbound_word){asked->named, SAID_EITHER});
+	}
 	return true;
 }
 
@@ -209,8 +239,9 @@ static void on_gone(void *ctx, struct rest_reply *reply)
 static void explain_again(struct explaining *x, bool finally)
 {
 	struct plan plan;
+	struct asked asked;
 	struct rest_reply *reply = x->reply;
-	if (explained(x->proxy, x->req, &plan, reply)) {
+	if (explained(x->proxy, x->req, &plan, &asked, reply)) {
 		if (plan.action == PLAN_WAIT && !finally)
 			return;
 		answer_explain(x->proxy, x->req, &plan, reply);
@@ -234,7 +265,8 @@ static void get_explain(void *ctx, const struct rest_request *req, struct rest_r
 {
 	struct proxy *p = ctx;
 	struct plan plan;
-	if (!explained(p, req, &plan, reply))
+	struct asked asked;
+	if (!explained(p, req, &plan, &asked, reply))
 		return;
 	if (plan.action != PLAN_WAIT || !p->names) {
 		answer_explain(p, req, &plan, reply);

@@ -11,6 +11,7 @@
 #include "proxy/carry.h"
 #include "proxy/dial.h"
 #include "proxy/fixed.h"
+#include "proxy/named.h"
 #include "proxy/names.h"
 #include "proxy/race.h"
 #include "proxy/secure.h"
@@ -27,7 +28,8 @@ static const struct {
 } states[N_CONN_STATES] = {
 	[CONN_ACCEPTED] = {"accepted", TO(NAMES) | TO(FIRST_WORD) | TO(DIAL) | TO(CLOSED)},
 	[CONN_NAMES] = {"names", TO(FIRST_WORD) | TO(DIAL) | TO(CLOSED)},
-	[CONN_FIRST_WORD] = {"first-word", TO(HANDSHAKE) | TO(DIAL) | TO(RELAY) | TO(CLOSED)},
+	[CONN_FIRST_WORD] = {"first-word",
+			     TO(NAMES) | TO(HANDSHAKE) | TO(DIAL) | TO(RELAY) | TO(CLOSED)},
 	[CONN_HANDSHAKE] = {"handshake", TO(DIAL) | TO(RELAY) | TO(CLOSED)},
 	[CONN_DIAL] = {"dial", TO(RELAY) | TO(CLOSED)},
 	[CONN_RELAY] = {"relay", TO(DRAIN) | TO(CLOSED)},
@@ -137,6 +139,47 @@ static void inbound_decided(struct conn *c, const struct fw_answer *a, struct sl
 	}
 }
 
+/* What a connection to a host of ServiceEntries needs is resolved, and stays fresh while it is used. */
+static void ask_for_names(struct conn *c)
+{
+	const struct view_service *s = c->plan.host;
+	if (s && s->entry->live && c->plan.action != PLAN_REFUSE)
+		names_ask(c->worker->setup->names, (struct view *)c->record.view, s,
+			  plan_means_host(&c->plan), clock_ns());
+}
+
+static void wait_for_names(struct conn *c)
+{
+	conn_go(c, CONN_NAMES);
+	timer_set(c->worker->loop, &c->timer, c->plan.connect_timeout_ms * NS_PER_MS);
+}
+
+/* Outbound, where a name tells whose the connection is. False: it is not to be dialled (now). */
+static bool outbound_named(struct conn *c, const struct fw_answer *a, struct slice client_bytes)
+{
+	named_word(c, a, client_bytes);
+	switch (c->plan.action) {
+	case PLAN_RELAY:
+		ask_for_names(c);
+		return true;
+	case PLAN_WAIT: /* no byte has been taken: conn_view_came() goes on with the same word */
+		ask_for_names(c);
+		wait_for_names(c);
+		return false;
+	case PLAN_REFUSE:
+		if (a->reason == FW_REASON_CLIENT_ENDED)
+			conn_close(c, END_CLIENT_CLOSED, CLOSE_FIN);
+		else
+			conn_close(c, end_of_refusal(&c->plan), CLOSE_RESET);
+		return false;
+	case PLAN_DETECT:
+	case N_PLAN_ACTIONS:
+		break;
+	}
+	MUST(!"a word decides");
+	return false;
+}
+
 void conn_decided(struct conn *c, const struct fw_answer *a, struct slice client_bytes)
 {
 	if (c->plan.side == LIVE_INBOUND) {
@@ -144,6 +187,8 @@ void conn_decided(struct conn *c, const struct fw_answer *a, struct slice client
 		inbound_decided(c, a, client_bytes);
 		return;
 	}
+	if (c->plan.open && !outbound_named(c, a, client_bytes))
+		return;
 	carry_learn(c, a);
 	conn_dial(c);
 }
@@ -246,12 +291,9 @@ static void make_plan(struct conn *c, enum listen_kind kind)
 	const struct conn_record *rec = &c->record;
 	switch (kind) {
 	case LISTEN_BOUND:
-	case LISTEN_OUTBOUND: {
-		struct outbound_facts facts = {.dst = rec->original_dst,
-					       .bound = kind == LISTEN_BOUND};
-		decide_outbound(c->record.view, &facts, &c->plan);
+	case LISTEN_OUTBOUND:
+		named_plan(c, kind == LISTEN_BOUND);
 		return;
-	}
 	case LISTEN_INBOUND: {
 		struct tls_sources *t = c->worker->setup->tls_sources;
 		struct inbound_facts facts = {.src = rec->client,
@@ -265,15 +307,6 @@ static void make_plan(struct conn *c, enum listen_kind kind)
 		plan_fixed(c);
 		return;
 	}
-}
-
-/* What a connection to a host of ServiceEntries needs is resolved, and stays fresh while it is used. */
-static void ask_for_names(struct conn *c)
-{
-	const struct view_service *s = c->plan.host;
-	if (s && s->entry->live && c->plan.action != PLAN_REFUSE)
-		names_ask(c->worker->setup->names, (struct view *)c->record.view, s,
-			  plan_means_host(&c->plan), clock_ns());
 }
 
 /* What a server may contradict: nobody listens to both ends there, so the bytes teach as they pass. */
@@ -300,8 +333,7 @@ static void follow_plan(struct conn *c)
 		race_start(c);
 		return;
 	case PLAN_WAIT:
-		conn_go(c, CONN_NAMES);
-		timer_set(c->worker->loop, &c->timer, c->plan.connect_timeout_ms * NS_PER_MS);
+		wait_for_names(c);
 		return;
 	case PLAN_REFUSE:
 		conn_close(c, end_of_refusal(&c->plan), CLOSE_RESET);
@@ -318,7 +350,10 @@ void conn_view_came(struct conn *c)
 	bool bound = plan_has_step(&c->plan, STEP_EGRESS_LISTENER);
 	view_put((struct view *)c->record.view); /* nothing of it is in use but the old plan */
 	c->record.view = view_get(c->worker->view);
-	make_plan(c, bound ? LISTEN_BOUND : LISTEN_OUTBOUND);
+	if (c->plan.open)
+		named_again(c);
+	else
+		make_plan(c, bound ? LISTEN_BOUND : LISTEN_OUTBOUND);
 	if (c->plan.action == PLAN_WAIT) {
 		ask_for_names(c);
 		return;
@@ -421,6 +456,7 @@ static void free_conn(struct deferred *d)
 	TAILQ_REMOVE(&c->worker->conns[CONN_CLOSED], c, link);
 	view_put((struct view *)c->record.view);
 	free(c->record.tls_problem);
+	free(c->said);
 	free(c);
 }
 

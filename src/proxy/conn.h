@@ -30,7 +30,8 @@ struct ticket_cell;
 
 enum conn_state {
 	CONN_ACCEPTED, /* within the turn that took it from the listener */
-	CONN_NAMES, /* a ServiceEntry's names are being resolved: planned again with a newer view */
+	CONN_NAMES, /* a ServiceEntry's names are being resolved: planned again with a newer view. After
+		       the first word where that says which ServiceEntry */
 	CONN_FIRST_WORD, /* who will speak first? race.h */
 	CONN_HANDSHAKE,  /* mesh TLS with the client; nothing is dialled before its peer is known */
 	CONN_DIAL,       /* to the server; the client's bytes wait in the kernel */
@@ -92,6 +93,7 @@ struct conn {
 	uint32_t quiet_s;                    /* seconds without a byte, counted by the sweep */
 	uint32_t report_s;                   /* seconds since the metrics were told */
 	uint64_t swept_bytes;                /* up and down at the last sweep */
+	char *said;                          /* what plan.said borrows; NULL: nothing */
 	struct race *race;                   /* while CONN_FIRST_WORD */
 
 	struct balance balance;               /* which endpoints were tried */

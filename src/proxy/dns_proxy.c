@@ -32,6 +32,7 @@ struct dns_proxy {
 
 	struct forwarder *forwarder;
 	struct dns_cache *cache;
+	struct dns_heard *heard;
 	struct forward_counts told; /* what the metrics have of the forwarder's */
 	struct view *view;          /* NULL: none yet */
 	atomic_bool ready;
@@ -90,6 +91,13 @@ static unsigned rcode_of(const char *message)
 	return (unsigned char)message[3] & DNS_FLAGS_RCODE;
 }
 
+/* Before the client has the answer, and with it the address. */
+static void hear(struct dns_proxy *d, const struct dns_query *q, struct slice answer, uint64_t now)
+{
+	if (d->view && view_open_host(d->view, slice_of(q->name), 0))
+		dns_heard_answer(d->heard, q, answer, now);
+}
+
 /* "No such name", of one that has addresses here: it has nothing of that type (RFC 8020: else it would have
  * nothing at all). What is kept is as the nameserver said it: the view may change. */
 static void never_no_such_name(struct dns_proxy *d, const struct dns_query *q, char *message)
@@ -125,6 +133,7 @@ static void on_answer(void *ctx, const struct dns_client *to, const struct dns_q
 	} else {
 		observe_dns_upstream(d->cfg.metrics, now - a->asked_ns);
 		dns_cache_put(d->cache, q, answer, now);
+		hear(d, q, answer, now);
 		never_no_such_name(d, q, a->at);
 		if (!tcp)
 			answer = fit(q, a, own);
@@ -151,6 +160,7 @@ static size_t forward(struct dns_proxy *d, const struct dns_client *from, struct
 	if (len) {
 		never_no_such_name(d, &d->query, out);
 		observe_dns(d->cfg.metrics, tcp, DNS_SOURCE_CACHE, rcode_of(out));
+		hear(d, &d->query, (struct slice){out, len}, loop_now(d->loop));
 		return len;
 	}
 	if (forwarder_ask(d->forwarder, message, &d->query, from))
@@ -235,6 +245,11 @@ bool dns_proxy_ready(const struct dns_proxy *d)
 	return atomic_load_explicit(&d->ready, memory_order_relaxed);
 }
 
+const struct dns_heard *dns_proxy_heard(const struct dns_proxy *d)
+{
+	return d->heard;
+}
+
 /* resolv.conf. */
 
 void dns_proxy_conf(struct dns_proxy *d, struct resolv_conf *out)
@@ -310,6 +325,7 @@ struct dns_proxy *dns_proxy_new(const struct dns_proxy_config *cfg, struct err *
 	d->cfg = *cfg;
 	d->random = 0x9e3779b9;
 	MUST(pthread_mutex_init(&d->conf_lock, NULL) == 0);
+	d->heard = dns_heard_new();
 	d->loop = loop_new(err);
 	if (!d->loop)
 		goto fail;
@@ -368,6 +384,7 @@ void dns_proxy_free(struct dns_proxy *d)
 	loop_free(d->loop); /* runs what was still posted */
 	view_put(d->view);
 	dns_cache_free(d->cache);
+	dns_heard_free(d->heard);
 	(void)pthread_mutex_destroy(&d->conf_lock); /* nobody is left to hold it */
 	free(d);
 }

@@ -11,6 +11,7 @@
  * with, delays no name. SERVFAIL until the first view. Each question is answered from one view, the newest.
  */
 #pragma once
+#include "dns/heard.h"
 #include "model/view.h"
 #include "nameserver/resolv_conf.h"
 #include "observe/metrics.h"
@@ -29,6 +30,8 @@ struct dns_proxy *dns_proxy_new(const struct dns_proxy_config *cfg, struct err *
 bool dns_proxy_start(struct dns_proxy *d, struct err *err) MUST_CHECK;
 void dns_proxy_set_view(struct dns_proxy *d, struct view *view); /* any thread; takes a reference */
 bool dns_proxy_ready(const struct dns_proxy *d);                 /* any thread: it has a view */
+/* Which names its clients were given an address for, as far as hosts that no address tells are concerned. */
+const struct dns_heard *dns_proxy_heard(const struct dns_proxy *d);
 /* What holds of resolv.conf now; any thread. */
 void dns_proxy_conf(struct dns_proxy *d, struct resolv_conf *out);
 void dns_proxy_stop(struct dns_proxy *d);

@@ -188,6 +188,52 @@ static void answers_are_kept(void **state)
 	finish(&w);
 }
 
+/* The latest name of 10.1.2.3; "" where nothing was heard. */
+static const char *heard(const struct world *w)
+{
+	static struct dns_heard_name found[DNS_HEARD_NAMES];
+	struct ip ip = ip_v4(0x0a010203);
+	return dns_heard_find(dns_proxy_heard(w->proxy), &ip, clock_ns(), found) ? found[0].text
+										 : "";
+}
+
+/* With the answer, so that whoever connects to the address is known: from a nameserver, and from the cache. */
+static void names_of_hosts_without_address_are_heard(void **state)
+{
+	(void)state;
+	static const char star[] =
+		"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n"
+		"metadata: {name: a, namespace: shop}\n"
+		"spec: {hosts: ['*.example.com'], ports: [{number: 3306, name: a}]}\n";
+	struct world w;
+	struct test_message m, reply;
+	start(&w, true);
+	test_query(&m, 7, DNS_FLAG_RD, "www.example.com", DNS_A);
+	say(w.app, &m);
+	asked(&w, &m);
+	answer_it(&m, &reply);
+	tell_asker(&w, w.udp, &reply);
+	hear(w.app, &m);
+	assert_string_equal(heard(&w), ""); /* no entry wants to know */
+	struct view *v = test_view("shop", "client", star);
+	dns_proxy_set_view(w.proxy, v);
+	view_put(v);
+	for (unsigned i = 0; !heard(&w)[0] && i < 100000; i++) { /* until it has the view */
+		test_query(&m, 8, DNS_FLAG_RD, "WWW.example.com", DNS_A);
+		say(w.app, &m);
+		hear(w.app, &m);
+	}
+	assert_string_equal(heard(&w), "www.example.com");
+	test_query(&m, 9, DNS_FLAG_RD, "db.example.com", DNS_A);
+	say(w.app, &m);
+	asked(&w, &m);
+	answer_it(&m, &reply);
+	tell_asker(&w, w.udp, &reply);
+	hear(w.app, &m);
+	assert_string_equal(heard(&w), "db.example.com");
+	finish(&w);
+}
+
 static void a_silent_server_is_asked_again(void **state)
 {
 	(void)state;
@@ -445,6 +491,7 @@ int main(void)
 		cmocka_unit_test(spoofed_answers_are_ignored),
 		cmocka_unit_test(ports_and_ids_are_drawn),
 		cmocka_unit_test(answers_are_kept),
+		cmocka_unit_test(names_of_hosts_without_address_are_heard),
 		cmocka_unit_test(a_silent_server_is_asked_again),
 		cmocka_unit_test(no_nameserver_is_servfail),
 		cmocka_unit_test(a_flood_is_bounded),

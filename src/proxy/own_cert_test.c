@@ -404,7 +404,7 @@ static void bad_answers(void **state)
 static void the_authority_away(void **state)
 {
 	struct world *w = *state;
-	w->ttl_s = 10; /* what is seen between its half and its end takes no more than 5 s on any machine */
+	w->ttl_s = 10; /* between its half and its end a slow machine has 5 s to look */
 	start_cert(w, NULL);
 	RUN_UNTIL(w, w->came == 1);
 	close_authority(w);

@@ -298,7 +298,10 @@ static bool make_dns(struct proxy *p, struct err *err)
 	if (!p->cfg->dns || p->cfg->to.port)
 		return true;
 	p->dns = dns_proxy_new(&cfg, err);
-	return p->dns != NULL;
+	if (!p->dns)
+		return false;
+	p->setup.heard = dns_proxy_heard(p->dns);
+	return true;
 }
 
 static bool start(struct proxy *p, struct err *err)

@@ -47,8 +47,9 @@ struct worker_setup {
 	struct live_port *fixed_live;            /* where that race learns; NULL: nowhere */
 	struct metrics *metrics;
 	struct tls_sources *tls_sources;
-	struct names *names;          /* resolves for ServiceEntries; NULL: nobody does */
-	const struct loop *main_loop; /* that workers may post to; NULL: none */
+	struct names *names;           /* resolves for ServiceEntries; NULL: nobody does */
+	const struct dns_heard *heard; /* what the DNS proxy said of addresses; NULL: it is off */
+	const struct loop *main_loop;  /* that workers may post to; NULL: none */
 	unsigned n_workers;
 };
 

@@ -66,6 +66,10 @@ static const struct {
 		"f:13: spec.containers[2].name: \"c\" names two containers\n"},
 	{"a note for the image", POD "  - {name: c, image: a}\n  - {name: d, image: a}\n",
 		"f:6: note: spec.containers[0].image: image is ignored by hark up: commands run from this machine\n"},
+	{"a day is no time", HEAD("Namespace") "metadata: {name: a, creationTimestamp: '2026-01-02'}\n",
+		"f:3: metadata.creationTimestamp: expected a time like \"2026-01-02T03:04:05Z\", got string \"2026-01-02\"\n"},
+	{"a year is no time", HEAD("Namespace") "metadata: {name: a, creationTimestamp: '2026'}\n",
+		"f:3: metadata.creationTimestamp: expected a time like \"2026-01-02T03:04:05Z\", got string \"2026\"\n"},
 	{"a status is left out", POD "  - name: c\nstatus: {phase: 5}\n", ""},
 
 	{"the mesh's texts", HEAD("ConfigMap") "metadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    a: 1\n    connectTimeout: 0s\n  hark: |\n    detection: maybe\n    b\n",

@@ -95,7 +95,8 @@ static void read_resource_version(struct decoder *d, struct tree *n, void *out)
 		m->resource_version = version;
 }
 
-/* DIGITS digits at *AT, which moves behind them and AFTER (NUL: nothing is asked for there); -1: they are not there. */
+/* DIGITS digits at *AT, which moves behind them and AFTER (NUL: nothing is asked for there). -1: they are not there, and
+ * *AT stands where that was seen, never behind the text. */
 static int take_number(const char **at, unsigned digits, char after)
 {
 	int value = 0;
@@ -104,7 +105,12 @@ static int take_number(const char **at, unsigned digits, char after)
 			return -1;
 		value = value * 10 + (**at - '0');
 	}
-	return after && *(*at)++ != after ? -1 : value;
+	if (!after)
+		return value;
+	if (**at != after)
+		return -1;
+	(*at)++;
+	return value;
 }
 
 /* Leap days from the year 1 until the end of YEAR. */

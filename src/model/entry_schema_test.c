@@ -242,6 +242,34 @@ static void limits(void **state)
 		}
 }
 
+/* What is little by itself may be much together: every host has each port, and each of those every endpoint. */
+static void many_of_each(void **state)
+{
+	(void)state;
+	for (int more = 0; more < 2; more++) {
+		struct buf json;
+		struct err err = {0};
+		struct object_options lean = {.lean = true};
+		buf_init(&json, 1 << 20);
+		assert_true(
+			buf_puts(&json, "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"hosts\":["));
+		repeat(&json, "\"a.b\"", 64);
+		assert_true(buf_puts(&json, "],\"ports\":["));
+		repeat(&json, "{\"number\":1,\"name\":\"a\"}", 16);
+		assert_true(buf_puts(&json, "],\"endpoints\":["));
+		repeat(&json, "{\"address\":\"10.0.0.1\"}", 1024 + (size_t)more);
+		assert_true(buf_puts(&json, "]}}"));
+		struct object *o = object_decode(KIND_SERVICE_ENTRY, buf_slice(&json), &lean, &err);
+		assert_int_equal(o == NULL, more);
+		if (more)
+			assert_string_equal(
+				err.text, "spec: has more than 1048576 endpoints in all: 64 hosts "
+					  "with 16 ports with 1025 endpoints each");
+		object_put(o);
+		buf_fini(&json);
+	}
+}
+
 /* What a status has too much of is left out: the entry itself is right. */
 static void a_long_status(void **state)
 {
@@ -261,9 +289,10 @@ static void a_long_status(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rows),    cmocka_unit_test(status),
-		cmocka_unit_test(lenient), cmocka_unit_test(lenient_sidecar),
-		cmocka_unit_test(limits),  cmocka_unit_test(a_long_status),
+		cmocka_unit_test(rows),         cmocka_unit_test(status),
+		cmocka_unit_test(lenient),      cmocka_unit_test(lenient_sidecar),
+		cmocka_unit_test(limits),       cmocka_unit_test(a_long_status),
+		cmocka_unit_test(many_of_each),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

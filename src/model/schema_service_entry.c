@@ -13,6 +13,8 @@ enum {
 	MAX_PORTS = 256,
 	MAX_ENDPOINTS = 4096,
 	MAX_VIPS = 2 * MAX_HOSTS,
+	MAX_PRODUCT =
+		1024 * 1024, /* each host has the endpoints of each port: some 60 bytes each */
 };
 
 static const char *const no_names[] = {NULL};
@@ -172,9 +174,22 @@ static void check_resolution(struct decoder *d, const struct tree *n, const stru
 	}
 }
 
+static void check_product(struct decoder *d, const struct tree *n, const struct service_entry *s)
+{
+	size_t n_hosts = 0;
+	while (s->hosts[n_hosts])
+		n_hosts++;
+	if (n_hosts * s->n_ports * s->n_endpoints > MAX_PRODUCT)
+		decode_problem(d, n, NULL,
+			       "has more than %d endpoints in all: %zu hosts with %zu ports with "
+			       "%zu endpoints each",
+			       MAX_PRODUCT, n_hosts, s->n_ports, s->n_endpoints);
+}
+
 static void check_spec(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct service_entry *s = out;
+	check_product(d, n, s);
 	if (!d->strict)
 		return;
 	check_ports(d, n, s);

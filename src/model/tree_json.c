@@ -9,6 +9,7 @@
 
 struct parser {
 	struct arena *arena;
+	struct slice text; /* as it came: the copy's texts may have line ends of their own by now */
 	char *begin, *at,
 		*end; /* of the copy; *end is NUL, which no value begins or goes on with */
 	unsigned n_nodes;
@@ -19,9 +20,9 @@ struct parser {
 static bool bad_at(const struct parser *p, const char *at, const char *why)
 {
 	unsigned line = 1, column = 1;
-	for (const char *c = p->begin; c < at; c++) {
+	for (size_t i = 0; i < (size_t)(at - p->begin); i++) {
 		column++;
-		if (*c == '\n') {
+		if (p->text.at[i] == '\n') {
 			line++;
 			column = 1;
 		}
@@ -349,7 +350,7 @@ static bool take_value(struct parser *p, unsigned depth, struct tree **out)
 bool tree_from_json(struct arena *a, struct slice json, struct tree **out, struct err *err)
 {
 	char *copy = arena_dup(a, json);
-	struct parser p = {a, copy, copy, copy + json.len, 0, err};
+	struct parser p = {a, json, copy, copy, copy + json.len, 0, err};
 	skip_space(&p);
 	if (!take_value(&p, 0, out))
 		return false;

@@ -38,6 +38,7 @@ static void texts(void **state)
 		{"no colon",                "{\"a\" 1}",                   NULL, "column 6: expected a colon"},
 		{"a key that is no string", "{a:1}",                       NULL, "column 2: expected the name"},
 		{"a member twice",          "{\"a\":1,\n \"a\":2}",        NULL, "line 2 column 3: the member is there twice"},
+		{"behind a text of two lines", "{\"a\":\"x\\ny\",b}",   NULL, "line 1 column 13: expected the name"},
 		{"leading zero",            "[01]",                        NULL, "column 3: a number begins with 0"},
 		{"a plus",                  "[+1]",                        NULL, "column 2: not a value"},
 		{"a minus alone",           "[-]",                         NULL, "column 3: not a value"},

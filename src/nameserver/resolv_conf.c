@@ -17,12 +17,25 @@ static struct slice next_word(struct slice *line)
 	return slice_sub(rest, 0, len);
 }
 
+/* Of what else names may have in them the text is another than the bytes ("\\007"): no host is called so. */
+static bool is_plain(struct slice domain)
+{
+	for (size_t i = 0; i < domain.len; i++) {
+		char c = domain.at[i];
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      c == '-' || c == '_' || c == '.'))
+			return false;
+	}
+	return true;
+}
+
 static void add_search(struct slice domain, struct resolv_conf *out)
 {
 	size_t at = out->search_at[out->n_searches];
 	if (slice_ends(domain, SLICE(".")))
 		domain.len--;
-	if (domain.len == 0 || domain.len > NAME_MAX_LEN || /* no name is that long */
+	if (domain.len == 0 || !is_plain(domain) ||
+	    domain.len > NAME_MAX_LEN || /* no name is that long */
 	    domain.len > sizeof(out->text) - at || out->n_searches == RESOLV_SEARCHES)
 		return;
 	for (size_t i = 0; i < domain.len; i++) {

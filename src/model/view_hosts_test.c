@@ -167,6 +167,45 @@ static void many_names_and_ports(void **state)
 	view_builder_free(w.b);
 }
 
+/* Many have a host in common: each of their ports has the endpoints of those alone that declare it, however much all of
+ * them together might have been. */
+static void many_entries_of_one_host(void **state)
+{
+	enum { ENTRIES = 80, PORTS = 256, ENDPOINTS = 4096 };
+	(void)state;
+	struct world w = {view_builder_new("shop", "web-1"), NULL};
+	struct err err = {0};
+	for (unsigned i = 0; i <= ENTRIES; i++) { /* the last one alone has endpoints */
+		struct buf json;
+		buf_init(&json, 1 << 20);
+		assert_true(buf_printf(&json,
+				       "{\"metadata\":{\"name\":\"e%u\",\"namespace\":\"shop\"},"
+				       "\"spec\":{\"hosts\":[\"db.example.com\"],"
+				       "\"resolution\":\"STATIC\",\"ports\":[",
+				       i));
+		for (unsigned k = 0; k < (i < ENTRIES ? PORTS : 1); k++)
+			assert_true(buf_printf(&json, "%s{\"number\":%u,\"name\":\"p%u\"}",
+					       k ? "," : "", 1 + i * PORTS + k, k));
+		assert_true(buf_puts(&json, "],\"endpoints\":["));
+		for (unsigned k = 0; i == ENTRIES && k < ENDPOINTS; k++)
+			assert_true(buf_printf(&json, "%s{\"address\":\"10.1.%u.%u\"}",
+					       k ? "," : "", k / 256, k % 256));
+		assert_true(buf_puts(&json, "]}}"));
+		if (!view_builder_set_json(w.b, KIND_SERVICE_ENTRY, buf_slice(&json), &err))
+			fail_msg("%s", err.text);
+		buf_fini(&json);
+	}
+	next(&w);
+	const struct view_service *s = view_entry_by_host(w.v, SLICE("db.example.com"));
+	assert_non_null(s);
+	assert_int_equal(s->n_ports, ENTRIES * PORTS + 1);
+	for (size_t i = 0; i < s->n_ports; i++)
+		assert_int_equal(s->ports[i].n_endpoints,
+				 s->ports[i].port->port == 1 + ENTRIES * PORTS ? ENDPOINTS : 0);
+	view_put(w.v);
+	view_builder_free(w.b);
+}
+
 /* From an API server that lets it pass: the entry stays as it was, the others are not touched. */
 static void an_entry_too_large(void **state)
 {
@@ -198,9 +237,8 @@ static void an_entry_too_large(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_stays_behind),
-		cmocka_unit_test(shared_names),
-		cmocka_unit_test(many_names_and_ports),
+		cmocka_unit_test(nothing_stays_behind), cmocka_unit_test(shared_names),
+		cmocka_unit_test(many_names_and_ports), cmocka_unit_test(many_entries_of_one_host),
 		cmocka_unit_test(an_entry_too_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,9 +5,10 @@
 
 void *part_new(size_t size, size_t bytes, size_t n_held)
 {
-	enum { ALIGNED = 16 };
-	struct arena *a = arena_new_sized(size + bytes + n_held * sizeof(struct object *) +
-					  2 * (size_t)ALIGNED);
+	/* Of what is large there is no slack to speak of; and how large it may become is only guessed. */
+	enum { ALIGNED = 16, FIRST_MAX = 1024 * 1024 };
+	size_t first = size + bytes + n_held * sizeof(struct object *) + 2 * (size_t)ALIGNED;
+	struct arena *a = arena_new_sized(first < FIRST_MAX ? first : FIRST_MAX);
 	struct part *p = arena_alloc(a, size);
 	atomic_init(&p->refs, 1);
 	p->arena = a;

@@ -445,6 +445,27 @@ def test_scope(world, applied):
     assert world.entry("ours.example.com")
 
 
+def test_service_of_its_namespace_alone(world, applied):
+    """exportTo as Services have it: to the sidecars of others neither its names nor its port say anything."""
+    private = shop.service("in", "private", "client", [3306])
+    private["metadata"]["annotations"] = {"networking.istio.io/exportTo": "."}
+    applied(private, shop.service("in", "public", "client", [3306]))
+
+    def answers(pod):
+        return {n: world.mesh.admin_json(pod, f"/dns?name={n}.in.svc.cluster.local")["answered_by"] for n in ("private", "public")}
+
+    wait_for(lambda: answers("in/client") == {"private": "mesh", "public": "mesh"}, what="both, in their namespace")
+    wait_for(lambda: answers("other/client") == {"private": "nameservers", "public": "mesh"}, what="the public one, elsewhere")
+    ips = {n: world.mesh.get("service", f"in/{n}")["spec"]["clusterIP"] for n in ("private", "public")}
+
+    def steps(pod, name):
+        return json.dumps(json.loads(world.mesh.hark("explain", pod, f"{ips[name]}:3306", "-o", "json").stdout)["steps"])
+
+    assert "Service in/private" in steps("in/client", "private")
+    assert "Service in/public" in steps("other/client", "public")
+    assert "private" not in steps("other/client", "private")
+
+
 def test_scope_by_port(world, applied):
     """A listener with a port says whose that port is; virtual IPs lead there all the same."""
     pod = "other/client"

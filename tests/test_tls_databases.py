@@ -84,6 +84,7 @@ def servers(partner, known):
 
 SIMPLE = {"mode": "SIMPLE", "caCertificates": f"{F}/partner.pem", "subjectAltNames": ["db.example.com"]}
 MUTUAL = {**SIMPLE, "mode": "MUTUAL", "clientCertificate": f"{F}/client.pem", "privateKey": f"{F}/client.key"}
+NAMELESS = {k: v for k, v in MUTUAL.items() if k != "subjectAltNames"}
 WRONG_CA = {**SIMPLE, "caCertificates": f"{F}/others.pem"}
 WRONG_NAME = {**SIMPLE, "subjectAltNames": ["other.example.com"]}
 STRANGER = {**MUTUAL, "clientCertificate": f"{F}/stranger.pem"}
@@ -107,14 +108,17 @@ HOSTS = {
     "pg-behind": ("pg-plain", 5433, SIMPLE, None), "pg-late": ("pg", 5432, SIMPLE, None), "pg-late-tcp": ("pg", 5432, SIMPLE, "TCP"),
     "pg17": ("pg17", 5432, SIMPLE, None), "pg17-named": ("pg17", 5432, SIMPLE, "by name"),
     "pg-pieces": ("pg", 5432, SIMPLE, None), "pg-cancel": ("pg", 5432, SIMPLE, None),
+    "redis-entry": ("redis", 6379, NAMELESS, None), "redis-entry-name": ("redis", 6379, NAMELESS, None),
 }
+# what the entry itself says of its servers' names, where the rule does not
+ENTRY_NAMES = {"redis-entry": ["other.example.com", "db.example.com"], "redis-entry-name": ["other.example.com"]}
 
 
 def entry(host, ip, port, declared):
     declares = {"name": "postgres"} if declared == "by name" else {"protocol": declared} if declared else {}
     return {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": shop.meta(host, "in"),
             "spec": {"hosts": [f"{host}.example.com"], "resolution": "STATIC", "endpoints": [{"address": ip}],
-                     "ports": [{"number": port, "name": "db", **declares}]}}
+                     "ports": [{"number": port, "name": "db", **declares}], "subjectAltNames": ENTRY_NAMES.get(host, [])}}
 
 
 def rule(host, tls):
@@ -189,7 +193,7 @@ def refused(world, host, ask, reason, end="upstream-tls"):
 # --- TLS from the first byte on ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["redis", "redis-sni", "redis-tcp", "redis-word"])
+@pytest.mark.parametrize("host", ["redis", "redis-sni", "redis-tcp", "redis-word", "redis-entry"])
 def test_redis(world, host):
     """Redis demands TLS and a certificate; its client says the first word, in plaintext."""
     for _ in range(2):  # and the second with what the first has taught
@@ -200,7 +204,7 @@ def test_redis(world, host):
     assert line["end"] == "client-closed"  # although Redis ends without close_notify
 
 
-@pytest.mark.parametrize("host, reason", [("redis-ca", NO_TRUST), ("redis-name", NO_NAME)])
+@pytest.mark.parametrize("host, reason", [("redis-ca", NO_TRUST), ("redis-name", NO_NAME), ("redis-entry-name", NO_NAME)])
 def test_redis_that_is_not_the_one(world, host, reason):
     refused(world, host, lambda: world.redis(host, "PING"), reason)
     assert world.redis("redis", "PING") == "PONG"

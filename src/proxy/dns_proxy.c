@@ -26,7 +26,7 @@ struct dns_proxy {
 	struct resolv_conf conf;
 	pthread_mutex_t conf_lock;
 	struct resolv_file conf_file;
-	uint64_t conf_seen_ns;
+	uint64_t conf_seen_ns, conf_taken_ns;
 	struct slice searches[RESOLV_SEARCHES]; /* of the conf */
 	struct view_searches search;            /* they */
 
@@ -132,7 +132,8 @@ static void on_answer(void *ctx, const struct dns_client *to, const struct dns_q
 		answer = (struct slice){own, dns_reply_rcode(q, DNS_SERVFAIL, own)};
 	} else {
 		observe_dns_upstream(d->cfg.metrics, now - a->asked_ns);
-		dns_cache_put(d->cache, q, answer, now);
+		if (a->asked_ns >= d->conf_taken_ns) /* else perhaps of other servers than now */
+			dns_cache_put(d->cache, q, answer, now);
 		hear(d, q, answer, now);
 		never_no_such_name(d, q, a->at);
 		if (!tcp)
@@ -268,6 +269,7 @@ static void take_conf(struct dns_proxy *d, const struct resolv_conf *conf)
 	for (unsigned i = 0; i < conf->n_servers; i++)
 		servers[i] = (struct addr){conf->servers[i], d->cfg.nameserver_port, 0};
 	forwarder_set_servers(d->forwarder, servers, conf->n_servers);
+	d->conf_taken_ns = clock_ns();
 	/* Other servers may know other names: inside of a VPN, say. */
 	dns_cache_free(d->cache);
 	d->cache = dns_cache_new(CACHE_BYTES);

@@ -497,6 +497,41 @@ static void resolv_conf_is_followed(void **state)
 	finish(&w);
 }
 
+/* What was asked of the old servers is told, and not kept: the new ones may know better. */
+static void answers_of_old_servers_are_not_kept(void **state)
+{
+	(void)state;
+	struct world w;
+	struct test_message m, late, reply;
+	start_with(&w, "nameserver 127.0.0.2\n", true);
+	test_query(&m, 7, DNS_FLAG_RD, "www.example.com", DNS_A);
+	say(w.app, &m); /* the proxy looks now, and then in a second */
+	asked_at(&w, w.other, &m);
+	answer_it(&m, &reply);
+	tell_asker(&w, w.other, &reply);
+	hear(w.app, &m);
+	usleep(900000);
+	test_query(&m, 8, DNS_FLAG_RD, "late.example.com", DNS_A);
+	say(w.app, &m);
+	asked_at(&w, w.other, &late);
+	struct sockaddr_storage waits = w.asker;
+	write_conf(&w, "nameserver 127.0.0.1\n");
+	ask_until(&w, w.udp);
+	w.asker = waits;
+	answer_it(&late, &reply);
+	tell_asker(&w, w.other, &reply);
+	hear(w.app, &m);
+	assert_int_equal(id_of(&m), 8);
+	while (!is_silent(w.udp)) /* it took so long that they were asked, too */
+		asked(&w, &m);
+	test_query(&m, 9, DNS_FLAG_RD, "late.example.com", DNS_A);
+	say(w.app, &m);
+	struct pollfd either[] = {{.fd = w.udp, .events = POLLIN}, {.fd = w.app, .events = POLLIN}};
+	assert_int_equal(poll(either, 2, WAIT_MS), 1);
+	assert_true(either[0].revents);
+	finish(&w);
+}
+
 static bool is_refused(const struct addr *at)
 {
 	struct sockaddr_storage sa;
@@ -560,6 +595,7 @@ int main(void)
 		cmocka_unit_test(real_records_of_a_known_name),
 		cmocka_unit_test(names_behind_addresses),
 		cmocka_unit_test(resolv_conf_is_followed),
+		cmocka_unit_test(answers_of_old_servers_are_not_kept),
 		cmocka_unit_test(listens_where_nameservers_are),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

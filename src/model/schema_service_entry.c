@@ -14,7 +14,8 @@ enum {
 	MAX_ENDPOINTS = 4096,
 	MAX_VIPS = 2 * MAX_HOSTS,
 	MAX_PRODUCT =
-		1024 * 1024, /* each host has the endpoints of each port: some 60 bytes each */
+		1024 * 1024,   /* each host has the endpoints of each port: some 60 bytes each */
+	MAX_NAMES = 64 * 1024, /* likewise of servers */
 };
 
 static const char *const no_names[] = {NULL};
@@ -174,22 +175,32 @@ static void check_resolution(struct decoder *d, const struct tree *n, const stru
 	}
 }
 
-static void check_product(struct decoder *d, const struct tree *n, const struct service_entry *s)
+static size_t count(const char *const *texts)
 {
-	size_t n_hosts = 0;
-	while (s->hosts[n_hosts])
-		n_hosts++;
+	size_t n = 0;
+	while (texts[n])
+		n++;
+	return n;
+}
+
+static void check_products(struct decoder *d, const struct tree *n, const struct service_entry *s)
+{
+	size_t n_hosts = count(s->hosts), n_names = count(s->subject_alt_names);
 	if (n_hosts * s->n_ports * s->n_endpoints > MAX_PRODUCT)
 		decode_problem(d, n, NULL,
 			       "has more than %d endpoints in all: %zu hosts with %zu ports with "
 			       "%zu endpoints each",
 			       MAX_PRODUCT, n_hosts, s->n_ports, s->n_endpoints);
+	if (n_hosts * n_names > MAX_NAMES)
+		decode_problem(d, n, "subjectAltNames",
+			       "has more than %d names in all: %zu hosts with %zu each", MAX_NAMES,
+			       n_hosts, n_names);
 }
 
 static void check_spec(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct service_entry *s = out;
-	check_product(d, n, s);
+	check_products(d, n, s);
 	if (!d->strict)
 		return;
 	check_ports(d, n, s);

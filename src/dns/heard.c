@@ -151,16 +151,19 @@ void dns_heard_answer(struct dns_heard *h, const struct dns_query *q, struct sli
 	struct dns_question asked;
 	struct dns_record rr;
 	struct ip ip;
+	unsigned n = 0;
 	if (q->class != DNS_CLASS_IN || (q->type != DNS_A && q->type != DNS_AAAA))
 		return;
 	if (!dns_walk_start(&w, answer) || w.flags & DNS_FLAGS_RCODE ||
 	    !dns_walk_question(&w, &asked))
 		return;
 	/* Whatever aliases lie between: these are the addresses that the client gets for the name. */
-	while (dns_walk_record(&w, &rr))
-		if (rr.section == DNS_ANSWER && rr.class == DNS_CLASS_IN && address_of(&rr, &ip))
-			dns_heard_put(h, slice_of(q->name), &ip, rr.ttl & 0x80000000 ? 0 : rr.ttl,
-				      now_ns);
+	while (n < DNS_HEARD_OF_ANSWER && dns_walk_record(&w, &rr)) {
+		if (rr.section != DNS_ANSWER || rr.class != DNS_CLASS_IN || !address_of(&rr, &ip))
+			continue;
+		dns_heard_put(h, slice_of(q->name), &ip, rr.ttl & 0x80000000 ? 0 : rr.ttl, now_ns);
+		n++;
+	}
 }
 
 size_t dns_heard_find(const struct dns_heard *h, const struct ip *ip, uint64_t now_ns,

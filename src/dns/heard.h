@@ -15,10 +15,11 @@
 #include "dns/message.h"
 
 enum {
-	DNS_HEARD_NAMES = 4,      /* of one address, at most */
-	DNS_HEARD_MAX = 2048,     /* names of addresses */
-	DNS_HEARD_NAME_MAX = 253, /* longer ones are not kept */
-	DNS_HEARD_TTL_MIN_S = 30, /* a shorter TTL counts as this, */
+	DNS_HEARD_NAMES = 4,       /* of one address, at most */
+	DNS_HEARD_MAX = 2048,      /* names of addresses */
+	DNS_HEARD_OF_ANSWER = 128, /* addresses of one answer: the first so many */
+	DNS_HEARD_NAME_MAX = 253,  /* longer ones are not kept */
+	DNS_HEARD_TTL_MIN_S = 30,  /* a shorter TTL counts as this, */
 	DNS_HEARD_TTL_MAX_S = 3600,
 	DNS_HEARD_GRACE_S = 300, /* and this comes behind it */
 };

@@ -31,6 +31,8 @@ bool name_answer_take(struct name_answer *a, const struct resolve_answer *got, b
 	bool is_same = a->answered && same(a, got, in_order);
 	a->answered = true;
 	a->ttl_s = got->n ? got->ttl_s : 0;
+	if (a->ttl_s > NAME_TTL_MAX_S)
+		a->ttl_s = NAME_TTL_MAX_S;
 	if (is_same)
 		return false;
 	free(a->ips);

@@ -10,10 +10,14 @@
 #pragma once
 #include "net/resolve.h"
 
+enum {
+	NAME_TTL_MAX_S = 3600
+}; /* whatever a nameserver says: what is forgotten then is asked again */
+
 struct name_answer {
 	struct ip *ips;
 	size_t n;
-	uint32_t ttl_s; /* of the addresses; 0: not known */
+	uint32_t ttl_s; /* of the addresses, at most NAME_TTL_MAX_S; 0: not known */
 	bool failed;    /* the last question did */
 	bool answered;  /* some question did not */
 };

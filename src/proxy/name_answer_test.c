@@ -74,11 +74,23 @@ static void none_at_first(void **state)
 	name_answer_fini(&a);
 }
 
+static void no_longer_than_an_hour(void **state)
+{
+	(void)state;
+	struct name_answer a = {0};
+	const struct ip ip = ip_v4(1);
+	struct resolve_answer got = {.ips = &ip, .n = 1, .ttl_s = UINT32_MAX};
+	assert_true(name_answer_take(&a, &got, false));
+	assert_int_equal(a.ttl_s, NAME_TTL_MAX_S);
+	name_answer_fini(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(questions),
 		cmocka_unit_test(none_at_first),
+		cmocka_unit_test(no_longer_than_an_hour),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,7 +46,7 @@ struct prober {
 	bool ready, was_ready;
 	unsigned successes, failures; /* in a row */
 	unsigned pause_ms;            /* of the startup */
-	char why[256];
+	char why[256], told[256]; /* the last failure, and the one that CHANGE was told of */
 	probe_change_fn *change;
 	void *ctx;
 	struct deferred free_later;
@@ -75,6 +75,13 @@ static uint64_t startup_pause(struct prober *p)
 	return p->pause_ms * NS_PER_MS;
 }
 
+/* Whoever waits for a server that never gets ready has to know what is wrong with it, too. */
+static bool fails_anew(const struct prober *p)
+{
+	return !p->ready && p->failures >= p->spec.failure_threshold &&
+	       strcmp(p->told, p->why) != 0;
+}
+
 /* WHY NULL: success. The last thing that an event does: the callback may free P. */
 static void conclude(struct prober *p, const char *why)
 {
@@ -93,8 +100,11 @@ static void conclude(struct prober *p, const char *why)
 	}
 	timer_set(p->node->loop, &p->next,
 		  p->was_ready ? p->spec.period_s * NS_PER_S : startup_pause(p));
-	if (p->ready != before)
-		p->change(p->ctx, p->ready, p->ready ? "" : p->why);
+	if (p->ready == before && !fails_anew(p))
+		return;
+	MUST(snprintf(p->told, sizeof(p->told), "%s", p->ready ? "" : p->why) <
+	     (int)sizeof(p->told));
+	p->change(p->ctx, p->ready, p->told);
 }
 
 static void on_timeout(struct timer *t)

@@ -38,7 +38,8 @@ struct probe_spec {
 };
 
 struct prober;
-/* WHY is the last failure, for a person; borrowed for the call. May free the probe. */
+/* Another READY, or another reason why it is not there yet. WHY is the last failure, for a person; borrowed
+ * for the call. May free the probe. */
 typedef void probe_change_fn(void *ctx, bool ready, const char *why);
 
 void probe_spec_init(struct probe_spec *spec); /* 0, 10, 1, 1, 3 */

@@ -99,6 +99,6 @@ bool analysis_fails(const struct analysis *a, const struct analysis_filter *filt
 		    const enum check_level *threshold);
 
 /* What was learnt as the declaration to write down: each Service with a port that declares nothing,
- * whole, with its appProtocol. *N (may be NULL): how many ports. After analysis_run(). */
+ * whole, with its appProtocol, and each such ServiceEntry with its protocol. *N (may be NULL): how many ports. After analysis_run(). */
 bool analysis_suggest(const struct analysis *a, const char *ns, struct buf *out,
 		      size_t *n) MUST_CHECK;

@@ -384,6 +384,57 @@ static void suggested(void **state)
 	trial_fini(&t);
 }
 
+#define ENTRY(name, hosts, ports)                                                                  \
+	"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n"                                 \
+	"metadata: {name: " name ", namespace: shop}\n"                                             \
+	"spec: {hosts: [" hosts "], ports: [" ports "], resolution: DNS}\n---\n"
+
+static void suggested_for_entries(void **state)
+{
+	(void)state;
+	struct trial t;
+	struct buf out;
+	size_t n = 0;
+	trial_read(&t, NAMESPACES ENTRY("one", "db.example.com",
+					"{name: a, number: 3306}, {name: b, number: 25, protocol: "
+					"TCP}, {name: c, number: 80}")
+			       ENTRY("two", "a.example.com, b.example.com, c.example.com",
+				     "{name: a, number: 3306}, {name: b, number: 9000}"));
+	static const struct learned_port seen[] = {
+		{"", "db.example.com", 3306, false, 2, 0, 0, 0, "mysql", NULL},
+		{"", "db.example.com", 25, false, 1, 0, 0, 0, "smtp", NULL}, /* declared */
+		{"", "a.example.com", 3306, false, 1, 0, 0, 0, "mysql", NULL},
+		{"", "b.example.com", 3306, false, 0, 3, 0, 0, "", NULL}, /* contradicts */
+		{"", "b.example.com", 9000, false, 0, 0, 4, 0, "", NULL}, /* of all that it knows */
+	};
+	for (size_t i = 0; i < N_ELEMS(seen); i++)
+		analysis_learned(t.a, &seen[i]);
+	analysis_run(t.a);
+	buf_init(&out, 1 << 20);
+	assert_true(analysis_suggest(t.a, NULL, &out, &n));
+	assert_int_equal(n, 2);
+	const char *text = buf_cstr(&out);
+	assert_non_null(strstr(text, "# ServiceEntry shop/one port 3306: it was heard to speak "
+				     "mysql"));
+	assert_non_null(strstr(text, "# ServiceEntry shop/two port 3306: nothing true can be "
+				     "declared: b.example.com speaks http, and others mysql"));
+	struct manifest m;
+	manifest_init(&m);
+	manifest_read(&m, "s", buf_slice(&out));
+	assert_int_equal(m.n_errors, 0);
+	assert_int_equal(m.n_objects, 2);
+	const struct entry_port *one = m.objects[0]->service_entry->ports;
+	assert_string_equal(one[0].protocol, "mysql");
+	assert_string_equal(one[1].protocol, "TCP");
+	assert_string_equal(one[2].protocol, "");
+	const struct entry_port *two = m.objects[1]->service_entry->ports;
+	assert_string_equal(two[0].protocol, "");
+	assert_string_equal(two[1].protocol, "tls");
+	manifest_fini(&m);
+	buf_fini(&out);
+	trial_fini(&t);
+}
+
 static void codes(void **state)
 {
 	(void)state;
@@ -412,6 +463,7 @@ int main(void)
 		cmocka_unit_test(unreadable),
 		cmocka_unit_test(running),
 		cmocka_unit_test(suggested),
+		cmocka_unit_test(suggested_for_entries),
 		cmocka_unit_test(codes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

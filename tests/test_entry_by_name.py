@@ -255,3 +255,10 @@ def test_explain(world, applied, registry_only):
     assert world.who("told.rds.example.com") == "one"
     heard = told("told.rds.example.com:3306")
     assert f"outbound to {world.ips['maria-1']}:3306" in heard and "told.rds.example.com" in heard and "*.rds.example.com" in heard
+    world.zone("told.wiki", world.ips["web"])
+    assert fetch(world, "https://told.wiki.example.com/")["sni"] == "told.wiki.example.com"
+    said = told("told.wiki.example.com:443")  # DNS gave the address out, and yet the client's word counts
+    assert f"outbound to {world.ips['web']}:443" in said and "the client names told.wiki.example.com (by SNI or Host)" in said
+    assert "to declare" not in said
+    unknown = world.mesh.hark("explain", world.client, "nobody.example.org:443", check=False)
+    assert unknown.returncode == 1 and '"nobody.example.org": ask about the address, as IP:PORT' in unknown.stderr

@@ -167,7 +167,7 @@ def applied(world):
 
 @pytest.fixture
 def registry_only(world):
-    """registry_only(True) refuses what no Service covers; the default comes back afterwards."""
+    """registry_only(True) refuses what no Service or ServiceEntry covers; the default comes back afterwards."""
     def set_to(on):
         mode = "REGISTRY_ONLY" if on else "ALLOW_ANY"
         world.mesh.apply(shop.documents(shop.mesh_config({"outboundTrafficPolicy": {"mode": mode}})))

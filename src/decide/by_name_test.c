@@ -230,7 +230,14 @@ static void in_words(void **state)
 		 "declare port 443, so the name that the client says counts; nothing is opened "
 		 "before the client has named a host; the client sent a TLS ClientHello; the "
 		 "client names evil.example (SNI), and no ServiceEntry has that host with port "
-		 "443; outboundTrafficPolicy REGISTRY_ONLY refuses what no Service covers"},
+		 "443; outboundTrafficPolicy REGISTRY_ONLY refuses what no Service or ServiceEntry "
+		 "covers"},
+		{REGISTRY_ONLY TLS("'*.wiki.example'"), TO, "de.wiki.example", "en.wiki.example",
+		 "nothing in the mesh has the address 1.2.3.4:443; the DNS proxy gave the address "
+		 "out for a name of ServiceEntry shop/tls; both ends are listened to; the client "
+		 "sent a TLS ClientHello; the client names en.wiki.example (SNI), a host of "
+		 "ServiceEntry shop/tls; its resolution is NONE, so the address that was dialled "
+		 "counts; its protocol \"TLS\" declares tls"},
 		{REGISTRY_ONLY BYTES("db", "'*.rds.example'"), DB, "a.rds.example", NULL,
 		 "nothing in the mesh has the address 1.2.3.4:3306; the DNS proxy gave the address "
 		 "out for a name of ServiceEntry shop/db: a.rds.example; its resolution is NONE, "
@@ -314,6 +321,38 @@ static void explained(void **state)
 	world_fini(&w);
 }
 
+/* What was learnt is no news where the host that was heard of declares it. */
+static void nothing_to_declare(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *yaml, *dst, *heard;
+		bool tells;
+	} told[] = {{TLS("'*.wiki.example'"), TO, "a.wiki.example", false},
+		    {OPEN("db", "'*.rds.example'"), DB, "a.rds.example", true}};
+	for (size_t i = 0; i < N_ELEMS(told); i++) {
+		struct world w;
+		struct plan p;
+		struct buf text;
+		struct dns_heard_name room;
+		struct dns_heard *heard = dns_heard_new();
+		struct outbound_facts facts = {
+			.dst = test_addr(told[i].dst), .heard = heard, .now_ns = T0, .room = &room};
+		dns_heard_put(heard, slice_of(told[i].heard), &facts.dst.ip, 60, T0);
+		world_init(&w, "shop", "me", told[i].yaml);
+		decide_outbound(w.view, &facts, &p);
+		assert_non_null(p.live);
+		atomic_store(&p.live->client_tls, 3);
+		buf_init(&text, 8192);
+		assert_true(plan_explain_text(w.view, &p, &text));
+		assert_non_null(strstr(buf_cstr(&text), "TLS 3"));
+		assert_int_equal(strstr(buf_cstr(&text), "to declare") != NULL, told[i].tells);
+		buf_fini(&text);
+		world_fini(&w);
+		dns_heard_free(heard);
+	}
+}
+
 #define RULE                                                                                       \
 	"---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n"                         \
 	"metadata: {name: r, namespace: shop}\n"                                                   \
@@ -363,11 +402,9 @@ static void how_long_a_word_may_take(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whose_it_is),
-		cmocka_unit_test(in_words),
-		cmocka_unit_test(explained),
-		cmocka_unit_test(no_tls_around_tls),
-		cmocka_unit_test(how_long_a_word_may_take),
+		cmocka_unit_test(whose_it_is),       cmocka_unit_test(in_words),
+		cmocka_unit_test(explained),         cmocka_unit_test(nothing_to_declare),
+		cmocka_unit_test(no_tls_around_tls), cmocka_unit_test(how_long_a_word_may_take),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

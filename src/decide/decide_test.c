@@ -224,10 +224,11 @@ static void outbound_registry_only(void **state)
 	static const struct outbound_case cases[] = {
 		{"unknown address", "203.0.113.9:3307", PLAN_REFUSE, DEST_NONE, "",
 		 "nothing in the mesh has the address 203.0.113.9:3307; outboundTrafficPolicy "
-		 "REGISTRY_ONLY refuses what no Service covers"},
+		 "REGISTRY_ONLY refuses what no Service or ServiceEntry covers"},
 		{"a Pod's address", "198.18.0.2:3307", PLAN_REFUSE, DEST_NONE, "db-0",
 		 "198.18.0.2:3307 is Pod shop/db-0, dialled directly and not through a Service; "
-		 "outboundTrafficPolicy REGISTRY_ONLY refuses what no Service covers"},
+		 "outboundTrafficPolicy REGISTRY_ONLY refuses what no Service or ServiceEntry "
+		 "covers"},
 		{"a headless endpoint is covered", "198.18.0.2:7001", PLAN_RELAY, DEST_ENDPOINT,
 		 "db-0",
 		 "198.18.0.2:7001 is an endpoint of headless Service shop/ring port 7001; its name "

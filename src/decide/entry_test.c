@@ -66,19 +66,20 @@ static const struct {
 	 PLAN_REFUSE, DEST_NONE,
 	 "240.240.0.1 is db.example.com by a virtual IP that the mesh has given it, and "
 	 "ServiceEntry shop/db has no port 22; "
-	 "it has 3306; outboundTrafficPolicy REGISTRY_ONLY refuses what no Service covers"},
+	 "it has 3306; outboundTrafficPolicy REGISTRY_ONLY refuses what no Service or ServiceEntry "
+	 "covers"},
 	{"what is declared passes there", REGISTRY_ONLY STATIC, "240.240.0.1:3306", PLAN_DETECT,
 	 DEST_SERVICE, IS "it declares no protocol; both ends are listened to"},
 	{"nobody's address there", REGISTRY_ONLY STATIC, "10.1.1.1:3306", PLAN_REFUSE, DEST_NONE,
 	 "nothing in the mesh has the address 10.1.1.1:3306; outboundTrafficPolicy REGISTRY_ONLY "
-	 "refuses what no Service covers"},
+	 "refuses what no Service or ServiceEntry covers"},
 	{"as it was dialled", REGISTRY_ONLY NONE, "10.9.3.4:443", PLAN_RELAY, DEST_ENDPOINT,
 	 "10.9.3.4:443 is port 443 of *.example.org, as its ServiceEntry says; its resolution is "
 	 "NONE, so the address that was "
 	 "dialled counts; its protocol \"TLS\" declares tls"},
 	{"another port of the range", REGISTRY_ONLY NONE, "10.9.3.4:80", PLAN_REFUSE, DEST_NONE,
 	 "nothing in the mesh has the address 10.9.3.4:80; outboundTrafficPolicy REGISTRY_ONLY "
-	 "refuses what no Service covers"},
+	 "refuses what no Service or ServiceEntry covers"},
 	{"another port of a written address", NONE, "10.8.0.1:80", PLAN_RELAY, DEST_PASSTHROUGH,
 	 "10.8.0.1 is *.example.org, and ServiceEntry shop/any has no port 80; it has 443; "
 	 "outboundTrafficPolicy ALLOW_ANY lets it "
@@ -97,7 +98,7 @@ static const struct {
 	 "10.3.3.3:1", PLAN_REFUSE, DEST_NONE,
 	 "nothing in the mesh has the address 10.3.3.3:1; outboundTrafficPolicy REGISTRY_ONLY of "
 	 "Sidecar shop/s refuses what no "
-	 "Service covers"},
+	 "Service or ServiceEntry covers"},
 	{"a port that the Sidecar imports, by its virtual IP",
 	 STATIC SIDECAR("{port: {number: 3306}, hosts: ['./db.example.com']}"), "240.240.0.1:3306",
 	 PLAN_DETECT, DEST_SERVICE, IS "it declares no protocol; both ends are listened to"},
@@ -115,7 +116,7 @@ static const struct {
 		 "{port: {number: 3306}, hosts: ['./x.example.com']}, {hosts: ['./*']}"),
 	 "240.240.0.1:3306", PLAN_REFUSE, DEST_NONE,
 	 "Sidecar shop/s does not import db.example.com for port 3306; outboundTrafficPolicy "
-	 "REGISTRY_ONLY refuses what no Service covers"},
+	 "REGISTRY_ONLY refuses what no Service or ServiceEntry covers"},
 	{"a host that is known for no port", STATIC SIDECAR("{port: {number: 80}, hosts: ['./*']}"),
 	 "240.240.0.1:3306", PLAN_RELAY, DEST_PASSTHROUGH,
 	 "nothing in the mesh has the address 240.240.0.1:3306; outboundTrafficPolicy ALLOW_ANY "
@@ -339,6 +340,42 @@ static void decorated_service(void **state)
 	world_fini(&w);
 }
 
+/* What DNS says of one host may be two servers. */
+static void explained_family_by_family(void **state)
+{
+	static const struct {
+		const char *dst, *plan;
+	} told[] = {
+		{"240.240.0.1:3306",
+		 "to one of 2 ready endpoints of db.example.com port 3306, and to "
+		 "its IPv6 address should that fail\n"},
+		{"[2001:2::1]:3306",
+		 "to the one ready endpoint of db.example.com port 3306, and to its "
+		 "IPv4 addresses should that fail\n"},
+	};
+	(void)state;
+	struct world w;
+	struct plan p;
+	struct buf text;
+	world_init(&w, "shop", "me",
+		   SELF SE("db") "  hosts: [db.example.com]\n  resolution: STATIC\n"
+				 "  ports: [{number: 3306, name: a}]\n"
+				 "  endpoints: [{address: 10.1.1.1}, {address: 10.1.1.2}, "
+				 "{address: 'fd00::1'}]\n"
+				 "status: {addresses: [{value: 240.240.0.1, host: db.example.com}, "
+				 "{value: '2001:2::1', host: db.example.com}]}\n");
+	for (size_t i = 0; i < N_ELEMS(told); i++) {
+		struct outbound_facts facts = {.dst = test_addr(told[i].dst)};
+		buf_init(&text, 8192);
+		decide_outbound(w.view, &facts, &p);
+		assert_true(plan_explain_text(w.view, &p, &text));
+		if (!strstr(buf_cstr(&text), told[i].plan))
+			fail_msg("%s", buf_cstr(&text));
+		buf_fini(&text);
+	}
+	world_fini(&w);
+}
+
 /* The explanation names all of it. */
 static void explained(void **state)
 {
@@ -365,9 +402,13 @@ static void explained(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(where_it_goes),       cmocka_unit_test(socket_gone),
-		cmocka_unit_test(how_it_is_spoken_to), cmocka_unit_test(decorated_service),
-		cmocka_unit_test(explained),           cmocka_unit_test(every_step_has_words),
+		cmocka_unit_test(where_it_goes),
+		cmocka_unit_test(socket_gone),
+		cmocka_unit_test(how_it_is_spoken_to),
+		cmocka_unit_test(decorated_service),
+		cmocka_unit_test(explained),
+		cmocka_unit_test(explained_family_by_family),
+		cmocka_unit_test(every_step_has_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

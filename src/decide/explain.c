@@ -36,8 +36,9 @@ static const char *step_field(const struct plan *p, const struct step *s)
 /* The declaration that would say what was learnt; NULL where one stands or nothing is certain. */
 static const char *suggestion(const struct plan *p)
 {
-	if (!p->port || protocol_class(p->protocol) != CLASS_AUTO)
-		return NULL;
+	if (!p->port || protocol_class(p->protocol) != CLASS_AUTO ||
+	    (p->open && protocol_class(p->port->protocol) != CLASS_AUTO))
+		return NULL; /* of an open host it counts behind the race */
 	return learn_suggest(p->live);
 }
 
@@ -55,6 +56,20 @@ static size_t first_choices(const struct plan *p)
 	size_t n_v4 = p->port->n_v4, n_v6 = p->port->n_endpoints - n_v4;
 	size_t n = ip_is_v4(&p->to.ip) ? n_v4 : n_v6;
 	return n ? n : p->port->n_endpoints;
+}
+
+static void endpoints_in_words(const struct plan *p, struct buf *out)
+{
+	size_t first = first_choices(p), others = p->port->n_endpoints - first;
+	if (first == 1)
+		(void)buf_puts(out, " to the one ready endpoint");
+	else
+		(void)buf_printf(out, " to one of %zu ready endpoints", first);
+	(void)buf_printf(out, " of %s port %u%s", p->port->service->host, p->port->port->port,
+			 p->port->weight_upto && first > 1 ? ", by their weights" : "");
+	if (p->host && others > 0) /* what DNS says of a host may be two servers */
+		(void)buf_printf(out, ", and to its %s address%s should that fail",
+				 ip_is_v4(&p->to.ip) ? "IPv6" : "IPv4", others == 1 ? "" : "es");
 }
 
 static void plan_in_words(const struct plan *p, struct buf *out)
@@ -83,13 +98,7 @@ static void plan_in_words(const struct plan *p, struct buf *out)
 	case DEST_NONE:
 		break;
 	case DEST_SERVICE:
-		if (first_choices(p) == 1)
-			(void)buf_puts(out, " to the one ready endpoint");
-		else
-			(void)buf_printf(out, " to one of %zu ready endpoints", first_choices(p));
-		(void)buf_printf(
-			out, " of %s port %u%s", p->port->service->host, p->port->port->port,
-			p->port->weight_upto && first_choices(p) > 1 ? ", by their weights" : "");
+		endpoints_in_words(p, out);
 		break;
 	case DEST_ENDPOINT:
 		if (ip_is_any(&p->to.ip)) { /* of which only the name is known */

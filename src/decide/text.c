@@ -151,8 +151,8 @@ HOLE(source)
 /* Who set how it is found out. */
 HOLE(detection_from)
 {
-	/* Listened to in spite of what is declared: only where a rule wants TLS. */
-	if (p->side == LIVE_OUTBOUND && p->fw.mode == FW_BOTH_ENDS &&
+	/* Listened to in spite of what is declared: for a name, or else because a rule wants TLS. */
+	if (p->side == LIVE_OUTBOUND && !p->open && p->fw.mode == FW_BOTH_ENDS &&
 	    protocol_class(p->protocol) != CLASS_AUTO) {
 		(void)buf_puts(out, ", for how TLS begins depends on the first word");
 		return;
@@ -396,7 +396,7 @@ static const char *const words[N_STEPS] = {
 	[STEP_UNKNOWN_ADDRESS]      = NOBODY_HAS,
 	[STEP_VIP_PORT_UNKNOWN]     = RESOURCE " has no port " PORT KNOWN_PORTS,
 	[STEP_ALLOW_ANY]            = "outboundTrafficPolicy ALLOW_ANY" OF_RESOURCE " lets it pass as it is",
-	[STEP_REGISTRY_ONLY]        = "outboundTrafficPolicy REGISTRY_ONLY" OF_RESOURCE " refuses what no Service covers",
+	[STEP_REGISTRY_ONLY]        = "outboundTrafficPolicy REGISTRY_ONLY" OF_RESOURCE " refuses what no Service or ServiceEntry covers",
 	[STEP_SELF_CALL_GUARD]      = "port " PORT " is the sidecar's own and would lead back to it",
 	[STEP_NOT_TCP]              = RESOURCE " port " PORT " is not TCP",
 	[STEP_NO_ENDPOINTS]         = RESOURCE " port " PORT " has no ready endpoint",

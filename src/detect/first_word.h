@@ -157,7 +157,7 @@ enum SMALL_ENUM fw_first { FW_NOBODY, FW_CLIENT, FW_SERVER };
 	X(SERVER_HTTP1, "server-http1", "the server answered a request that never came")           \
 	X(SERVER_REFUSAL, "server-refusal", "the server refused the connection in words")          \
 	X(SERVER_CLOSED, "server-closed", "the server closed without a word")                      \
-	X(UPSTREAM_REFUSED, "upstream-refused", "the upstream refused the connection")             \
+	X(UPSTREAM_REFUSED, "upstream-refused", "no connection to the server came about")          \
 	X(UPSTREAM_RESET, "upstream-reset", "the upstream reset the connection without a word")    \
 	X(DETECTION_TIMEOUT, "detection-timeout", "the protocol detection timeout is over")
 

@@ -103,16 +103,19 @@ struct asked {
 	struct dns_heard_name room;
 };
 
-/* HOST is one that no address tells: what DNS said of it lately; else the name is all that is known. */
+/* HOST is one that no address tells: what DNS said of it lately; else the name is all that is known. Where its
+ * clients say whom they mean, that counts in either case. */
 static bool find_named(const struct outbound_facts *facts, const struct view *v, struct slice host,
-		       struct ip *out, struct asked *asked)
+		       struct addr *out, struct asked *asked)
 {
 	if (!view_open_host(v, host, 0) || host.len >= sizeof(asked->named))
 		return false;
-	if (!dns_heard_ip(facts->heard, host, facts->now_ns, out)) {
-		*out = (struct ip){0};
+	const struct view_port *port = view_open_host(v, host, out->port);
+	bool heard = dns_heard_ip(facts->heard, host, facts->now_ns, &out->ip);
+	if (!heard)
+		out->ip = (struct ip){0};
+	if (!heard || (port && protocol_names_host(port->protocol)))
 		memcpy(asked->named, host.at, host.len);
-	}
 	return true;
 }
 
@@ -131,9 +134,12 @@ static bool find_dst(const struct view *v, struct slice dst, struct outbound_fac
 		return false;
 	}
 	out->port = (uint16_t)n;
-	if (view_resolve(v, host, &out->ip, 1) == 0 &&
-	    !find_named(facts, v, host, &out->ip, asked)) {
-		rest_reply_text(reply, 404, "no Service or Pod of the mesh is called \"%.*s\"",
+	if (slice_eq_nocase(host, SLICE("localhost")))
+		return ip_parse(SLICE("127.0.0.1"), &out->ip);
+	if (view_resolve(v, host, &out->ip, 1) == 0 && !find_named(facts, v, host, out, asked)) {
+		rest_reply_text(reply, 404,
+				"no Service, Pod or ServiceEntry that the workload knows has the "
+				"name \"%.*s\": ask about the address, as IP:PORT",
 				SLICE_FMT(host));
 		return false;
 	}
@@ -188,7 +194,8 @@ static bool explained(struct proxy *p, const struct rest_request *req, struct pl
 	if (!find_dst(p->view, dst, &facts, asked, reply))
 		return false;
 	decide_outbound(p->view, &facts, plan);
-	if (asked->named[0]) { /* as if the client said so */
+	if (asked->named[0] &&
+	    (plan->open || ip_is_any(&facts.dst.ip))) { /* as if the client said so */
 		plan->said = asked->named;
 		plan->said_by = SAID_EITHER;
 		decide_outbound_word(p->view, plan,

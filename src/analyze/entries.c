@@ -202,6 +202,7 @@ static void check_export(struct analysis *a, const struct object *o)
 	bool anybody = !to[0];
 	for (size_t i = 0; to[i]; i++)
 		anybody = anybody || strcmp(to[i], "*") == 0 || strcmp(to[i], ".") == 0 ||
+			  strcmp(to[i], o->meta.ns) == 0 ||
 			  (strcmp(to[i], "~") != 0 && namespace_exists(a, to[i]));
 	if (anybody)
 		return;

@@ -92,6 +92,11 @@ static const struct trial_row rows[] = {
 		 "shop", "a",
 		 "hosts: [a.b], addresses: [10.0.0.1], exportTo: [nowhere, bare], " PORT),
 	 "", "spec.exportTo", "no namespace of that name"},
+	{"exported to its own, which nobody declares", CHECK_ENTRY_EXPORT,
+	 ENTRY("lone", "a", "hosts: [a.b], addresses: [10.0.0.1], exportTo: [other], " PORT),
+	 "HRK0104",
+	 ENTRY("lone", "a", "hosts: [a.b], addresses: [10.0.0.1], exportTo: [lone], " PORT), "",
+	 "spec.exportTo", "no namespace of that name"},
 	{"no endpoints", CHECK_ENTRY_ENDPOINTS,
 	 NAMESPACES CLIENT ENTRY("shop", "a", "hosts: [a.b], resolution: STATIC, " PORT), "HRK0105",
 	 NAMESPACES CLIENT ENTRY(

@@ -180,8 +180,8 @@ static void as_text(void **state)
 				     bare = {.ns = "bare"}, shop = {.ns = "shop"};
 	assert_string_equal(
 		text_of(&t, &bare, &out),
-		"Error [HRK0060] (DestinationRule bare/db f:4) there is no Service "
-		"\"db.shop\"\n"
+		"Error [HRK0060] (DestinationRule bare/db f:4) no Service or ServiceEntry "
+		"has the host \"db.shop\"\n"
 		"  at:       spec.host\n"
 		"  why:      a name with a dot is taken whole: \"NAME.NAMESPACE\" is not "
 		"completed\n"
@@ -386,7 +386,7 @@ static void suggested(void **state)
 
 #define ENTRY(name, hosts, ports)                                                                  \
 	"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n"                                 \
-	"metadata: {name: " name ", namespace: shop}\n"                                             \
+	"metadata: {name: " name ", namespace: shop}\n"                                            \
 	"spec: {hosts: [" hosts "], ports: [" ports "], resolution: DNS}\n---\n"
 
 static void suggested_for_entries(void **state)

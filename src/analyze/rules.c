@@ -71,7 +71,7 @@ static void no_host(struct analysis *a, const struct object *o)
 	finding_add(
 		a, CHECK_HOST, o, "spec.host",
 		&(struct said){
-			.text = say(a, "there is no Service \"%s\"", host),
+			.text = say(a, "no Service or ServiceEntry has the host \"%s\"", host),
 			.why = bare ? say(a,
 					  "a name without a dot is a Service of the rule's "
 					  "namespace, %s",
@@ -82,7 +82,7 @@ static void no_host(struct analysis *a, const struct object *o)
 					 "completed"
 				       : NULL,
 			.effect = "the rule has no effect",
-			.mend = meant ? "write the whole name" : "name a Service that exists",
+			.mend = meant ? "write the whole name" : "name a host that one of them has",
 			.yaml = meant ? say(a, "spec:\n  host: %s\n", meant->host) : NULL,
 		});
 }

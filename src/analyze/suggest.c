@@ -123,8 +123,7 @@ static bool suggest_entry(const struct analysis *a, const struct object *o,
 	struct tree *port = ports ? ports->first : NULL;
 	for (size_t i = 0; i < s->n_ports && port; i++, port = port->next) {
 		const char *note = NULL;
-		const char *word =
-			word_for_hosts(a, o, &s->ports[i], entries, n_entries, &note);
+		const char *word = word_for_hosts(a, o, &s->ports[i], entries, n_entries, &note);
 		if (note)
 			(void)buf_printf(out, "# ServiceEntry %s/%s port %u: %s\n", o->meta.ns,
 					 o->meta.name, s->ports[i].number, note);

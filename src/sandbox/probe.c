@@ -46,7 +46,7 @@ struct prober {
 	bool ready, was_ready;
 	unsigned successes, failures; /* in a row */
 	unsigned pause_ms;            /* of the startup */
-	char why[256], told[256]; /* the last failure, and the one that CHANGE was told of */
+	char why[256], told[256];     /* the last failure, and the one that CHANGE was told of */
 	probe_change_fn *change;
 	void *ctx;
 	struct deferred free_later;

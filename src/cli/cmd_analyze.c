@@ -159,8 +159,8 @@ static const struct arg_row rows[] = {
 	 ARG_TEXT, &failure},
 	{'S', "suppress", "CODE[=KIND NS/NAME]", "leave these out; may be repeated", ARG_LIST,
 	 &suppressed},
-	{0, "suggest", NULL, "print Services and ServiceEntries, with what was learnt declared", ARG_FLAG,
-	 &suggest},
+	{0, "suggest", NULL, "print Services and ServiceEntries, with what was learnt declared",
+	 ARG_FLAG, &suggest},
 	{0, "list", NULL, "all that is looked for", ARG_FLAG, &list},
 };
 

@@ -129,7 +129,7 @@ static bool find_dst(const struct view *v, struct slice dst, struct outbound_fac
 	struct slice port = dst, host = slice_cut(&port, ':');
 	uint64_t n = 0;
 	if (!slice_to_u64(port, UINT16_MAX, &n) || n == 0) {
-		rest_reply_text(reply, 400, "\"%.*s\" has no port: expected HOST:PORT",
+		rest_reply_text(reply, 400, "\"%.*s\": expected HOST:PORT, with a port 1..65535",
 				SLICE_FMT(dst));
 		return false;
 	}

@@ -26,6 +26,7 @@ void view_put(struct view *v)
 	shared_map_fini(&v->by_range);
 	shared_map_fini(&v->services);
 	shared_map_fini(&v->hosts);
+	shared_map_fini(&v->unseen);
 	shared_map_fini(&v->workloads);
 	part_put(v->self ? &v->self->part : NULL);
 	part_put(&v->authz->part);

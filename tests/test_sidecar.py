@@ -172,10 +172,15 @@ def test_taken_port_is_waited_for(mesh, published, applied):
     assert server.hear() == "listening"
     applied(sidecar("odd", app="odd", egress=[{"port": {"number": 4406}, "captureMode": "NONE", "hosts": ["./db.in.svc.cluster.local"]}]))
     wait_for(lambda: "127.0.0.1:4406: Address already in use" in mesh.logs("in/odd", "istio-proxy"), what="the error in the log")
+    listener = {"address": "127.0.0.1:4406", "host": "db.in.svc.cluster.local"}
+    assert mesh.admin_json("in/odd", "/config")["listeners"] == [listener | {"open": False, "problem": "Address already in use"}]
+    assert "egress listener 127.0.0.1:4406: Address already in use" in mesh.hark("status").stdout
     assert mesh.call("in/odd", clients.hear, "127.0.0.1", 4406)["bytes"] == "mine"
     assert server.result() == "served"
     wait_for(lambda: mesh.call("in/odd", clients.hear, "127.0.0.1", 4406, 0, "x")["bytes"], what="the database's greeting")
     assert mesh.call("in/odd", clients.mariadb_who, "127.0.0.1", 4406) == "hidden"
+    assert mesh.admin_json("in/odd", "/config")["listeners"] == [listener | {"open": True, "problem": None}]
+    assert "egress listener" not in mesh.hark("status").stdout
 
 
 def test_analyze_knows_what_is_not_listed(mesh, applied):

@@ -702,6 +702,6 @@ struct view *view_build(struct view_builder *b, struct live *live)
 	renew(b);
 	struct view *v = view_of(b);
 	view_build_inbound(v, b->mine, b->n_mine, live);
-	view_build_listeners(v);
+	view_build_listeners(v, live);
 	return v;
 }

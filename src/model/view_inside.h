@@ -233,4 +233,4 @@ struct part *open_part(struct open_part *o); /* NULL is fine */
 void view_build_inbound(struct view *v, struct service_part *const *mine, size_t n,
 			struct live *live);
 /* What the Sidecar in force has bound, and for whom -> v->listeners. */
-void view_build_listeners(struct view *v);
+void view_build_listeners(struct view *v, struct live *live);

@@ -225,8 +225,12 @@ static const struct schema ingress_schema =
  * would find a server there that is not theirs. */
 static void leave_out(struct decoder *d, const struct tree *n, struct sidecar *s)
 {
-	struct sidecar_ingress *kept = arena_array(d->arena, s->n_ingress, sizeof(*kept));
-	size_t n_kept = 0;
+	size_t n_kept = 0, n_out = 0;
+	for (size_t i = 0; i < s->n_ingress; i++)
+		n_out += s->ingress[i].left_out;
+	if (n_out == 0)
+		return;
+	struct sidecar_ingress *kept = arena_array(d->arena, s->n_ingress - n_out, sizeof(*kept));
 	for (size_t i = 0; i < s->n_ingress; i++) {
 		char path[256];
 		if (!s->ingress[i].left_out) {
@@ -238,8 +242,6 @@ static void leave_out(struct decoder *d, const struct tree *n, struct sidecar *s
 			arena_printf(d->arena, "%s%s%s is no address of the workload's own",
 				     s->left_out ? s->left_out : "", s->left_out ? ", " : "", path);
 	}
-	if (!s->left_out)
-		return;
 	s->ingress = kept;
 	s->n_ingress = n_kept;
 }

@@ -93,7 +93,15 @@ class Mesh:
             if remote.process.poll() is None:
                 remote.process.kill()
             remote.process.communicate()
+        said = self.sanitizers_said()
         hark("down", "-n", self.name)
+        assert not said, said
+
+    def sanitizers_said(self):
+        """What a build with sanitizers (HARK=build/asan/hark) has found: nobody else reads what sidecars write."""
+        folder = pathlib.Path("/run/hark") / self.name
+        lines = [line for log in folder.rglob("*.log") for line in log.read_text(errors="replace").splitlines()]
+        return [line for line in lines if "ERROR: AddressSanitizer" in line or ": runtime error: " in line]
 
     # what a user does
 

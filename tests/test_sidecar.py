@@ -1,6 +1,7 @@
 """Sidecars that say more than who is seen: what comes in to a workload (ingress), and sockets that it dials instead of names."""
 
 import json
+import subprocess
 
 import clients
 import pytest
@@ -133,6 +134,22 @@ def test_other_ports_pass_as_undeclared(mesh, applied):
     assert mesh.call("out/client", clients.hear, "odd.in", 9001, 0, "x")["bytes"] == ""
 
 
+def test_row_that_leads_elsewhere_is_left_out(mesh, applied):
+    """Another mesh's API lets it pass: that row does not count, the log says so, and the others do."""
+    rows = [{"port": {"number": 9000}, "defaultEndpoint": "10.0.0.1:9000"}, {"port": {"number": 9001}, "defaultEndpoint": "0.0.0.0:9000"}]
+    odd = sidecar("odd", app="odd", ingress=rows)
+    assert mesh.hark("apply", "-f", mesh.file(shop.documents(odd)), check=False).returncode != 0
+    applied(sidecar("odd", app="odd", ingress=rows[1:]))
+    done = subprocess.run(["curl", "-s", "--fail-with-body", "--unix-socket", f"/run/hark/{mesh.name}/admin.sock", "-X", "PUT", "-H", "Content-Type: application/json", "-d", json.dumps(odd),
+                           "http://api/apis/networking.istio.io/v1/namespaces/in/sidecars/odd?fieldValidation=Ignore"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = "Sidecar in/odd counts without what is wrong in it: spec.ingress[0].defaultEndpoint is no address of the workload's own"
+    wait_for(lambda: said in mesh.logs("in/odd", "istio-proxy"), what="the row in the log")
+    assert "inbound-unlisted" in steps(mesh, "in/odd", 9000) and "inbound-ingress" in steps(mesh, "in/odd", 9001)
+    assert mesh.call("out/client", clients.greeted_exchange, "odd.in", 9001)["greeting"] == GREETING
+
+
 # --- what is dialled --------------------------------------------------------------------------------------------------
 
 
@@ -155,10 +172,15 @@ def test_taken_port_is_waited_for(mesh, published, applied):
     assert server.hear() == "listening"
     applied(sidecar("odd", app="odd", egress=[{"port": {"number": 4406}, "captureMode": "NONE", "hosts": ["./db.in.svc.cluster.local"]}]))
     wait_for(lambda: "127.0.0.1:4406: Address already in use" in mesh.logs("in/odd", "istio-proxy"), what="the error in the log")
+    listener = {"address": "127.0.0.1:4406", "host": "db.in.svc.cluster.local"}
+    assert mesh.admin_json("in/odd", "/config")["listeners"] == [listener | {"open": False, "problem": "Address already in use"}]
+    assert "egress listener 127.0.0.1:4406: Address already in use" in mesh.hark("status").stdout
     assert mesh.call("in/odd", clients.hear, "127.0.0.1", 4406)["bytes"] == "mine"
     assert server.result() == "served"
     wait_for(lambda: mesh.call("in/odd", clients.hear, "127.0.0.1", 4406, 0, "x")["bytes"], what="the database's greeting")
     assert mesh.call("in/odd", clients.mariadb_who, "127.0.0.1", 4406) == "hidden"
+    assert mesh.admin_json("in/odd", "/config")["listeners"] == [listener | {"open": True, "problem": None}]
+    assert "egress listener" not in mesh.hark("status").stdout
 
 
 def test_analyze_knows_what_is_not_listed(mesh, applied):

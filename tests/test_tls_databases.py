@@ -360,7 +360,7 @@ kill -INT $pid; wait $pid || true"""
 def test_postgres_explained(world):
     assert world.psql("pg") == "t|TLSv1.3|"
     text = world.mesh.hark("explain", "in/client", "pg.example.com:5432").stdout
-    for word in ("tls to", "DestinationRule in/pg wants tls", "PostgreSQL's SSLRequest was answered here before"):
+    for word in ("tls to", "DestinationRule in/pg wants tls", "PostgreSQL's SSLRequest was answered here before", "elsewhere:  fail (F2)"):
         assert word in text, text
 
 
@@ -376,6 +376,7 @@ def test_mariadb_that_demands_tls_in_its_protocol(world, host):
     assert world.learnt(host)["in_clear"] == "mysql"
     text = world.mesh.hark("explain", "in/client", f"{host}.example.com:3306").stdout
     assert "a server spoke plaintext (mysql) where TLS was wanted" in text
+    assert f"elsewhere:  {'fail (F1)' if host == 'secure-tcp' else 'stall'}" in text, text
     told = json.loads(world.mesh.hark("analyze", "-o", "json", check=False).stdout)["findings"]
     found = [f for f in told if f["code"] == "HRK0070" and f["name"] == host]
     assert found and found[0]["kind"] == "DestinationRule" and "mysql" in found[0]["text"], told

@@ -82,7 +82,7 @@ mesh = "model/mesh_config.c"
 tables = {
     "steps": lambda: x_macro("decide/plan.h", "STEPS", 0),
     "race": lambda: x_macro("detect/first_word.h", "FW_REASONS", 0),
-    "elsewhere": lambda: set(re.findall(r'"([DW]\d)"', text("decide/elsewhere.c"))),
+    "elsewhere": lambda: set(re.findall(r'"([DFW]\d)"', text("decide/elsewhere.c"))),
     "ends": lambda: x_macro("observe/record.h", "END_REASONS", 0),
     "early": lambda: x_macro("observe/metrics.h", "EARLY_RESULTS", 0),
     "metrics": metrics,

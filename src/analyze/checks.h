@@ -39,6 +39,7 @@ enum check_level { LEVEL_INFO, LEVEL_WARNING, LEVEL_ERROR };
 	X(DETECTION_TIMEOUT,"HRK0023", "",        WARNING, false, "DetectionTimeout", "protocolDetectionTimeout is set") \
 	X(EXCLUDED_POLICY,  "HRK0024", "",        WARNING, false, "ExcludedPortPolicy", "a port is kept from its sidecar, and policies are meant for it") \
 	X(EXCLUDED_TLS,     "HRK0025", "",        INFO,    false, "ExcludedPortElsewhere", "a port is kept from its sidecar: elsewhere clients send it mesh TLS all the same") \
+	X(POSTGRES_WORD,    "HRK0026", "",        INFO,    false, "AppProtocolPostgresql", "appProtocol says PostgreSQL: elsewhere that is no protocol") \
 	/* policies of both kinds */ \
 	X(NO_WORKLOADS,     "HRK0030", "IST0127", WARNING, false, "NoMatchingWorkloads", "a selector selects nothing") \
 	X(NOT_ENFORCED,     "HRK0031", "",        WARNING, false, "PolicyNotEnforced", "a policy selects Pods without a sidecar: nobody enforces it there") \

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "analyze/inside.h"
+#include "detect/postgres.h"
 #include "model/annotations.h"
 
 /* What a mesh that waits for the client does to somebody who dials P: "stalls (D5): why". */
@@ -175,6 +176,25 @@ static void unknown_word(struct analysis *a, const struct view_port *p, const st
 		});
 }
 
+/* It selects no protocol here either, and yet it is not without effect. */
+static void postgres_word(struct analysis *a, const struct view_port *p)
+{
+	finding_add(
+		a, CHECK_POSTGRES_WORD, p->service->object,
+		say(a, "%s.appProtocol", port_path(a, p)),
+		&(struct said){
+			.text = say(a, "elsewhere appProtocol \"%s\" of port %u is no protocol",
+				    p->port->app_protocol, p->port->port),
+			.why = "here it says how TLS towards the server begins, where a "
+			       "DestinationRule asks for TLS",
+			.effect =
+				"nothing waits: the client speaks first. Elsewhere the port counts "
+				"as undeclared, whatever its name says",
+			.mend = "appProtocol: tcp, and a name that begins with postgresql, say it "
+				"to both",
+		});
+}
+
 static void tcp_speaks_http(struct analysis *a, const struct view_port *p, const struct talk *talk)
 {
 	bool by_number = p->why == WHY_WELL_KNOWN_PORT;
@@ -296,7 +316,10 @@ static void check_port(struct analysis *a, const struct view_port *p)
 	}
 	switch (class) {
 	case CLASS_AUTO:
-		if (p->why == WHY_APP_PROTOCOL_UNKNOWN)
+		if (p->why == WHY_APP_PROTOCOL_UNKNOWN && !greets &&
+		    pg_is_named(slice_of(p->port->app_protocol)))
+			postgres_word(a, p);
+		else if (p->why == WHY_APP_PROTOCOL_UNKNOWN)
 			unknown_word(a, p, &talk);
 		if (greets)
 			server_first(a, p, &talk);

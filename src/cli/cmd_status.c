@@ -49,12 +49,28 @@ static size_t count_learned(const json_t *learned)
 	return n;
 }
 
+/* A socket that a Sidecar wants and that is not open, or "". */
+static const char *closed_socket(const json_t *config, char *out, size_t out_len)
+{
+	const json_t *l;
+	size_t i;
+	out[0] = '\0';
+	json_array_foreach (json_at(config, "listeners", NULL), i, l) {
+		const char *problem = json_text(l, "problem", NULL);
+		if (!json_is_true(json_object_get(l, "open")) && problem[0] && !out[0])
+			(void)snprintf(out, out_len, "egress listener %s: %s",
+				       json_text(l, "address", NULL), problem); /* cut is fine */
+	}
+	return out;
+}
+
 static void show(struct columns *c, const json_t *pod)
 {
 	struct err err = {0};
 	struct buf metrics;
 	unsigned status = 0;
-	char version[32] = "-", learned_text[32] = "-", out_text[32], in_text[32], cert[64] = "-";
+	char version[32] = "-", learned_text[32] = "-", out_text[32], in_text[32], cert[64] = "-",
+	     closed[160];
 	json_t *config = page(pod, "/config"), *learned = page(pod, "/learned");
 	json_t *certs = page(pod, "/certs");
 
@@ -68,13 +84,13 @@ static void show(struct columns *c, const json_t *pod)
 		snprintf(learned_text, sizeof(learned_text), "%zu", count_learned(learned));
 	if (certs)
 		(void)cert_summary(certs, cert, sizeof(cert)); /* CERT itself */
+	const char *problem = !ok ? err.text : certs ? json_text(certs, "problem", NULL) : "";
+	if (!problem[0])
+		problem = closed_socket(config, closed, sizeof(closed));
 	columns_row(c, pod_ns(pod), pod_name(pod), version, cert,
 		    metric(text, "hark_connections{side=\"outbound\"}", out_text, sizeof(out_text)),
 		    metric(text, "hark_connections{side=\"inbound\"}", in_text, sizeof(in_text)),
-		    learned_text,
-		    !ok     ? err.text
-		    : certs ? json_text(certs, "problem", NULL)
-			    : "");
+		    learned_text, problem);
 	buf_fini(&metrics);
 	json_decref(config);
 	json_decref(learned);

@@ -1,6 +1,6 @@
 /*
  * What a mesh does that waits for the client's first bytes: the rows by which such connections
- * stall (D) or work (W), as measured on and read in Istio.
+ * stall (D), work (W) or fail for the TLS that a rule asks for (F), as measured on and read in Istio.
  */
 #include <stdlib.h>
 
@@ -121,6 +121,22 @@ static void inbound(const struct elsewhere_facts *f, struct elsewhere_answer *ou
 	      "server's sees it");
 }
 
+/* There TLS towards a server begins with a ClientHello, and nothing else does. */
+static void originate(const struct elsewhere_facts *f, struct elsewhere_answer *out)
+{
+	if (f->speaks_in_clear)
+		*out = (struct elsewhere_answer){
+			ELSEWHERE_FAIL, "F1",
+			"the client's sidecar sends a ClientHello, and the server speaks in clear",
+			0};
+	else if (f->wants_to_be_asked)
+		*out = (struct elsewhere_answer){
+			ELSEWHERE_FAIL, "F2",
+			"the client's sidecar sends a ClientHello, and PostgreSQL closes, for it "
+			"wants to be asked first (SSLRequest)",
+			0};
+}
+
 void elsewhere_of(const struct elsewhere_facts *f, struct elsewhere_answer *out)
 {
 	if (f->client_tls)
@@ -131,6 +147,8 @@ void elsewhere_of(const struct elsewhere_facts *f, struct elsewhere_answer *out)
 		inbound(f, out);
 	else
 		outbound(f, out);
+	if (out->what == ELSEWHERE_OK)
+		originate(f, out);
 }
 
 /* Istio's listener for an HTTP port takes every address on that port number. */
@@ -163,6 +181,19 @@ static bool refused_there_too(const struct plan *p)
 	       !plan_has_step(p, STEP_REGISTRY_ONLY);
 }
 
+/* What was learnt of a server that a rule wants TLS with. */
+static void see_tls(const struct plan *p, const struct learned *l, struct elsewhere_facts *f)
+{
+	if (p->side != LIVE_OUTBOUND || !p->port || !p->port->tls ||
+	    !transport_is_own(transport_of_rule(p->port->tls)))
+		return;
+	f->speaks_in_clear = l->spoke_in_clear;
+	f->wants_to_be_asked = l->tls_begins == TLS_ASKED;
+	if (f->wants_to_be_asked || l->in_clear == GREET_IS_POSTGRESQL)
+		f->server_first =
+			false; /* its clients speak first, whoever has been heard so far */
+}
+
 void decide_elsewhere(const struct view *v, const struct plan *p, bool server_first,
 		      struct elsewhere_answer *out)
 {
@@ -189,6 +220,7 @@ void decide_elsewhere(const struct view *v, const struct plan *p, bool server_fi
 	};
 	struct learned l;
 	learn_read(p->live, &l);
+	see_tls(p, &l, &f);
 	f.client_tls = !server_first && l.client_tls && !l.client_http && !l.client_opaque;
 	elsewhere_of(&f, out);
 	if (p->action == PLAN_REFUSE && out->what == ELSEWHERE_OK)
@@ -201,7 +233,9 @@ void decide_elsewhere(const struct view *v, const struct plan *p, bool server_fi
 
 const char *elsewhere_name(enum elsewhere e)
 {
-	static const char *const names[] = {
-		[ELSEWHERE_OK] = "ok", [ELSEWHERE_DELAY] = "delay", [ELSEWHERE_STALL] = "stall"};
+	static const char *const names[] = {[ELSEWHERE_OK] = "ok",
+					    [ELSEWHERE_DELAY] = "delay",
+					    [ELSEWHERE_STALL] = "stall",
+					    [ELSEWHERE_FAIL] = "fail"};
 	return (unsigned)e < N_ELEMS(names) ? names[e] : "?";
 }

@@ -69,6 +69,14 @@ static const struct {
 	 {.side = LIVE_OUTBOUND, .class = CLASS_AUTO, .matched = true}, ELSEWHERE_OK, "", 0},
 	{"a client that speaks first waits for nobody, inbound",
 	 {.side = LIVE_INBOUND, .class = CLASS_HTTP}, ELSEWHERE_OK, "", 0},
+	{"F1: a rule wants TLS, and the server speaks in clear",
+	 {.side = LIVE_OUTBOUND, .class = CLASS_TCP, .matched = true, .server_first = true, .speaks_in_clear = true}, ELSEWHERE_FAIL, "F1", 0},
+	{"F1: no timeout ends it",
+	 {.side = LIVE_OUTBOUND, .class = CLASS_AUTO, .matched = true, .speaks_in_clear = true, .timeout_ms = 5}, ELSEWHERE_FAIL, "F1", 0},
+	{"D5 comes before F1: no ClientHello is sent",
+	 {.side = LIVE_OUTBOUND, .class = CLASS_AUTO, .matched = true, .server_first = true, .speaks_in_clear = true}, ELSEWHERE_STALL, "D5", 0},
+	{"F2: a rule wants TLS, and the server wants to be asked",
+	 {.side = LIVE_OUTBOUND, .class = CLASS_AUTO, .matched = true, .wants_to_be_asked = true}, ELSEWHERE_FAIL, "F2", 0},
 	/* clang-format on */
 };
 

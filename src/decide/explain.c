@@ -172,8 +172,12 @@ static void elsewhere_in_words(const struct view *v, const struct plan *p, struc
 	case ELSEWHERE_STALL:
 		(void)buf_puts(out, "stall");
 		break;
+	case ELSEWHERE_FAIL:
+		(void)buf_puts(out, "fail");
+		break;
 	}
-	if (server_first && e.what != ELSEWHERE_OK && learn_state(p->live) == FW_LEARNED_NOTHING)
+	if (server_first && e.what != ELSEWHERE_OK && e.what != ELSEWHERE_FAIL &&
+	    learn_state(p->live) == FW_LEARNED_NOTHING)
 		(void)buf_puts(out, " if the server speaks first");
 	(void)buf_printf(out, "%s%s%s: %s", e.row[0] ? " (" : "", e.row, e.row[0] ? ")" : "",
 			 e.text);

@@ -281,8 +281,8 @@ bool step_text(const struct plan *p, const struct step *s, struct buf *out);
 bool plan_reason(const struct plan *p, struct buf *out); /* the clauses, joined by "; " */
 
 /* What a mesh that waits for the client's first bytes would do with the same connection
- * (protocol selection: the D rows stall, the W rows work). */
-enum elsewhere { ELSEWHERE_OK, ELSEWHERE_DELAY, ELSEWHERE_STALL };
+ * (protocol selection: the D rows stall, the W rows work; F: its TLS fails). */
+enum elsewhere { ELSEWHERE_OK, ELSEWHERE_DELAY, ELSEWHERE_STALL, ELSEWHERE_FAIL };
 struct elsewhere_answer {
 	enum elsewhere what;
 	const char *row;   /* "D5"; "" where no row is meant */
@@ -299,13 +299,16 @@ struct elsewhere_facts {
 	bool source_mesh_tls; /* inbound: the client's sidecar speaks mesh TLS */
 	bool server_first;    /* the server speaks first */
 	bool client_tls;      /* the client app begins with a ClientHello of its own */
-	uint32_t timeout_ms;  /* protocolDetectionTimeout, 0: none */
+	/* Outbound, where a rule wants TLS with the server: it was seen to speak in clear; it was asked
+	 * for TLS in clear, by PostgreSQL's SSLRequest, and said yes. */
+	bool speaks_in_clear, wants_to_be_asked;
+	uint32_t timeout_ms; /* protocolDetectionTimeout, 0: none */
 };
 void elsewhere_of(const struct elsewhere_facts *f, struct elsewhere_answer *out);
 /* SERVER_FIRST: what is known or assumed of the server. */
 void decide_elsewhere(const struct view *v, const struct plan *p, bool server_first,
 		      struct elsewhere_answer *out);
-const char *elsewhere_name(enum elsewhere e); /* "ok", "delay", "stall" */
+const char *elsewhere_name(enum elsewhere e); /* "ok", "delay", "stall", "fail" */
 
 /* `hark explain`: as text for people or as JSON, with what was learnt. False: OUT is full. */
 bool plan_explain_text(const struct view *v, const struct plan *p, struct buf *out);

@@ -18,20 +18,12 @@ static void begin(struct plan *p, enum tls_begin how, enum step_code code)
 			  declared ? p->port->port->port : 0);
 }
 
-/* "postgres" or "postgresql", and perhaps a suffix. */
-static bool is_postgres(const char *word)
-{
-	struct slice rest = slice_of(word ? word : "");
-	struct slice first = slice_cut(&rest, '-');
-	return slice_eq_nocase(first, SLICE("postgres")) ||
-	       slice_eq_nocase(first, SLICE("postgresql"));
-}
-
 /* Istio knows no such word: it selects no protocol, here as there. Names and appProtocol may say it all the
  * same, and what it says is how TLS begins. */
 static bool says_postgres(const struct view_port *port)
 {
-	return port && (is_postgres(port->port->name) || is_postgres(port->port->app_protocol));
+	return port && (pg_is_named(slice_of(port->port->name)) ||
+			pg_is_named(slice_of(port->port->app_protocol)));
 }
 
 void decide_tls_begin(struct plan *p, struct slice client)

@@ -197,6 +197,45 @@ static void what_is_learnt(void **state)
 	world_fini(&w);
 }
 
+/* Other meshes send a ClientHello and know no other way: what is certain of that is told. */
+static void what_others_do(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *port, *mode;
+		enum tls_begin learnt;
+		bool in_clear;
+		enum greet_protocol said;
+		const char *row;
+	} rows[] = {
+		{"", "SIMPLE", NOTHING, false, GREET_IS_UNKNOWN, "D5"},
+		{"", "SIMPLE", TLS_ASKED, false, GREET_IS_UNKNOWN, "F2"},
+		{", protocol: TCP", FILES, TLS_ASKED, false, GREET_IS_UNKNOWN, "F2"},
+		{"", "SIMPLE", TLS_AT_ONCE, false, GREET_IS_UNKNOWN, "D5"},
+		{"", "SIMPLE", NOTHING, true, GREET_IS_POSTGRESQL, "F1"},
+		{"", "SIMPLE", NOTHING, true, GREET_IS_MYSQL, "D5"}, /* no ClientHello is sent */
+		{", protocol: MYSQL", "SIMPLE", NOTHING, true, GREET_IS_MYSQL, "F1"},
+		{", protocol: TCP", "DISABLE", TLS_ASKED, false, GREET_IS_UNKNOWN, "W1"},
+		{", protocol: TCP", "ISTIO_MUTUAL", NOTHING, true, GREET_IS_MYSQL, "W1"},
+	};
+	for (size_t i = 0; i < N_ELEMS(rows); i++) {
+		char yaml[4096];
+		struct world w;
+		struct plan p;
+		struct elsewhere_answer e;
+		(void)snprintf(yaml, sizeof(yaml), WORLD("%s", RULE("%s")), rows[i].port,
+			       rows[i].mode);
+		plan_of(&w, &p, yaml);
+		learn_tls_begun(p.live, rows[i].learnt);
+		if (rows[i].in_clear)
+			learn_in_clear(p.live, rows[i].said);
+		decide_elsewhere(w.view, &p, true, &e);
+		if (strcmp(e.row, rows[i].row) != 0)
+			fail_msg("row %zu: %s, not %s: %s", i, e.row, rows[i].row, e.text);
+		world_fini(&w);
+	}
+}
+
 /* Where a rule wants TLS both ends are listened to, whatever is declared; without one a declaration is
  * followed at once. */
 static void who_listens(void **state)
@@ -275,7 +314,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(by_word_and_lesson), cmocka_unit_test(declared),
 		cmocka_unit_test(the_other_way),      cmocka_unit_test(what_is_learnt),
-		cmocka_unit_test(who_listens),        cmocka_unit_test(words_for_people),
+		cmocka_unit_test(what_others_do),     cmocka_unit_test(who_listens),
+		cmocka_unit_test(words_for_people),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

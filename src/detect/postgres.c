@@ -12,6 +12,13 @@ enum {
 	RECORD_ALERT = 0x15,
 };
 
+bool pg_is_named(struct slice name)
+{
+	struct slice first = slice_cut(&name, '-');
+	return slice_eq_nocase(first, SLICE("postgres")) ||
+	       slice_eq_nocase(first, SLICE("postgresql"));
+}
+
 /* A StartupMessage goes on with a parameter's name. Kafka's Metadata request has the same code in the
  * same place, and behind it a number that begins with 0. */
 static enum pg_word startup(uint32_t len, struct slice rest)

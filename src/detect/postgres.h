@@ -34,5 +34,7 @@ enum {
 
 #define PG_SSL_REQUEST "\0\0\0\x08\x04\xd2\x16\x2f"
 
+/* NAME, of a port or an appProtocol, says PostgreSQL: "postgres" or "postgresql", and perhaps a suffix. */
+bool pg_is_named(struct slice name);
 enum pg_word pg_client(struct slice bytes);
 enum pg_answer pg_answer(char byte);

@@ -68,6 +68,14 @@ static void no_word_is_waited_for_past_its_length(void **state)
 	}
 }
 
+static void names(void **state)
+{
+	(void)state;
+	assert_true(pg_is_named(SLICE("postgres")) && pg_is_named(SLICE("PostgreSQL-main")));
+	assert_false(pg_is_named(SLICE("")) || pg_is_named(SLICE("postgresq")) ||
+		     pg_is_named(SLICE("my-postgres")));
+}
+
 static void answers(void **state)
 {
 	(void)state;
@@ -86,6 +94,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(clients),
+		cmocka_unit_test(names),
 		cmocka_unit_test(no_word_is_waited_for_past_its_length),
 		cmocka_unit_test(answers),
 	};

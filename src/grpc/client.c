@@ -56,9 +56,10 @@ static void finish(struct grpc_call *c, const struct grpc_answer *answer)
 
 static void fail(struct grpc_call *c, enum grpc_status status, const char *what)
 {
-	char to[ADDR_TEXT], text[GRPC_TEXT_MAX];
-	(void)snprintf(text, sizeof(text), "%s: %s", addr_text(&c->to, to), what); /* cut */
-	finish(c, &(struct grpc_answer){.status = status, .text = text});
+	char to[ADDR_TEXT];
+	struct err err;
+	(void)err_set(&err, ERR_NOT_NOW, "%s: %s", addr_text(&c->to, to), what); /* the answer's */
+	finish(c, &(struct grpc_answer){.status = status, .text = err.text});
 }
 
 static void too_late(struct grpc_call *c)

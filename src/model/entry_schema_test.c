@@ -107,6 +107,9 @@ static const struct {
 	{"ingress without capture", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n    captureMode: NONE\n",
 		"f:7: spec.ingress[0].captureMode: NONE is not supported by hark: traffic comes by capture\n"},
 	{"TLS of its own", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n    tls: {mode: SIMPLE}\n", "f:7: spec.ingress[0].tls: is not supported by hark\n"},
+	{"a pool for all ports", HEAD("Sidecar") "  inboundConnectionPool: {tcp: {maxConnections: 1}}\n", "f:5: spec.inboundConnectionPool: is not supported by hark\n"},
+	{"an egress protocol that nobody knows", HEAD("Sidecar") "  egress:\n  - hosts: ['./*']\n    port: {number: 1, protocol: mysq}\n",
+		"f:7: spec.egress[0].port.protocol: \"mysq\" is no protocol that is known: leave it out, and both ends are listened to\n"},
 	{"a pool", HEAD("Sidecar") "  ingress:\n  - port: {number: 1}\n    connectionPool: {}\n", "f:7: spec.ingress[0].connectionPool: is not supported by hark\n"},
 };
 /* clang-format on */
@@ -195,6 +198,30 @@ static void lenient_sidecar(void **state)
 	assert_false(s->egress[1].binds);
 	assert_int_equal(s->n_ingress, 1);
 	assert_false(s->ingress[0].has_endpoint);
+	object_put(o);
+}
+
+/* Rows that lead elsewhere do not count there, and are told; the others do. */
+static void lenient_ingress(void **state)
+{
+	struct err err = {0};
+	(void)state;
+	struct object *o = object_from_json(
+		KIND_SIDECAR,
+		SLICE("{\"metadata\":{\"name\":\"a\"},\"spec\":{\"inboundConnectionPool\":{},"
+		      "\"ingress\":[{\"port\":{\"number\":1},\"defaultEndpoint\":\"10.0.0.1:1\"},{"
+		      "\"port\":{\"number\":2},\"defaultEndpoint\":\"127.0.0.1:22\"},{\"port\":{"
+		      "\"number\":3},\"defaultEndpoint\":\"db\"}]}}"),
+		false, &err);
+	if (!o)
+		fail_msg("%s", err.text);
+	const struct sidecar *s = o->sidecar;
+	assert_int_equal(s->n_ingress, 1);
+	assert_int_equal(s->ingress[0].port, 2);
+	assert_int_equal(s->ingress[0].endpoint.port, 22);
+	assert_string_equal(s->left_out,
+			    "spec.ingress[0].defaultEndpoint is no address of the workload's own, "
+			    "spec.ingress[2].defaultEndpoint is no address of the workload's own");
 	object_put(o);
 }
 
@@ -301,9 +328,13 @@ static void a_long_status(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rows),         cmocka_unit_test(status),
-		cmocka_unit_test(lenient),      cmocka_unit_test(lenient_sidecar),
-		cmocka_unit_test(limits),       cmocka_unit_test(a_long_status),
+		cmocka_unit_test(rows),
+		cmocka_unit_test(status),
+		cmocka_unit_test(lenient),
+		cmocka_unit_test(lenient_sidecar),
+		cmocka_unit_test(lenient_ingress),
+		cmocka_unit_test(limits),
+		cmocka_unit_test(a_long_status),
 		cmocka_unit_test(many_of_each),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

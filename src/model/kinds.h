@@ -451,6 +451,7 @@ struct sidecar_ingress {
 	struct addr
 		endpoint;  /* where the application listens; no address: that which was dialled */
 	bool has_endpoint; /* false: on the same port */
+	bool left_out;     /* its defaultEndpoint is somebody else's; of no use outside decoding */
 	uint16_t port;
 };
 
@@ -463,6 +464,7 @@ struct sidecar {
 	size_t n_ingress; /* 0: Services say what comes in */
 	enum outbound_policy outbound_policy;
 	bool has_outbound_policy; /* false: the mesh's counts */
+	const char *left_out;     /* which rows do not count, and why; NULL: all do */
 };
 
 enum detection { DETECTION_BOTH_ENDS, DETECTION_CLIENT_FIRST };

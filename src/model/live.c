@@ -29,10 +29,17 @@ struct host_cell {
 	char key[];
 };
 
+struct socket_cell {
+	struct live_socket socket; /* first: a live_socket is its cell */
+	UT_hash_handle hh;
+	struct addr at;
+};
+
 struct live {
 	struct port_cell *ports;
 	struct endpoint_cell *endpoints;
 	struct host_cell *hosts;
+	struct socket_cell *sockets; /* few */
 	uint64_t asked; /* counts up with every get: oldest first means the least of these */
 };
 
@@ -61,10 +68,22 @@ void live_host_put(struct live_host *h)
 		free(CONTAINER_OF(h, struct host_cell, host));
 }
 
+void live_socket_put(struct live_socket *s)
+{
+	if (s && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
+		free(CONTAINER_OF(s, struct socket_cell, socket));
+}
+
 struct live_host *live_host_share(struct live_host *h)
 {
 	atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
 	return h;
+}
+
+struct live_socket *live_socket_share(struct live_socket *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
 }
 
 /* The analyzer loses track of uthash's links and sees uses after free that are none. */
@@ -87,6 +106,12 @@ static void drop_host(struct live *l, struct host_cell *c)
 	live_host_put(&c->host);
 }
 
+static void drop_socket(struct live *l, struct socket_cell *c)
+{
+	HASH_DEL(l->sockets, c);
+	live_socket_put(&c->socket);
+}
+
 void live_free(struct live *l)
 {
 	if (!l)
@@ -100,6 +125,9 @@ void live_free(struct live *l)
 	struct host_cell *h, *next_h;
 	HASH_ITER (hh, l->hosts, h, next_h)
 		drop_host(l, h);
+	struct socket_cell *s, *next_s;
+	HASH_ITER (hh, l->sockets, s, next_s)
+		drop_socket(l, s);
 	free(l);
 }
 
@@ -157,6 +185,19 @@ struct live_host *live_host_get(struct live *l, const char *host)
 	return live_host_share(&c->host);
 }
 
+struct live_socket *live_socket_get(struct live *l, const struct addr *at)
+{
+	struct socket_cell *c = NULL;
+	HASH_FIND(hh, l->sockets, at, sizeof(*at), c);
+	if (!c) {
+		c = mem_new(sizeof(*c));
+		c->at = *at;
+		atomic_init(&c->socket.refs, 1); /* the registry's */
+		HASH_ADD(hh, l->sockets, at, sizeof(c->at), c);
+	}
+	return live_socket_share(&c->socket);
+}
+
 /* Nobody but the registry holds it. Only this thread gives out new references, so that this stays
  * true. */
 static bool alone(atomic_uint *refs)
@@ -204,6 +245,10 @@ void live_sweep(struct live *l, size_t n_max)
 	HASH_ITER (hh, l->hosts, h, next_h)
 		if (alone(&h->host.refs))
 			drop_host(l, h);
+	struct socket_cell *s, *next_s;
+	HASH_ITER (hh, l->sockets, s, next_s)
+		if (alone(&s->socket.refs))
+			drop_socket(l, s);
 	if (HASH_COUNT(l->ports) > n_max) {
 		HASH_SORT(l->ports, older_port);
 		HASH_ITER (hh, l->ports, p, next_p)

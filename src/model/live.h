@@ -1,5 +1,5 @@
 /*
- * What is alive about a service port, an endpoint or a host: counters and what was learnt. It outlives the
+ * What is alive about a service port, an endpoint, a host or a socket of the sidecar's: counters and what was learnt. It outlives the
  * views that point to it, so that a configuration change forgets nothing.
  *
  * Cells are shared by all workers and touched only with relaxed atomics. The registry belongs to
@@ -41,6 +41,14 @@ struct live_host {
 	_Atomic uint64_t asked_ns; /* clock_ns() when a connection last needed its addresses */
 };
 
+/* A socket that a Sidecar wants open. */
+struct live_socket {
+	atomic_uint refs;
+	atomic_uint open; /* workers that listen on it */
+	atomic_int
+		error; /* errno of the last attempt to open it; 0: it went well, or there was none */
+};
+
 struct live; /* the registry */
 struct live *live_new(void);
 void live_free(struct live *l);
@@ -50,9 +58,12 @@ struct live_port *live_port_get(struct live *l, enum live_side side, const char 
 struct live_endpoint *live_endpoint_get(struct live *l, const struct addr *at);
 struct live_host *live_host_get(struct live *l, const char *host);
 struct live_host *live_host_share(struct live_host *h); /* one more reference; any thread */
+struct live_socket *live_socket_get(struct live *l, const struct addr *at);
+struct live_socket *live_socket_share(struct live_socket *s); /* as above */
 void live_port_put(struct live_port *p);
 void live_host_put(struct live_host *h);
 void live_endpoint_put(struct live_endpoint *e);
+void live_socket_put(struct live_socket *s);
 /* Drops cells that nobody else holds and that have nothing to remember; the rest are bounded by
  * N_MAX, oldest first. */
 void live_sweep(struct live *l, size_t n_max);

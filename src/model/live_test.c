@@ -74,6 +74,30 @@ static void endpoints(void **state)
 	live_free(l);
 }
 
+/* What a worker says of a socket is there for every later view, until nobody wants it. */
+static void sockets(void **state)
+{
+	(void)state;
+	struct live *l = live_new();
+	struct addr at;
+	assert_true(addr_parse(SLICE("127.0.0.1:3307"), &at));
+	struct live_socket *view = live_socket_get(l, &at), *worker = live_socket_share(view);
+	atomic_store(&worker->open, 1);
+	live_socket_put(view);
+	live_sweep(l, 10); /* the worker still has it */
+	view = live_socket_get(l, &at);
+	assert_ptr_equal(view, worker);
+	assert_int_equal(atomic_load(&view->open), 1);
+	live_socket_put(view);
+	live_socket_put(worker);
+	live_sweep(l, 10);
+	view = live_socket_get(l, &at);
+	assert_int_equal(atomic_load(&view->open), 0);
+	live_free(l); /* the cell outlives the registry */
+	assert_int_equal(atomic_load(&view->error), 0);
+	live_socket_put(view);
+}
+
 static void oldest_go(void **state)
 {
 	(void)state;
@@ -102,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ports),
 		cmocka_unit_test(endpoints),
+		cmocka_unit_test(sockets),
 		cmocka_unit_test(oldest_go),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "model/decode.h"
 #include "model/manifest_inside.h"
 #include "model/store.h"
+#include "model/view_inside.h"
 
 struct checking {
 	struct manifest *m;
@@ -118,6 +119,25 @@ static void count_pod(void *ctx, const struct pod_like *pod)
 	(*n)++;
 }
 
+/* Some WorkloadEntry stands behind SERVICE: sidecars know such machines beside Pods. */
+static bool has_machine(const struct checking *c, const struct object *service)
+{
+	const struct object_set *set = &c->m->inside->sets[KIND_WORKLOAD_ENTRY];
+	const struct pairs *selector = &service->service->selector;
+	const char *ns = service->meta.ns;
+	const struct object *o = NULL;
+	size_t at = 0;
+	(void)object_set_find(set, ns, "", &at); /* where the namespace begins */
+	for (; at < set->n && strcmp(set->at[at]->meta.ns, ns) == 0; at++)
+		if (workload_is_selected(selector, set->at[at]))
+			return true;
+	while (c->store && (o = store_next(c->store, KIND_WORKLOAD_ENTRY, ns, o)))
+		if (!manifest_get(c->m, KIND_WORKLOAD_ENTRY, ns, o->meta.name) &&
+		    workload_is_selected(selector, o))
+			return true;
+	return false;
+}
+
 static bool share_address(const struct service *a, const struct service *b)
 {
 	for (int f = 0; f < N_IP_FAMILIES; f++)
@@ -159,11 +179,9 @@ static void check_service(struct checking *c, const struct object *o)
 	if (s->type == SERVICE_EXTERNAL_NAME || s->selector.n == 0)
 		return;
 	selected(c, o, count_pod, &n_pods);
-	if (n_pods == 0) {
+	if (n_pods == 0 && !has_machine(c, o))
 		manifest_problem(c->m, PROBLEM_NOTE, o, "spec.selector",
-				 "selects no Pod and no Deployment's Pods");
-		return;
-	}
+				 "selects no Pod, no Deployment's Pods and no WorkloadEntry");
 	for (size_t i = 0; i < s->n_ports; i++)
 		check_target(c, o, i);
 }

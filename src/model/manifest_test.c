@@ -14,6 +14,9 @@
 #define HEAD(kind) "apiVersion: v1\nkind: " kind "\n" /* lines 1 and 2 */
 #define POD HEAD("Pod") "metadata: {name: a, labels: {app: a}}\nspec:\n  containers:\n" /* 3 to 5 */
 #define SVC HEAD("Service") "metadata: {name: s}\nspec:\n"                              /* 3, 4 */
+#define MACHINE(ns)                                                                                \
+	"apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: m, "            \
+	"namespace: " ns "}\nspec: {address: 1.2.3.4, labels: {app: b}}\n"
 
 /* clang-format off */
 static const struct {
@@ -85,7 +88,11 @@ static const struct {
 	{"an address twice", SVC "  clusterIP: 1.2.3.4\n  ports: [{port: 80}]\n---\n" HEAD("Service") "metadata: {name: t}\nspec:\n  ports: [{port: 80}]\n  clusterIPs: ['fd00::1', 1.2.3.4]\n",
 		"f:11: spec.clusterIP: is the address of Service default/s\n"},
 	{"a Service that selects nothing", SVC "  selector: {app: b}\n  ports: [{port: 80}]\n",
-		"f:5: note: spec.selector: selects no Pod and no Deployment's Pods\n"},
+		"f:5: note: spec.selector: selects no Pod, no Deployment's Pods and no WorkloadEntry\n"},
+	{"a Service of a machine", SVC "  selector: {app: b}\n  ports: [{port: 80, targetPort: db}]\n---\n" MACHINE("default"), ""},
+	{"a Service of a stored machine", SVC "  selector: {app: machine}\n  ports: [{port: 80}]\n", ""},
+	{"a Service of another namespace's machine", SVC "  selector: {app: b}\n  ports: [{port: 80}]\n---\n" MACHINE("stored"),
+		"f:5: note: spec.selector: selects no Pod, no Deployment's Pods and no WorkloadEntry\n"},
 	{"a targetPort without a port", SVC "  selector: {app: a}\n  ports:\n  - port: 80\n    targetPort: htp\n---\n" POD "  - {name: c, ports: [{name: http, containerPort: 80}]}\n",
 		"f:8: spec.ports[0].targetPort: no container of the Pods that the Service selects has a port named \"htp\", did you mean \"http\"?\n"},
 	{"a targetPort with one", SVC "  selector: {app: a}\n  ports: [{port: 80, targetPort: http}]\n---\n" POD "  - {name: c, ports: [{name: http, containerPort: 8080}]}\n", ""},
@@ -105,6 +112,13 @@ static const struct {
 };
 /* clang-format on */
 
+static void put(struct store *s, enum kind kind, const char *json)
+{
+	struct object *o = object_from_json(kind, slice_of(json), true, NULL);
+	assert_true(store_apply(s, o, STORE_CREATE, 0, NULL, NULL));
+	object_put(o);
+}
+
 static struct store *some_store(void)
 {
 	static const char namespace[] = "{\"metadata\":{\"name\":\"stored\"}}";
@@ -112,13 +126,13 @@ static struct store *some_store(void)
 		"{\"metadata\":{\"name\":\"p\",\"labels\":{\"app\":\"stored\"}},\"spec\":{"
 		"\"containers\":[{\"name\":\"c\",\"ports\":[{\"name\":\"sql\","
 		"\"containerPort\":3307}]}]}}";
+	static const char machine[] =
+		"{\"metadata\":{\"name\":\"m\"},\"spec\":{\"address\":\"1.2.3.4\",\"labels\":{"
+		"\"app\":\"machine\"}}}";
 	struct store *s = store_new();
-	struct object *o = object_from_json(KIND_NAMESPACE, slice_of(namespace), true, NULL);
-	assert_true(store_apply(s, o, STORE_CREATE, 0, NULL, NULL));
-	object_put(o);
-	o = object_from_json(KIND_POD, slice_of(pod), true, NULL);
-	assert_true(store_apply(s, o, STORE_CREATE, 0, NULL, NULL));
-	object_put(o);
+	put(s, KIND_NAMESPACE, namespace);
+	put(s, KIND_POD, pod);
+	put(s, KIND_WORKLOAD_ENTRY, machine);
 	return s;
 }
 

@@ -32,11 +32,12 @@ void check_export_to(struct decoder *d, const struct tree *n, const char *const 
 	}
 }
 
-void check_protocol_word(struct decoder *d, const struct tree *n, const char *word)
+void check_protocol_word(struct decoder *d, const struct tree *n, const char *member,
+			 const char *word)
 {
 	if (d->strict && word[0] && protocol_parse(slice_of(word)) == PROTO_AUTO)
 		decode_problem(
-			d, n, "protocol",
+			d, n, member,
 			"\"%.40s\" is no protocol that is known: leave it out, and both ends "
 			"are listened to",
 			word);

@@ -43,7 +43,8 @@ void check_selector(struct decoder *d, const struct tree *n, const char *member,
 /* TO, which stands at N's member "exportTo", says who may see something. */
 void check_export_to(struct decoder *d, const struct tree *n, const char *const *to);
 /* WORD, which stands at N's member "protocol", is one that ports of ServiceEntries and Sidecars know. */
-void check_protocol_word(struct decoder *d, const struct tree *n, const char *word);
+void check_protocol_word(struct decoder *d, const struct tree *n, const char *member,
+			 const char *word);
 /* "db.example.com", or with WILDCARD also "*.example.com". */
 bool host_name_ok(struct slice host, bool wildcard);
 /* TEXT in lower case. */

@@ -81,7 +81,7 @@ static const struct field port_fields[] = {
 static void check_port(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct entry_port *p = out;
-	check_protocol_word(d, n, p->protocol);
+	check_protocol_word(d, n, "protocol", p->protocol);
 }
 static const struct schema port_schema = SCHEMA(struct entry_port, port_fields, NULL, check_port);
 

@@ -91,10 +91,18 @@ static void read_egress_bind(struct decoder *d, struct tree *n, void *out)
 			       "its application's files");
 }
 
-/* A host's own port says what is spoken there. */
+/* A host's own port says what is spoken there; but a word that is none is a mistake. */
+static void read_egress_protocol(struct decoder *d, struct tree *n, void *out)
+{
+	(void)out;
+	const char *word = decode_string(d, n);
+	if (word)
+		check_protocol_word(d, n, NULL, word);
+}
+
 static const struct field egress_port_fields[] = {
 	FIELD_UINT(struct sidecar_egress, "number", port, 1, 65535, .flags = FIELD_REQUIRED),
-	FIELD_KNOWN("protocol"),
+	FIELD_CUSTOM("protocol", read_egress_protocol),
 	FIELD_KNOWN("name"),
 	FIELD_KNOWN("targetPort"),
 };
@@ -156,7 +164,7 @@ static const struct field ingress_port_fields[] = {
 static void check_ingress_port(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct sidecar_ingress *i = out;
-	check_protocol_word(d, n, i->protocol);
+	check_protocol_word(d, n, "protocol", i->protocol);
 }
 static const struct schema ingress_port_schema =
 	SCHEMA(struct sidecar_ingress, ingress_port_fields, NULL, check_ingress_port);
@@ -195,7 +203,8 @@ static void read_endpoint(struct decoder *d, struct tree *n, void *out)
 	}
 	i->has_endpoint = addr_parse(slice_of(text), &i->endpoint) && i->endpoint.port &&
 			  is_own(&i->endpoint.ip);
-	if (!i->has_endpoint)
+	i->left_out = !i->has_endpoint;
+	if (i->left_out && d->strict)
 		decode_expected(d, n,
 				"127.0.0.1:PORT, [::1]:PORT, or 0.0.0.0:PORT or [::]:PORT for the "
 				"address that was dialled");
@@ -212,9 +221,35 @@ static const struct field ingress_fields[] = {
 static const struct schema ingress_schema =
 	SCHEMA(struct sidecar_ingress, ingress_fields, NULL, NULL);
 
+/* What an API server has let pass counts without the rows that lead to somebody else's address. Others
+ * would find a server there that is not theirs. */
+static void leave_out(struct decoder *d, const struct tree *n, struct sidecar *s)
+{
+	size_t n_kept = 0, n_out = 0;
+	for (size_t i = 0; i < s->n_ingress; i++)
+		n_out += s->ingress[i].left_out;
+	if (n_out == 0)
+		return;
+	struct sidecar_ingress *kept = arena_array(d->arena, s->n_ingress - n_out, sizeof(*kept));
+	for (size_t i = 0; i < s->n_ingress; i++) {
+		char path[256];
+		if (!s->ingress[i].left_out) {
+			kept[n_kept++] = s->ingress[i];
+			continue;
+		}
+		tree_path(list_item(n, "ingress", i), "defaultEndpoint", path, sizeof(path));
+		s->left_out =
+			arena_printf(d->arena, "%s%s%s is no address of the workload's own",
+				     s->left_out ? s->left_out : "", s->left_out ? ", " : "", path);
+	}
+	s->ingress = kept;
+	s->n_ingress = n_kept;
+}
+
 static void check_spec(struct decoder *d, const struct tree *n, void *out)
 {
-	const struct sidecar *s = out;
+	struct sidecar *s = out;
+	leave_out(d, n, s);
 	for (size_t i = 0; d->strict && i < s->n_egress; i++)
 		for (size_t j = 0; j < i; j++)
 			if (s->egress[i].binds && s->egress[j].binds &&
@@ -252,7 +287,7 @@ static const struct field spec_fields[] = {
 	FIELD_LIST(struct sidecar, "egress", egress, n_egress, &egress_schema),
 	FIELD_CUSTOM("outboundTrafficPolicy", read_policy),
 	FIELD_LIST(struct sidecar, "ingress", ingress, n_ingress, &ingress_schema),
-	FIELD_KNOWN("inboundConnectionPool"),
+	FIELD_UNSUPPORTED("inboundConnectionPool"),
 };
 static const struct schema spec_schema = SCHEMA(struct sidecar, spec_fields, NULL, check_spec);
 

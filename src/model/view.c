@@ -20,12 +20,15 @@ void view_put(struct view *v)
 		return;
 	for (size_t i = 0; i < v->n_inbound; i++)
 		live_port_put(v->inbound[i].live);
+	for (size_t i = 0; i < v->n_listeners; i++)
+		live_socket_put(v->listeners[i].live);
 	shared_map_fini(&v->by_vip);
 	shared_map_fini(&v->by_ip);
 	shared_map_fini(&v->by_headless);
 	shared_map_fini(&v->by_range);
 	shared_map_fini(&v->services);
 	shared_map_fini(&v->hosts);
+	shared_map_fini(&v->unseen);
 	shared_map_fini(&v->workloads);
 	part_put(v->self ? &v->self->part : NULL);
 	part_put(&v->authz->part);

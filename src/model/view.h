@@ -165,6 +165,7 @@ struct view_listener {
 	const struct view_port *port; /* whose it is: of several hosts the oldest; NULL: nobody's */
 	size_t n_hosts;               /* that have the port */
 	const struct sidecar_egress *by;
+	struct live_socket *live; /* NULL without a registry */
 };
 
 struct view;

@@ -33,11 +33,11 @@ struct view_builder {
 	struct authz_part *authz;
 	struct object *self; /* the own Pod as of those */
 	struct live *live;
-	struct shared_map by_name, by_host, by_pod, by_vip, by_range, by_ip, by_headless;
+	struct shared_map by_name, by_host, unseen, by_pod, by_vip, by_range, by_ip, by_headless;
 	unsigned n_ranges[IP_BITS + 1]; /* of ServiceEntries, by their bits */
 	struct open_part *open;         /* of by_host; NULL: none */
 	bool open_changed;
-	struct service_part **mine; /* of by_name */
+	struct service_part **mine; /* of by_name, by_host and unseen */
 	size_t n_mine, size_mine;
 };
 
@@ -86,6 +86,7 @@ struct view_builder *view_builder_new(const char *self_ns, const char *self_pod)
 	b->hosts.pods = &b->sets[KIND_POD];
 	b->by_name.ops = &service_ops;
 	b->by_host.ops = &service_ops;
+	b->unseen.ops = &service_ops;
 	b->by_pod.ops = &workload_ops;
 	return b;
 }
@@ -100,6 +101,7 @@ void view_builder_free(struct view_builder *b)
 	shared_map_fini(&b->by_range);
 	shared_map_fini(&b->by_name);
 	shared_map_fini(&b->by_host);
+	shared_map_fini(&b->unseen);
 	shared_map_fini(&b->by_pod);
 	part_put(open_part(b->open));
 	part_put(b->authz ? &b->authz->part : NULL);
@@ -506,9 +508,9 @@ static void renew_service(struct view_builder *b, const struct view_frame *frame
 
 /* Hosts of ServiceEntries. */
 
-static struct service_part *host_of(const struct view_builder *b, const char *host)
+static struct service_part *host_of(const struct shared_map *hosts, const char *host)
 {
-	for (struct shared_walk w = shared_map_find(&b->by_host, host, strlen(host));
+	for (struct shared_walk w = shared_map_find(hosts, host, strlen(host));
 	     shared_map_next(&w);) {
 		struct service_part *part = w.value;
 		if (strcmp(part->service.host, host) == 0)
@@ -571,9 +573,24 @@ static bool is_decorated(const struct view_builder *b, const struct service_part
 	       hosts_entries(&b->hosts, part->service.host, &n);
 }
 
+/* NOW stands in the place of what counted for HOST though it is out of scope; NULL: nothing does. */
+static void renew_unseen(struct view_builder *b, struct service_part *now, const char *host)
+{
+	struct service_part *old = host_of(&b->unseen, host);
+	if (old) {
+		remove_mine(b, old);
+		shared_map_remove(&b->unseen, host, strlen(host), old); /* may end it */
+	}
+	if (!now)
+		return;
+	shared_map_add(&b->unseen, now->service.host, strlen(host), now);
+	part_put(&now->part); /* the map holds it */
+	add_mine(b, now);
+}
+
 static void renew_host(struct view_builder *b, const struct view_frame *frame, const char *host)
 {
-	struct service_part *old = host_of(b, host);
+	struct service_part *old = host_of(&b->by_host, host);
 	for (size_t i = 0; old && i < old->service.entry->n_names; i++)
 		hosts_drop_use(&b->hosts, old->service.entry->names[i].host, host);
 	const struct service_part *service = kubernetes_of(b, host);
@@ -586,6 +603,7 @@ static void renew_host(struct view_builder *b, const struct view_frame *frame, c
 		remove_host(b, old);
 	if (part)
 		add_host(b, part);
+	renew_unseen(b, service ? NULL : entry_part_unseen(frame, &b->hosts, host), host);
 }
 
 typedef void renew_one(struct view_builder *b, const struct view_frame *frame, const char *ns,
@@ -667,6 +685,7 @@ static struct view *view_of(const struct view_builder *b)
 	v->services = shared_map_copy(&b->by_name);
 	v->workloads = shared_map_copy(&b->by_pod);
 	v->hosts = shared_map_copy(&b->by_host);
+	v->unseen = shared_map_copy(&b->unseen);
 	v->by_vip = shared_map_copy(&b->by_vip);
 	v->by_range = shared_map_copy(&b->by_range);
 	for (unsigned bits = 0; bits <= IP_BITS; bits++)
@@ -683,6 +702,6 @@ struct view *view_build(struct view_builder *b, struct live *live)
 	renew(b);
 	struct view *v = view_of(b);
 	view_build_inbound(v, b->mine, b->n_mine, live);
-	view_build_listeners(v);
+	view_build_listeners(v, live);
 	return v;
 }

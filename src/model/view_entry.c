@@ -334,7 +334,7 @@ static const struct entry_port *port_of(const struct service_entry *s, uint16_t 
 }
 
 /* The ports of all entries, each number once and as the oldest says. */
-static void add_ports(struct making *m)
+static struct view_port *add_ports(struct making *m)
 {
 	const struct view_entry *entry = m->entry;
 	struct view_service *s = &m->part->service;
@@ -354,7 +354,15 @@ static void add_ports(struct making *m)
 				fill_port(m, &ports[s->n_ports++], p);
 		}
 	}
-	for (size_t j = 0; j < s->n_ports; j++) {
+	s->ports = ports;
+	return ports;
+}
+
+/* What stands behind PORTS, which are those of add_ports(). */
+static void add_servers(struct making *m, struct view_port *ports)
+{
+	const struct view_entry *entry = m->entry;
+	for (size_t j = 0; j < m->part->service.n_ports; j++) {
 		for (size_t i = 0; i < entry->n_objects; i++) {
 			const struct entry_port *p =
 				port_of(entry->objects[i]->service_entry, ports[j].port->port);
@@ -363,7 +371,6 @@ static void add_ports(struct making *m)
 		}
 		take_endpoints(m, &ports[j]);
 	}
-	s->ports = ports;
 }
 
 /* A port that nobody declares leads to the host's own address, where virtual IPs hide that. */
@@ -516,14 +523,19 @@ static void end(struct part *p)
 	live_host_put(part->service.entry->live);
 }
 
+static bool selects_self(const struct view_frame *frame, const struct object *entry)
+{
+	const struct object *self = frame->self;
+	return self && entry->service_entry->has_selector &&
+	       strcmp(entry->meta.ns, self->meta.ns) == 0 &&
+	       workload_is_selected(&entry->service_entry->selector, self);
+}
+
 /* The own Pod is one of those that an entry selects. */
 static bool is_mine(const struct view_frame *frame, const struct object *const *objects, size_t n)
 {
-	const struct object *self = frame->self;
-	for (size_t i = 0; self && i < n; i++)
-		if (objects[i]->service_entry->has_selector &&
-		    strcmp(objects[i]->meta.ns, self->meta.ns) == 0 &&
-		    workload_is_selected(&objects[i]->service_entry->selector, self))
+	for (size_t i = 0; i < n; i++)
+		if (selects_self(frame, objects[i]))
 			return true;
 	return false;
 }
@@ -638,7 +650,7 @@ struct service_part *entry_part_new(const struct view_frame *frame, struct hosts
 	/* Without the DNS proxy no client hears of a virtual IP. */
 	m.entry->open = m.entry->n_ranges == 0 &&
 			(m.entry->n_ips == 0 || (m.entry->given && !frame->mesh->dns_capture));
-	add_ports(&m);
+	add_servers(&m, add_ports(&m));
 	add_other(&m);
 	take_names(&m);
 	if (frame->live && (m.entry->n_names || m.entry->own))
@@ -646,5 +658,29 @@ struct service_part *entry_part_new(const struct view_frame *frame, struct hosts
 	arena_free(m.scratch);
 	free(m.found);
 	free(objects);
+	return part;
+}
+
+struct service_part *entry_part_unseen(const struct view_frame *frame, struct hosts *hosts,
+				       const char *host)
+{
+	size_t n = 0, n_own = 0;
+	struct object *const *all = hosts_entries(hosts, host, &n);
+	const struct object **own = mem_array(n + 1, sizeof(struct object *));
+	struct view_frame unmeasured = *frame;
+	unmeasured.live = NULL; /* nobody here is its client */
+	struct making m = {.frame = &unmeasured, .hosts = hosts, .host = host};
+	struct service_part *part = NULL;
+	for (size_t i = 0; i < n; i++)
+		if (selects_self(frame, all[i]) && !scope_has_entry(frame->scope, all[i], host))
+			own[n_own++] = all[i];
+	if (n_own) {
+		qsort(own, n_own, sizeof(struct object *), by_age);
+		part = part_of(&m, own, n_own);
+		part->known = false;
+		(void)add_ports(
+			&m); /* they are the part's; what stands behind them is the own Pod */
+	}
+	free(own);
 	return part;
 }

@@ -691,6 +691,69 @@ static void inbound(void **state)
 	view_put(v);
 }
 
+#define OWN                                                                                        \
+	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1, namespace: shop, labels: "        \
+	"{app: web}}\n"                                                                            \
+	"spec: {containers: [{name: c}]}\nstatus: {phase: Running, podIP: 10.0.0.1}\n"
+#define SELECTS(name, second, host, more)                                                          \
+	SE(name, "shop", second)                                                                   \
+	"  hosts: [" host "]\n  resolution: STATIC\n"                                              \
+	"  ports: [{number: 80, name: a, targetPort: 8080, protocol: MYSQL}]\n"                    \
+	"  workloadSelector: {labels: {app: web}}\n" more
+
+static const struct {
+	const char *rule, *text;
+	const char *known;  /* port 80 of web.example.com: whose entry, to clients here */
+	const char *behind; /* whose entry stands behind port 8080 of the own Pod */
+} unseen_rows[] = {
+	{"exported to others alone", SELECTS("a", "01", "web.example.com", "  exportTo: [far]\n"),
+	 NULL, "a"},
+	{"not imported",
+	 SELECTS("a", "01", "web.example.com", "")
+		 SIDECAR("default", "shop", "{egress: [{hosts: ['~/*']}]}"),
+	 NULL, "a"},
+	{"of several the oldest",
+	 SELECTS("b", "02", "web.example.com", "  exportTo: [far]\n")
+		 SELECTS("a", "01", "web.example.com", "  exportTo: [far]\n"),
+	 NULL, "a"},
+	{"beside one that is seen",
+	 SELECTS("a", "01", "web.example.com", "  exportTo: [far]\n")
+		 SE("b", "shop", "02") "  hosts: [web.example.com]\n  resolution: STATIC\n"
+				       "  ports: [{number: 80, name: a}]\n",
+	 "b", "a"},
+	{"one that selects others",
+	 SE("a", "shop", "01") "  hosts: [web.example.com]\n  exportTo: [far]\n"
+			       "  ports: [{number: 80, name: a, targetPort: 8080}]\n"
+			       "  workloadSelector: {labels: {app: db}}\n",
+	 NULL, NULL},
+	{"another namespace's",
+	 SE("a", "far", "01") "  hosts: [web.example.com]\n  exportTo: [.]\n"
+			      "  ports: [{number: 80, name: a, targetPort: 8080}]\n"
+			      "  workloadSelector: {labels: {app: web}}\n",
+	 NULL, NULL},
+};
+
+/* What is out of scope is nobody's to clients here, and yet counts for what comes in. */
+static void unseen(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_ELEMS(unseen_rows); i++) {
+		char text[4096];
+		(void)snprintf(text, sizeof(text), OWN "%s", unseen_rows[i].text);
+		struct view *v = test_view("shop", "web-1", text);
+		const struct view_service *s = view_entry_by_host(v, SLICE("web.example.com"));
+		const struct inbound_port *in = view_inbound_port(v, 8080);
+		const char *known = unseen_rows[i].known, *behind = unseen_rows[i].behind;
+		print_message("%s\n", unseen_rows[i].rule);
+		assert_string_equal(s ? s->object->meta.name : "-", known ? known : "-");
+		assert_string_equal(in->service_port ? in->service_port->service->object->meta.name
+						     : "-",
+				    behind ? behind : "-");
+		assert_int_equal(in->protocol, behind ? PROTO_MYSQL : PROTO_AUTO);
+		view_put(v);
+	}
+}
+
 static void outbound_policy(void **state)
 {
 	(void)state;
@@ -758,6 +821,7 @@ int main(void)
 		cmocka_unit_test(an_empty_annotation_says_nothing),
 		cmocka_unit_test(namespaces),
 		cmocka_unit_test(inbound),
+		cmocka_unit_test(unseen),
 		cmocka_unit_test(outbound_policy),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

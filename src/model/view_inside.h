@@ -99,6 +99,7 @@ struct view {
 
 	struct shared_map services;  /* service_part by "ns/name"; holds them */
 	struct shared_map hosts;     /* service_part of ServiceEntries by host; holds them */
+	struct shared_map unseen;    /* the same of those out of scope that select the own Pod */
 	struct shared_map workloads; /* workload_part by "ns/name"; holds them */
 	/* What these point to is among the above. */
 	struct shared_map by_vip;      /* service_part by IP; all of these are in scope */
@@ -221,6 +222,10 @@ const char *const *entry_names_for(const struct view_frame *frame, struct arena 
 /* One host of ServiceEntries; NULL: none of them is in scope. */
 struct service_part *entry_part_new(const struct view_frame *frame, struct hosts *hosts,
 				    const char *host);
+/* Those that select the own Pod and are out of scope, which count for what comes in: ports without
+ * endpoints. NULL: there are none. */
+struct service_part *entry_part_unseen(const struct view_frame *frame, struct hosts *hosts,
+				       const char *host);
 /* What those of HOSTS declare that no address tells; NULL: there are none. */
 struct open_part *open_part_new(const struct shared_map *hosts);
 struct part *open_part(struct open_part *o); /* NULL is fine */
@@ -228,4 +233,4 @@ struct part *open_part(struct open_part *o); /* NULL is fine */
 void view_build_inbound(struct view *v, struct service_part *const *mine, size_t n,
 			struct live *live);
 /* What the Sidecar in force has bound, and for whom -> v->listeners. */
-void view_build_listeners(struct view *v);
+void view_build_listeners(struct view *v, struct live *live);

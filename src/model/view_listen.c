@@ -41,7 +41,7 @@ static void look(struct view *v, struct view_listener *l)
 	free(all);
 }
 
-void view_build_listeners(struct view *v)
+void view_build_listeners(struct view *v, struct live *live)
 {
 	const struct object *o = scope_sidecar(v->scope);
 	const struct sidecar *s = o ? o->sidecar : NULL;
@@ -58,6 +58,8 @@ void view_build_listeners(struct view *v)
 		struct view_listener *l = &all[v->n_listeners++];
 		*l = (struct view_listener){.at = {.ip = e->bind, .port = e->port}, .by = e};
 		look(v, l);
+		if (live)
+			l->live = live_socket_get(live, &l->at);
 	}
 	v->listeners = all;
 }

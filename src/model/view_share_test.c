@@ -19,6 +19,7 @@ enum {
 	SLICES = 8,
 	PODS = 5,
 	POLICIES = 3,
+	ENTRIES = 4,
 	KEPT = 10, /* old views, as connections keep them */
 	DUMP_MAX = 1 << 20,
 	MANY = 2000,
@@ -126,6 +127,26 @@ static void change_slice(struct api *api, struct view_builder *b)
 		       1 + draw(PODS + 2), draw(3) ? "true" : "false", 1 + draw(PODS + 2),
 		       draw(2) ? "" : "b", 8080 + draw(2));
 	put(b, s, meta, more);
+}
+
+/* They select Pods, the own one among them, whether clients here may see them or not. */
+static void change_entry(struct api *api, struct view_builder *b)
+{
+	char name[32], more[512];
+	uint32_t i = draw(ENTRIES);
+	(void)snprintf(name, sizeof(name), "h%u", i);
+	struct slot *s = slot(api, KIND_SERVICE_ENTRY, spaces[i % 2], name);
+	if (draw(4) == 0) {
+		forget(b, s);
+		return;
+	}
+	(void)snprintf(more, sizeof(more),
+		       ",'spec':{'hosts':['h%u.example.com'],'resolution':'STATIC','ports':[{"
+		       "'number':%u,'name':'a','protocol':'%s','targetPort':%u}],"
+		       "'workloadSelector':{'labels':{'app':'%s'}}%s}",
+		       draw(2), 80 + draw(2), draw(2) ? "TCP" : "MYSQL", 8080 + draw(2),
+		       apps[draw(2)], draw(2) ? "" : ",'exportTo':['far']");
+	put(b, s, "", more);
 }
 
 /* Pod 0 is the own one. */
@@ -251,6 +272,13 @@ static void dump(const struct view *v, struct buf *out)
 	for (size_t i = 0; i < n; i++)
 		dump_service(v, all[i], out);
 	free(all);
+	all = view_entries(v, &n);
+	for (size_t i = 0; i < n; i++) {
+		put_text(out, "%s of %s\n", all[i]->host, all[i]->object->meta.name);
+		for (size_t k = 0; k < all[i]->n_ports; k++)
+			dump_port(v, &all[i]->ports[k], out);
+	}
+	free(all);
 	put_text(out, "self\n");
 	dump_workload(view_self(v), out);
 	for (uint32_t i = 0; i < PODS + 2; i++) {
@@ -301,8 +329,9 @@ static void any_changes(void **state)
 {
 	(void)state;
 	void (*const changes[])(struct api *, struct view_builder *) = {
-		change_service, change_service, change_slice,  change_slice, change_slice,
-		change_pod,     change_pod,     change_policy, change_policy};
+		change_service, change_service, change_slice, change_slice,
+		change_slice,   change_pod,     change_pod,   change_policy,
+		change_policy,  change_entry,   change_entry};
 	static struct api api;
 	struct live *live = live_new();
 	struct view_builder *b = view_builder_new("shop", "p0");

@@ -3,6 +3,7 @@
 #include "observe/admin.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/json_out.h"
 #include "decide/learn.h"
@@ -167,6 +168,14 @@ static void scope_json(const struct view *v, struct json_out *out)
 	json_close(out);
 }
 
+static void socket_json(struct live_socket *live, struct json_out *out)
+{
+	bool open = live && atomic_load_explicit(&live->open, memory_order_relaxed) > 0;
+	int error = live ? atomic_load_explicit(&live->error, memory_order_relaxed) : 0;
+	json_bool(out, "open", open);
+	json_cstr(out, "problem", !open && error ? strerror(error) : NULL); /* one thread asks */
+}
+
 static void listeners_json(const struct view *v, struct json_out *out)
 {
 	size_t n = 0;
@@ -177,6 +186,7 @@ static void listeners_json(const struct view *v, struct json_out *out)
 		json_open_object(out, NULL);
 		json_cstr(out, "address", addr_text(&all[i].at, text));
 		json_cstr(out, "host", all[i].port ? all[i].port->service->host : NULL);
+		socket_json(all[i].live, out);
 		json_close(out);
 	}
 	json_close(out);

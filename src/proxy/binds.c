@@ -13,14 +13,27 @@ enum { RETRY_MS = 1000 };
 struct bind {
 	struct listener listener; /* fd -1: not open */
 	struct addr at;
-	bool wanted, told; /* TOLD: that it could not be opened */
+	struct live_socket *live; /* NULL: nobody asks */
+	bool wanted, told;        /* TOLD: that it could not be opened */
 	TAILQ_ENTRY(bind) link;
 	struct deferred free;
 };
 
 static void on_free(struct deferred *d)
 {
-	free(CONTAINER_OF(d, struct bind, free));
+	struct bind *x = CONTAINER_OF(d, struct bind, free);
+	live_socket_put(x->live);
+	free(x);
+}
+
+/* What the main thread shows; ERROR is an errno, or 0. */
+static void note(const struct bind *x, bool opened, int error)
+{
+	if (!x->live)
+		return;
+	if (opened)
+		atomic_fetch_add_explicit(&x->live->open, 1, memory_order_relaxed);
+	atomic_store_explicit(&x->live->error, error, memory_order_relaxed);
 }
 
 /* Every worker tries, and meets the same: one of them speaks. */
@@ -32,6 +45,7 @@ static bool speaks(const struct binds *b)
 static void tell_failure(struct binds *b, struct bind *x, const struct err *err)
 {
 	observe_count(b->worker->metrics, COUNT_LISTEN_FAILED, 1);
+	note(x, false, err->sys);
 	if (!x->told && speaks(b))
 		log_error("proxy", "egress listener: %s; it is tried again", err->text);
 	x->told = true;
@@ -57,6 +71,7 @@ static bool open_one(struct binds *b, struct bind *x)
 	if (speaks(b))
 		log_info("proxy", "egress listener open address=%s", addr_text(&x->at, text));
 	x->told = false;
+	note(x, true, 0);
 	return true;
 }
 
@@ -83,6 +98,8 @@ static void close_one(struct binds *b, struct bind *x)
 	if (x->listener.io.fd >= 0) {
 		loop_forget(b->worker->loop, &x->listener.io);
 		(void)close(x->listener.io.fd); /* what is accepted lives on */
+		if (x->live)
+			atomic_fetch_sub_explicit(&x->live->open, 1, memory_order_relaxed);
 		if (speaks(b))
 			log_info("proxy", "egress listener closed address=%s",
 				 addr_text(&x->at, text));
@@ -91,8 +108,9 @@ static void close_one(struct binds *b, struct bind *x)
 	loop_defer(b->worker->loop, &x->free);
 }
 
-static void want(struct binds *b, const struct addr *at)
+static void want(struct binds *b, const struct view_listener *l)
 {
+	const struct addr *at = &l->at;
 	struct bind *x;
 	TAILQ_FOREACH (x, &b->all, link)
 		if (addr_eq(&x->at, at)) {
@@ -102,6 +120,7 @@ static void want(struct binds *b, const struct addr *at)
 	x = mem_new(sizeof(*x));
 	x->at = *at;
 	x->wanted = true;
+	x->live = l->live ? live_socket_share(l->live) : NULL;
 	worker_listener(b->worker, &x->listener, LISTEN_BOUND, -1, at->port);
 	TAILQ_INSERT_TAIL(&b->all, x, link);
 }
@@ -118,7 +137,7 @@ void binds_follow(struct binds *b)
 		x->wanted = false;
 	for (size_t i = 0; i < n; i++)
 		if (all[i].port)
-			want(b, &all[i].at);
+			want(b, &all[i]);
 	TAILQ_FOREACH_SAFE (x, &b->all, link, next)
 		if (!x->wanted)
 			close_one(b, x);

@@ -37,6 +37,7 @@ struct follow {
 	char *uid;                  /* and which one of that name it is; NULL: not known yet */
 	bool own_missing, own_gone; /* told: the API does not have it yet, or any more */
 	char *problem;              /* the last one that was logged, or "" */
+	char *left_out;             /* the same of the Sidecar in force */
 	const struct follow_events *events;
 	void *ctx;
 };
@@ -54,11 +55,26 @@ static void tell_problem(struct follow *f)
 	f->problem = mem_strdup(now);
 }
 
+static void tell_left_out(struct follow *f, const struct view *view)
+{
+	const struct object *sidecar = view_sidecar(view);
+	const char *now = sidecar ? sidecar->sidecar->left_out : NULL;
+	now = now ? now : "";
+	if (strcmp(now, f->left_out) == 0)
+		return;
+	if (*now)
+		log_warn("proxy", "Sidecar %s/%s counts without what is wrong in it: %s",
+			 sidecar->meta.ns, sidecar->meta.name, now);
+	free(f->left_out);
+	f->left_out = mem_strdup(now);
+}
+
 static void build(struct timer *t)
 {
 	struct follow *f = CONTAINER_OF(t, struct follow, build);
 	struct view *view = view_build(f->builder, f->live);
 	tell_problem(f);
+	tell_left_out(f, view);
 	if (*f->pod && !view_self(view)) {
 		if (!f->own_missing)
 			log_warn("proxy", "the own Pod %s/%s is not known yet", f->ns, f->pod);
@@ -203,6 +219,7 @@ struct follow *follow_new(struct loop *loop, const char *api, const char *ns, co
 	f->build.fire = build;
 	f->swept_ns = loop_now(loop);
 	f->problem = mem_strdup("");
+	f->left_out = mem_strdup("");
 	f->ns = mem_strdup(ns);
 	f->pod = mem_strdup(pod);
 	f->builder = view_builder_new(ns, pod);
@@ -222,6 +239,7 @@ void follow_free(struct follow *f)
 	timer_cancel(f->loop, &f->build);
 	view_builder_free(f->builder);
 	free(f->problem);
+	free(f->left_out);
 	free(f->ns);
 	free(f->pod);
 	free(f->uid);

@@ -72,6 +72,28 @@ static int attend(pid_t pid, const sigset_t *set)
 	}
 }
 
+/* Forks into the container's PID namespace; whatever the caller makes later is in its own again: a leak
+ * checker's thread, for one, could not find its process from in there, and both would wait for ever. */
+static pid_t fork_inside(const struct enter *e, struct err *err)
+{
+	int home = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	pid_t pid = -1;
+	if (home < 0) {
+		(void)err_sys(err, "/proc/self/ns/pid"); /* -1 says so too */
+		return -1;
+	}
+	if (enter_pids(e, err)) {
+		pid = fork();
+		if (pid == 0)
+			return 0;
+		if (pid < 0)
+			(void)err_sys(err, "fork"); /* as above */
+		MUST(setns(home, CLONE_NEWPID) == 0);
+	}
+	(void)close(home); /* a namespace handle */
+	return pid;
+}
+
 int exec_foreground(const struct node_handle *node, const char *id, const char *const argv[],
 		    struct err *err)
 {
@@ -81,7 +103,8 @@ int exec_foreground(const struct node_handle *node, const char *id, const char *
 	sigset_t set, before;
 	if (!open_from_host(&e, node, id, proc, err))
 		return -1;
-	if (!enter_pids(&e, err) || (pipe2(report, O_CLOEXEC) < 0 && !err_sys(err, "pipe"))) {
+	if (pipe2(report, O_CLOEXEC) < 0) {
+		(void)err_sys(err, "pipe"); /* -1 says so too */
 		enter_close(&e);
 		return -1;
 	}
@@ -90,12 +113,10 @@ int exec_foreground(const struct node_handle *node, const char *id, const char *
 	for (size_t i = 0; i < N_ELEMS(watched); i++)
 		MUST(sigaddset(&set, watched[i]) == 0);
 	MUST(sigprocmask(SIG_BLOCK, &set, &before) == 0);
-	pid_t pid = fork();
+	pid_t pid = fork_inside(&e, err);
 	if (pid == 0)
 		foreground_child(&e, argv, report[1]);
-	if (pid < 0)
-		(void)err_sys(err, "fork"); /* -1 says so too */
-	(void)close(report[1]);             /* the child's end */
+	(void)close(report[1]); /* the child's end */
 	int code = pid < 0 ? -1 : attend(pid, &set);
 	struct err why;
 	if (pid > 0 && read(report[0], &why, sizeof(why)) == (ssize_t)sizeof(why)) {

@@ -169,14 +169,46 @@ static void a_name_to_be_resolved(void **state)
 	peers_close(&p);
 }
 
+static void pod(bool there)
+{
+	testbed_apply(
+		&tb, KIND_POD,
+		"{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\",\"uid\":\"u\"},\"spec\":{"
+		"\"containers\":[{\"name\":\"a\"}]},"
+		"\"status\":{\"phase\":\"%s\",\"podIP\":\"127.0.0.1\",\"podIPs\":["
+		"{\"ip\":\"127.0.0.1\"}]}}",
+		there ? "Running" : "Succeeded");
+}
+
+/* Who was dialled early is forgotten with the view that knew it. */
+static void what_waits_keeps_nothing_of_its_first_view(void **state)
+{
+	(void)state;
+	entry("www", "www.three.example", "\"resolution\":\"DNS\"");
+	pod(true);
+	dns_said("db.one.example");
+	struct peers p = testbed_peers(&tb);
+	say(p.client, REQUEST("www.three.example"));
+	expect_end(p.server);
+	pod(false);
+	pod(false); /* the last view but one is gone */
+	reset(p.client);
+	testbed_wait_conns(&tb, 0);
+	close(p.server);
+}
+
 #define AROUND(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		AROUND(the_host_of_a_request),       AROUND(words_that_are_refused),
-		AROUND(a_greeting_by_what_dns_said), AROUND(the_word_leads_elsewhere),
-		AROUND(the_word_leads_nowhere),      AROUND(a_name_to_be_resolved),
+		AROUND(the_host_of_a_request),
+		AROUND(words_that_are_refused),
+		AROUND(a_greeting_by_what_dns_said),
+		AROUND(the_word_leads_elsewhere),
+		AROUND(the_word_leads_nowhere),
+		AROUND(a_name_to_be_resolved),
+		AROUND(what_waits_keeps_nothing_of_its_first_view),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

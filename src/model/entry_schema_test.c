@@ -83,6 +83,9 @@ static const struct {
 		"f:7: spec.egress[0].port: is one of the sidecar's own\n"},
 	{"bound twice", HEAD("Sidecar") "  egress:\n  - {hosts: ['a/*'], port: {number: 1}, captureMode: NONE}\n  - {hosts: ['b/*'], port: {number: 1}, bind: 127.0.0.1, captureMode: NONE}\n",
 		"f:7: spec.egress[1].port: 1 is also egress[0], with the same bind\n"},
+	{"in and out again", HEAD("Sidecar") "  egress:\n  - {hosts: ['a/*'], port: {number: 1}, captureMode: NONE}\n  ingress:\n"
+		"  - {port: {number: 2}, defaultEndpoint: '127.0.0.1:2'}\n  - {port: {number: 3}, defaultEndpoint: '127.0.0.1:1'}\n",
+		"f:9: spec.ingress[1].defaultEndpoint: is the socket of egress[0]: others would go out there, with the workload's identity\n"},
 	{"a capture that is none", HEAD("Sidecar") "  egress:\n  - hosts: ['./*']\n    captureMode: OFF\n",
 		"f:7: spec.egress[0].captureMode: expected one of DEFAULT, IPTABLES, NONE, got string \"OFF\"\n"},
 	{"ingress", HEAD("Sidecar") "  ingress:\n  - port: {number: 3306, protocol: MYSQL, name: db, targetPort: 1}\n    bind: 0.0.0.0\n    captureMode: IPTABLES\n    defaultEndpoint: 127.0.0.1:13306\n"

@@ -212,9 +212,28 @@ static const struct field ingress_fields[] = {
 static const struct schema ingress_schema =
 	SCHEMA(struct sidecar_ingress, ingress_fields, NULL, NULL);
 
+/* What comes in to ROW would go out again, with the workload's identity. */
+static bool leads_out(const struct sidecar_ingress *row, const struct sidecar_egress *e)
+{
+	return row->has_endpoint && e->binds && row->endpoint.port == e->port &&
+	       ip_eq(&row->endpoint.ip, &e->bind);
+}
+
+static void check_ways_out(struct decoder *d, const struct tree *n, const struct sidecar *s)
+{
+	for (size_t i = 0; d->strict && i < s->n_ingress; i++)
+		for (size_t j = 0; j < s->n_egress; j++)
+			if (leads_out(&s->ingress[i], &s->egress[j]))
+				decode_problem(d, list_item(n, "ingress", i), "defaultEndpoint",
+					       "is the socket of egress[%zu]: others would go out "
+					       "there, with the workload's identity",
+					       j);
+}
+
 static void check_spec(struct decoder *d, const struct tree *n, void *out)
 {
 	const struct sidecar *s = out;
+	check_ways_out(d, n, s);
 	for (size_t i = 0; d->strict && i < s->n_egress; i++)
 		for (size_t j = 0; j < i; j++)
 			if (s->egress[i].binds && s->egress[j].binds &&

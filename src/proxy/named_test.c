@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "detect/postgres.h"
 #include "dns/heard.h"
 #include "net/sock.h"
 #include "proxy/testbed.h"
@@ -197,6 +198,30 @@ static void what_waits_keeps_nothing_of_its_first_view(void **state)
 	close(p.server);
 }
 
+/* TLS that was begun for whom DNS named goes on when the client has spoken, and may begin the other way. */
+static void a_rule_for_a_star(void **state)
+{
+	(void)state;
+	static const char startup[] = "\0\0\0\x11\0\3\0\0user\0me\0\0";
+	char bytes[PG_REQUEST_LEN];
+	testbed_apply(&tb, KIND_DESTINATION_RULE,
+		      "{\"metadata\":{\"name\":\"r\",\"namespace\":\"shop\"},\"spec\":{\"host\":"
+		      "\"*.one.example\",\"trafficPolicy\":{\"tls\":{\"mode\":\"SIMPLE\","
+		      "\"insecureSkipVerify\":true}}}}");
+	dns_said("db.one.example");
+	struct peers p = testbed_peers(&tb);
+	assert_true(readable_within(p.server, 10000)); /* a ClientHello */
+	assert_int_equal(send(p.client, startup, sizeof(startup) - 1, MSG_NOSIGNAL), 17);
+	assert_false(readable_within(tb.server_fd, 20));
+	reset(p.server);
+	p.server = testbed_accept(&tb);
+	assert_int_equal(recv(p.server, bytes, sizeof(bytes), MSG_WAITALL), sizeof(bytes));
+	assert_memory_equal(bytes, PG_SSL_REQUEST, sizeof(bytes));
+	reset(p.client);
+	testbed_wait_conns(&tb, 0);
+	close(p.server);
+}
+
 #define AROUND(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
@@ -209,6 +234,7 @@ int main(void)
 		AROUND(the_word_leads_nowhere),
 		AROUND(a_name_to_be_resolved),
 		AROUND(what_waits_keeps_nothing_of_its_first_view),
+		AROUND(a_rule_for_a_star),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

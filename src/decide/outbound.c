@@ -57,12 +57,14 @@ void plan_carry(struct plan *p, const struct view *v, const struct view_port *po
 	/* An HTTP port needs no detection to be carried, and its server may speak first against its
 	 * name: dial at once. Istio detects there too, which client-first reproduces. */
 	bool http_waits = class == CLASS_HTTP && port->detection == DETECTION_CLIENT_FIRST;
-	if (class == CLASS_AUTO || http_waits)
+	if (class == CLASS_AUTO || http_waits) {
 		plan_detect(p, view_mesh(v), port->detection, port->detection_timeout_ms);
-	else if (wants_own_tls(port)) /* who speaks first, and what, says how it begins */
+	} else if (wants_own_tls(port)) { /* who speaks first, and what, says how it begins */
 		plan_detect(p, view_mesh(v), DETECTION_BOTH_ENDS, 0);
-	else
+		p->fw.tls_only = class != CLASS_HTTP; /* the rest of no request is waited for */
+	} else {
 		p->action = PLAN_RELAY;
+	}
 }
 
 static void to_service(struct plan *p, const struct view *v, const struct view_port *port,

@@ -236,22 +236,32 @@ static void what_others_do(void **state)
 	}
 }
 
+/* NNTP knows this word, too: is it enough, or is the rest of a request waited for? */
+static bool is_enough(const struct plan *p)
+{
+	struct first_word fw;
+	struct fw_input in = {.event = FW_CLIENT_BYTES, .bytes = SLICE("HEAD")};
+	(void)first_word_start(&fw, &p->fw, 0); /* it waits */
+	return first_word_event(&fw, &in).what == FW_DECIDED;
+}
+
 /* Where a rule wants TLS both ends are listened to, whatever is declared; without one a declaration is
- * followed at once. */
+ * followed at once. Of declared bytes none is waited for. */
 static void who_listens(void **state)
 {
 	(void)state;
 	static const struct {
 		const char *yaml;
 		enum plan_action action;
+		bool enough;
 	} rows[] = {
-		{WORLD("", RULE("SIMPLE")), PLAN_DETECT},
-		{WORLD(", protocol: TCP", RULE("SIMPLE")), PLAN_DETECT},
-		{WORLD(", protocol: MySQL", RULE(FILES)), PLAN_DETECT},
-		{WORLD(", protocol: HTTP", RULE("SIMPLE")), PLAN_DETECT},
-		{WORLD(", protocol: TCP", RULE("DISABLE")), PLAN_RELAY},
-		{WORLD(", protocol: TCP", RULE("ISTIO_MUTUAL")), PLAN_RELAY},
-		{WORLD(", protocol: TCP", ""), PLAN_RELAY},
+		{WORLD("", RULE("SIMPLE")), PLAN_DETECT, false},
+		{WORLD(", protocol: TCP", RULE("SIMPLE")), PLAN_DETECT, true},
+		{WORLD(", protocol: MySQL", RULE(FILES)), PLAN_DETECT, true},
+		{WORLD(", protocol: HTTP", RULE("SIMPLE")), PLAN_DETECT, false},
+		{WORLD(", protocol: TCP", RULE("DISABLE")), PLAN_RELAY, false},
+		{WORLD(", protocol: TCP", RULE("ISTIO_MUTUAL")), PLAN_RELAY, false},
+		{WORLD(", protocol: TCP", ""), PLAN_RELAY, false},
 	};
 	for (size_t i = 0; i < N_ELEMS(rows); i++) {
 		struct world w;
@@ -259,8 +269,10 @@ static void who_listens(void **state)
 		plan_of(&w, &p, rows[i].yaml);
 		if (p.action != rows[i].action)
 			fail_msg("row %zu: %s", i, plan_action_name(p.action));
-		if (p.action == PLAN_DETECT)
+		if (p.action == PLAN_DETECT) {
 			assert_int_equal(p.fw.mode, FW_BOTH_ENDS);
+			assert_int_equal(is_enough(&p), rows[i].enough);
+		}
 		world_fini(&w);
 	}
 }

@@ -83,6 +83,11 @@ static const struct {
 		"f:7: spec.egress[0].port: is one of the sidecar's own\n"},
 	{"bound twice", HEAD("Sidecar") "  egress:\n  - {hosts: ['a/*'], port: {number: 1}, captureMode: NONE}\n  - {hosts: ['b/*'], port: {number: 1}, bind: 127.0.0.1, captureMode: NONE}\n",
 		"f:7: spec.egress[1].port: 1 is also egress[0], with the same bind\n"},
+	{"in and out again", HEAD("Sidecar") "  egress:\n  - {hosts: ['a/*'], port: {number: 1}, captureMode: NONE}\n  ingress:\n"
+		"  - {port: {number: 2}, defaultEndpoint: '127.0.0.1:2'}\n  - {port: {number: 3}, defaultEndpoint: '127.0.0.1:1'}\n",
+		"f:9: spec.ingress[1].defaultEndpoint: is the socket of egress[0]: others would go out there, with the workload's identity\n"},
+	{"to the sidecar itself", HEAD("Sidecar") "  ingress:\n  - {port: {number: 2}, defaultEndpoint: '127.0.0.1:15000'}\n",
+		"f:6: spec.ingress[0].defaultEndpoint: port 15000 is one of the sidecar's own\n"},
 	{"a capture that is none", HEAD("Sidecar") "  egress:\n  - hosts: ['./*']\n    captureMode: OFF\n",
 		"f:7: spec.egress[0].captureMode: expected one of DEFAULT, IPTABLES, NONE, got string \"OFF\"\n"},
 	{"ingress", HEAD("Sidecar") "  ingress:\n  - port: {number: 3306, protocol: MYSQL, name: db, targetPort: 1}\n    bind: 0.0.0.0\n    captureMode: IPTABLES\n    defaultEndpoint: 127.0.0.1:13306\n"
@@ -211,7 +216,10 @@ static void lenient_ingress(void **state)
 		SLICE("{\"metadata\":{\"name\":\"a\"},\"spec\":{\"inboundConnectionPool\":{},"
 		      "\"ingress\":[{\"port\":{\"number\":1},\"defaultEndpoint\":\"10.0.0.1:1\"},{"
 		      "\"port\":{\"number\":2},\"defaultEndpoint\":\"127.0.0.1:22\"},{\"port\":{"
-		      "\"number\":3},\"defaultEndpoint\":\"db\"}]}}"),
+		      "\"number\":3},\"defaultEndpoint\":\"db\"},{\"port\":{\"number\":4},"
+		      "\"defaultEndpoint\":\"127.0.0.1:15000\"},{\"port\":{\"number\":5},"
+		      "\"defaultEndpoint\":\"127.0.0.1:6\"}],\"egress\":[{\"port\":{\"number\":6},"
+		      "\"captureMode\":\"NONE\",\"hosts\":[\"./*\"]}]}}"),
 		false, &err);
 	if (!o)
 		fail_msg("%s", err.text);
@@ -221,7 +229,9 @@ static void lenient_ingress(void **state)
 	assert_int_equal(s->ingress[0].endpoint.port, 22);
 	assert_string_equal(s->left_out,
 			    "spec.ingress[0].defaultEndpoint is no address of the workload's own, "
-			    "spec.ingress[2].defaultEndpoint is no address of the workload's own");
+			    "spec.ingress[2].defaultEndpoint is no address of the workload's own, "
+			    "spec.ingress[3].defaultEndpoint is no address of the workload's own, "
+			    "spec.ingress[4].defaultEndpoint is no address of the workload's own");
 	object_put(o);
 }
 

@@ -203,8 +203,11 @@ static void read_endpoint(struct decoder *d, struct tree *n, void *out)
 	}
 	i->has_endpoint = addr_parse(slice_of(text), &i->endpoint) && i->endpoint.port &&
 			  is_own(&i->endpoint.ip);
-	i->left_out = !i->has_endpoint;
-	if (i->left_out && d->strict)
+	bool guarded = i->has_endpoint && sidecar_has_port(i->endpoint.port);
+	i->left_out = !i->has_endpoint || guarded;
+	if (guarded && d->strict)
+		decode_problem(d, n, NULL, "port %u is one of the sidecar's own", i->endpoint.port);
+	else if (i->left_out && d->strict)
 		decode_expected(d, n,
 				"127.0.0.1:PORT, [::1]:PORT, or 0.0.0.0:PORT or [::]:PORT for the "
 				"address that was dialled");
@@ -221,19 +224,48 @@ static const struct field ingress_fields[] = {
 static const struct schema ingress_schema =
 	SCHEMA(struct sidecar_ingress, ingress_fields, NULL, NULL);
 
-/* What an API server has let pass counts without the rows that lead to somebody else's address. Others
- * would find a server there that is not theirs. */
+/* What comes in to ROW would go out again, with the workload's identity: by which egress? NULL: none. */
+static const struct sidecar_egress *way_out(const struct sidecar *s,
+					    const struct sidecar_ingress *row)
+{
+	for (size_t i = 0; row->has_endpoint && i < s->n_egress; i++) {
+		const struct sidecar_egress *e = &s->egress[i];
+		if (e->binds && row->endpoint.port == e->port && ip_eq(&row->endpoint.ip, &e->bind))
+			return e;
+	}
+	return NULL;
+}
+
+static void check_ways_out(struct decoder *d, const struct tree *n, const struct sidecar *s)
+{
+	for (size_t i = 0; i < s->n_ingress; i++) {
+		const struct sidecar_egress *e = way_out(s, &s->ingress[i]);
+		if (e)
+			decode_problem(d, list_item(n, "ingress", i), "defaultEndpoint",
+				       "is the socket of egress[%zu]: others would go out there, "
+				       "with the workload's identity",
+				       (size_t)(e - s->egress));
+	}
+}
+
+static bool counts(const struct sidecar *s, const struct sidecar_ingress *row)
+{
+	return !row->left_out && !way_out(s, row);
+}
+
+/* What an API server has let pass counts without the rows that lead to where no server of the workload's
+ * is. */
 static void leave_out(struct decoder *d, const struct tree *n, struct sidecar *s)
 {
 	size_t n_kept = 0, n_out = 0;
 	for (size_t i = 0; i < s->n_ingress; i++)
-		n_out += s->ingress[i].left_out;
+		n_out += !counts(s, &s->ingress[i]);
 	if (n_out == 0)
 		return;
 	struct sidecar_ingress *kept = arena_array(d->arena, s->n_ingress - n_out, sizeof(*kept));
 	for (size_t i = 0; i < s->n_ingress; i++) {
 		char path[256];
-		if (!s->ingress[i].left_out) {
+		if (counts(s, &s->ingress[i])) {
 			kept[n_kept++] = s->ingress[i];
 			continue;
 		}
@@ -249,6 +281,8 @@ static void leave_out(struct decoder *d, const struct tree *n, struct sidecar *s
 static void check_spec(struct decoder *d, const struct tree *n, void *out)
 {
 	struct sidecar *s = out;
+	if (d->strict)
+		check_ways_out(d, n, s);
 	leave_out(d, n, s);
 	for (size_t i = 0; d->strict && i < s->n_egress; i++)
 		for (size_t j = 0; j < i; j++)

@@ -34,7 +34,7 @@ typedef void resolve_end(void *ctx, const struct resolve_answer *answer);
  * address that is reached best comes first. */
 struct resolve *resolve_start(struct loop *loop, const char *host, resolve_end *on_end, void *ctx,
 			      struct err *err) MUST_CHECK;
-/* HOST as it is, the addresses of one family in the order of the answer. */
+/* HOST as it is, the addresses of one family in the order of the answer. Of localhost: loopback. */
 struct resolve *resolve_whole(struct loop *loop, const char *host, enum resolve_family family,
 			      resolve_end *on_end, void *ctx, struct err *err) MUST_CHECK;
 void resolve_cancel(struct resolve *r); /* NULL is fine; not after on_end */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "net/resolve.h"
 
 struct answer {
@@ -36,16 +37,22 @@ static struct loop *new_loop(void **state)
 	return loop;
 }
 
+static void wait_for(struct loop *loop, const struct answer *a)
+{
+	struct err err = {0};
+	uint64_t until = clock_ns() + 30 * NS_PER_S;
+	assert_int_equal(a->calls, 0); /* never from within */
+	while (!a->calls && clock_ns() < until)
+		assert_true(loop_turn(loop, 100, &err));
+	assert_int_equal(a->calls, 1);
+}
+
 static struct answer ask(struct loop *loop, const char *host)
 {
 	struct answer a = {0};
 	struct err err = {0};
-	uint64_t until = clock_ns() + 30 * NS_PER_S;
 	assert_non_null(resolve_start(loop, host, on_end, &a, &err));
-	assert_int_equal(a.calls, 0); /* never from within */
-	while (!a.calls && clock_ns() < until)
-		assert_true(loop_turn(loop, 100, &err));
-	assert_int_equal(a.calls, 1);
+	wait_for(loop, &a);
 	return a;
 }
 
@@ -68,6 +75,17 @@ static void localhost(void **state)
 	struct loop *loop = new_loop(state);
 	struct answer a = ask(loop, "localhost");
 	assert_true(a.n >= 1);
+	static const char *const names[] = {"localhost", "Localhost.", "a.localhost"};
+	for (size_t i = 0; i < N_ELEMS(names); i++)
+		for (enum resolve_family f = RESOLVE_V4; f <= RESOLVE_V6; f++) {
+			struct err err = {0};
+			a = (struct answer){0};
+			assert_non_null(resolve_whole(loop, names[i], f, on_end, &a, &err));
+			wait_for(loop, &a);
+			assert_int_equal(a.n, 1);
+			assert_true(ip_is_loopback(&a.ips[0]));
+			assert_int_equal(ip_is_v4(&a.ips[0]), f == RESOLVE_V4);
+		}
 	loop_free(loop);
 }
 

@@ -22,9 +22,9 @@ static struct testbed tb;
 #define REDIS SLICE("*1\r\n$4\r\nPING\r\n")
 
 /* PORT: a member of the entry's port with a comma before it, or "". */
-static void start(const char *port, const char *mode)
+static void start_in(const char *mesh, const char *port, const char *mode)
 {
-	testbed_start(&tb, &(struct testbed_setup){.outbound = true});
+	testbed_start(&tb, &(struct testbed_setup){.outbound = true, .mesh = mesh});
 	testbed_apply(&tb, KIND_SERVICE_ENTRY,
 		      "{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\"},\"spec\":{\"hosts\":["
 		      "\"db.example.com\"],\"addresses\":[\"127.0.0.1\"],\"resolution\":\"STATIC\","
@@ -37,6 +37,11 @@ static void start(const char *port, const char *mode)
 		      "\"insecureSkipVerify\":true}}}}",
 		      mode);
 	testbed_serve(&tb);
+}
+
+static void start(const char *port, const char *mode)
+{
+	start_in(NULL, port, mode);
 }
 
 static void say_bytes(int fd, struct slice bytes)
@@ -215,6 +220,27 @@ static void silent_clients(void **state)
 	silent(",\"protocol\":\"HTTP\"", BY_RESET);
 }
 
+/* What a port declares is dialled for at once: there is no budget for that. */
+static void declared_and_no_budget(void **state)
+{
+	(void)state;
+	static const char *const ports[] = {",\"protocol\":\"TCP\"", ",\"protocol\":\"HTTP\""};
+	for (size_t i = 0; i < N_ELEMS(ports); i++) {
+		start_in("earlyConnections: {perWorker: 0}\n", ports[i], "SIMPLE");
+		int client = client_says(SLICE("")), server = hello();
+		reset(client);
+		testbed_wait_conns(&tb, 0);
+		close(server);
+		testbed_stop(&tb);
+	}
+	start_in("earlyConnections: {perWorker: 0}\n", "", "SIMPLE");
+	int client = client_says(SLICE(""));
+	assert_false(readable_within(tb.server_fd, 50)); /* nothing says what it speaks */
+	reset(client);
+	testbed_wait_conns(&tb, 0);
+	testbed_stop(&tb);
+}
+
 /* The word comes while a ClientHello is under way to a server that does not take it. */
 static void late_client(void **state)
 {
@@ -284,6 +310,7 @@ int main(void)
 		cmocka_unit_test(other_answers),
 		cmocka_unit_test(the_question_is_not_understood),
 		cmocka_unit_test(silent_clients),
+		cmocka_unit_test(declared_and_no_budget),
 		cmocka_unit_test(late_client),
 		cmocka_unit_test(greetings),
 		cmocka_unit_test(an_error_asks_for_the_question),

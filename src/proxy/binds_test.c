@@ -29,14 +29,19 @@ static void choose_port(void)
 	(void)close(fd); /* its port is free again */
 }
 
-static void entry(const char *name, const char *host)
+static void entry_of(const char *name, const char *host, const char *spec)
 {
 	testbed_apply(&tb, KIND_SERVICE_ENTRY,
 		      "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"default\"},\"spec\":{"
-		      "\"hosts\":[\"%s\"],\"resolution\":\"STATIC\",\"ports\":[{\"name\":\"a\","
-		      "\"number\":%u,\"targetPort\":%u}],\"endpoints\":[{\"address\":\"127.0.0.1\"}"
-		      "]}}",
-		      name, host, at.port, tb.setup.fixed_to.port);
+		      "\"hosts\":[\"%s\"],%s,\"ports\":[{\"name\":\"a\","
+		      "\"number\":%u,\"targetPort\":%u}]}}",
+		      name, host, spec, at.port, tb.setup.fixed_to.port);
+}
+
+static void entry(const char *name, const char *host)
+{
+	entry_of(name, host,
+		 "\"resolution\":\"STATIC\",\"endpoints\":[{\"address\":\"127.0.0.1\"}]");
 }
 
 static void sidecar(const char *hosts)
@@ -163,6 +168,39 @@ static void several(void **state)
 	testbed_stop(&tb);
 }
 
+/* Who waits for a name is led there when it is known, and nowhere when the socket's row has gone. */
+static void a_host_to_be_resolved(void **state)
+{
+	(void)state;
+	struct ip ip = ip_v4(0x7f000001);
+	for (int gone = 0; gone < 2; gone++) {
+		start(1);
+		entry_of("www", "www.example.com", "\"resolution\":\"DNS\"");
+		sidecar("./www.example.com");
+		struct peers p = {.client = dial()};
+		testbed_wait_conns(&tb, 1);
+		if (gone) {
+			struct err err = {0};
+			int other = net_listen(&at, true, &err); /* who has the port then */
+			assert_true(other >= 0);
+			sidecar("./other.example.com");
+			expect_reset(p.client);
+			assert_false(readable_within(other, 0));
+			(void)close(other);    /* nobody came */
+			(void)close(p.client); /* it has heard the reset */
+		} else {
+			view_builder_set_addresses(tb.builder, "www.example.com", &ip, 1);
+			testbed_serve(&tb);
+			p.server = testbed_accept(&tb);
+			say(p.server, "greeting");
+			expect(p.client, "greeting");
+			peers_close(&p);
+		}
+		testbed_wait_conns(&tb, 0);
+		testbed_stop(&tb);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +208,7 @@ int main(void)
 		cmocka_unit_test(goes_with_the_sidecar),
 		cmocka_unit_test(taken),
 		cmocka_unit_test(several),
+		cmocka_unit_test(a_host_to_be_resolved),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

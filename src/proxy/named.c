@@ -60,6 +60,20 @@ static void read_sni(struct slice bytes, char out[DNS_HEARD_NAME_MAX + 1])
 	copy_name(classify_sni(&hello), out);
 }
 
+/* As if nobody had been dialled yet. The workload is of a view that may be given back before somebody is. */
+static void forget_early(struct conn *c)
+{
+	struct conn_record *rec = &c->record;
+	dial_drop(c);
+	flow_fini(&c->down, &c->worker->tools); /* what was read ahead was that server's */
+	c->down = (struct flow){0};
+	c->pg_requests = 0;
+	rec->protocol = NULL;
+	rec->upstream = (struct addr){0};
+	rec->upstream_workload = NULL;
+	rec->attempts = 0;
+}
+
 /* An early connection, made for DIALLED_FOR with the plan WAS for TLS, stays where the new plan leads to the
  * same server in the same way. */
 static void drop_early(struct conn *c, const struct view_port *dialled_for,
@@ -79,9 +93,7 @@ static void drop_early(struct conn *c, const struct view_port *dialled_for,
 			return;
 		}
 	}
-	dial_drop(c);
-	flow_fini(&c->down, &c->worker->tools); /* what was read ahead was that server's */
-	c->down = (struct flow){0};
+	forget_early(c);
 }
 
 void named_word(struct conn *c, const struct fw_answer *a, struct slice client_bytes)

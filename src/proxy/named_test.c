@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "detect/postgres.h"
 #include "dns/heard.h"
 #include "net/sock.h"
 #include "proxy/testbed.h"
@@ -169,14 +170,71 @@ static void a_name_to_be_resolved(void **state)
 	peers_close(&p);
 }
 
+static void pod(bool there)
+{
+	testbed_apply(
+		&tb, KIND_POD,
+		"{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\",\"uid\":\"u\"},\"spec\":{"
+		"\"containers\":[{\"name\":\"a\"}]},"
+		"\"status\":{\"phase\":\"%s\",\"podIP\":\"127.0.0.1\",\"podIPs\":["
+		"{\"ip\":\"127.0.0.1\"}]}}",
+		there ? "Running" : "Succeeded");
+}
+
+/* Who was dialled early is forgotten with the view that knew it. */
+static void what_waits_keeps_nothing_of_its_first_view(void **state)
+{
+	(void)state;
+	entry("www", "www.three.example", "\"resolution\":\"DNS\"");
+	pod(true);
+	dns_said("db.one.example");
+	struct peers p = testbed_peers(&tb);
+	say(p.client, REQUEST("www.three.example"));
+	expect_end(p.server);
+	pod(false);
+	pod(false); /* the last view but one is gone */
+	reset(p.client);
+	testbed_wait_conns(&tb, 0);
+	close(p.server);
+}
+
+/* TLS that was begun for whom DNS named goes on when the client has spoken, and may begin the other way. */
+static void a_rule_for_a_star(void **state)
+{
+	(void)state;
+	static const char startup[] = "\0\0\0\x11\0\3\0\0user\0me\0\0";
+	char bytes[PG_REQUEST_LEN];
+	testbed_apply(&tb, KIND_DESTINATION_RULE,
+		      "{\"metadata\":{\"name\":\"r\",\"namespace\":\"shop\"},\"spec\":{\"host\":"
+		      "\"*.one.example\",\"trafficPolicy\":{\"tls\":{\"mode\":\"SIMPLE\","
+		      "\"insecureSkipVerify\":true}}}}");
+	dns_said("db.one.example");
+	struct peers p = testbed_peers(&tb);
+	assert_true(readable_within(p.server, 10000)); /* a ClientHello */
+	assert_int_equal(send(p.client, startup, sizeof(startup) - 1, MSG_NOSIGNAL), 17);
+	assert_false(readable_within(tb.server_fd, 20));
+	reset(p.server);
+	p.server = testbed_accept(&tb);
+	assert_int_equal(recv(p.server, bytes, sizeof(bytes), MSG_WAITALL), sizeof(bytes));
+	assert_memory_equal(bytes, PG_SSL_REQUEST, sizeof(bytes));
+	reset(p.client);
+	testbed_wait_conns(&tb, 0);
+	close(p.server);
+}
+
 #define AROUND(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		AROUND(the_host_of_a_request),       AROUND(words_that_are_refused),
-		AROUND(a_greeting_by_what_dns_said), AROUND(the_word_leads_elsewhere),
-		AROUND(the_word_leads_nowhere),      AROUND(a_name_to_be_resolved),
+		AROUND(the_host_of_a_request),
+		AROUND(words_that_are_refused),
+		AROUND(a_greeting_by_what_dns_said),
+		AROUND(the_word_leads_elsewhere),
+		AROUND(the_word_leads_nowhere),
+		AROUND(a_name_to_be_resolved),
+		AROUND(what_waits_keeps_nothing_of_its_first_view),
+		AROUND(a_rule_for_a_star),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

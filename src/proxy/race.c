@@ -75,7 +75,8 @@ static void wait_for_descriptor(struct conn *c)
 	if (!r->short_told)
 		observe_early(w->metrics, EARLY_NO_DESCRIPTORS);
 	r->short_told = true;
-	early_release(&w->early, budget_source(c), c->plan.live);
+	if (r->place)
+		early_release(&w->early, budget_source(c), c->plan.live);
 	r->place = c->record.early = false;
 	TAILQ_INSERT_TAIL(&w->early_queue, c, queue);
 	r->waiting = true;
@@ -101,11 +102,20 @@ static void dialled(struct conn *c, enum dial_result result)
 	}
 }
 
-/* False: no place, or no descriptor; C waits for one. */
-static bool open_early(struct conn *c)
+/* An outbound port that declares what it speaks is dialled in any case: there the race only tells how a
+ * rule's TLS begins. */
+static bool is_dialled_anyway(const struct conn *c)
+{
+	return c->plan.side == LIVE_OUTBOUND && protocol_class(c->plan.protocol) != CLASS_AUTO;
+}
+
+/* False: there is none; C waits for one. */
+static bool take_place(struct conn *c)
 {
 	struct race *r = c->race;
 	struct worker *w = c->worker;
+	if (is_dialled_anyway(c))
+		return true;
 	r->by_source = counts_by_source(c);
 	if (!early_take(&w->early, view_mesh(c->record.view), budget_source(c), c->plan.live)) {
 		if (!r->waiting) {
@@ -115,10 +125,19 @@ static bool open_early(struct conn *c)
 		r->waiting = true;
 		return false;
 	}
-	if (r->waiting)
-		TAILQ_REMOVE(&w->early_queue, c, queue);
-	r->waiting = false;
 	r->place = true;
+	return true;
+}
+
+/* False: no place, or no descriptor; C waits for one. */
+static bool open_early(struct conn *c)
+{
+	struct race *r = c->race;
+	if (!take_place(c))
+		return false;
+	if (r->waiting)
+		TAILQ_REMOVE(&c->worker->early_queue, c, queue);
+	r->waiting = false;
 	c->record.early = true;
 	dial_start(c);
 	dialled(c, dial_next(c));

@@ -383,6 +383,17 @@ def test_addresses_and_ranges(world, applied, registry_only):
     assert world.hear(world.ips["odd-1"], 9001)["end"] in ("reset", "refused")
 
 
+def test_host_that_is_an_address(world, applied, registry_only):
+    """Istio takes addresses as hosts, too: it is its own address, and needs no virtual IP."""
+    registry_only(True)
+    ip = world.ips["odd-1"]
+    applied(entry("number", [ip], {9000: {}}, resolution="DNS"))
+    world.knows(ip)
+    assert world.entry(ip)["addresses"] == [ip]
+    assert world.greeted(ip, 9000) == GREETING
+    assert world.last(9000)["upstream_cluster"] == f"outbound|9000||{ip}"
+
+
 def test_virtual_ips_stay(world, applied):
     first = entry("stays", ["stays.example.com"], {3306: {}}, resolution="DNS")
     applied(first)

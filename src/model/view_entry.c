@@ -408,10 +408,12 @@ static bool has_ip(const struct view_entry *e, const struct ip *ip)
 	return false;
 }
 
+/* A host that is an address is its own. */
 static void add_written(struct making *m)
 {
 	struct view_entry *entry = m->entry;
-	size_t room = 0;
+	struct ip host;
+	size_t room = 1;
 	for (size_t i = 0; i < entry->n_objects; i++)
 		room += entry->objects[i]->service_entry->n_addresses;
 	struct ip *ips = arena_array(m->arena, room, sizeof(*ips));
@@ -428,6 +430,8 @@ static void add_written(struct making *m)
 				ips[entry->n_ips++] = c->ip;
 		}
 	}
+	if (entry->n_ips + entry->n_ranges == 0 && ip_parse(slice_of(m->host), &host))
+		ips[entry->n_ips++] = host;
 }
 
 /* The next address that ENTRY's status has for HOST from *AT on; NULL: there is none left. */
@@ -470,9 +474,10 @@ bool entry_wants_vip(const struct object *entry, const char *host)
 {
 	const struct service_entry *s = entry->service_entry;
 	const char *label = pairs_get(&entry->meta.labels, LABEL_NO_VIP);
-	return s->n_addresses == 0 && s->resolution != RESOLUTION_NONE &&
-	       s->resolution != RESOLUTION_DYNAMIC_DNS && host[0] != '*' &&
-	       !(label && slice_eq_nocase(slice_of(label), SLICE("false")));
+	struct ip ip;
+	return s->n_addresses == 0 && !ip_parse(slice_of(host), &ip) &&
+	       s->resolution != RESOLUTION_NONE && s->resolution != RESOLUTION_DYNAMIC_DNS &&
+	       host[0] != '*' && !(label && slice_eq_nocase(slice_of(label), SLICE("false")));
 }
 
 static const char *const *names_of_servers(struct arena *a, const struct object *const *objects,

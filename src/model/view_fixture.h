@@ -10,6 +10,13 @@
 #include "model/tree_yaml.h"
 #include "model/view.h"
 
+#define META(name, ns, second)                                                                     \
+	"metadata: {name: " name ", namespace: " ns                                                \
+	", creationTimestamp: '2026-01-01T00:00:" second "Z'}\n"
+#define SE(name, ns, second)                                                                       \
+	"---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n" META(name, ns,             \
+									     second) "spec:\n"
+
 static inline struct view *test_view(const char *ns, const char *pod, const char *text)
 {
 	struct view_builder *b = view_builder_new(ns, pod);
@@ -40,4 +47,18 @@ static inline struct view *test_view(const char *ns, const char *pod, const char
 	yaml_close(y);
 	arena_free(a);
 	return v;
+}
+
+static inline struct addr at(const char *text)
+{
+	struct addr a;
+	assert_true(addr_parse(slice_of(text), &a));
+	return a;
+}
+
+static inline const char *vip_host(const struct view *v, const char *text)
+{
+	struct addr a = at(text);
+	const struct view_port *p = view_port_by_vip(v, &a);
+	return p ? p->service->host : NULL;
 }

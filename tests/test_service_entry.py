@@ -261,8 +261,10 @@ def test_resolver_away(world, applied):
                              for line in world.mesh.logs(world.client, "istio-proxy").splitlines()), timeout=60, what="the failure in the log")
         vip = world.entry("lasting.example.com")["addresses"][0]
         assert world.greeted(vip, 9000) == GREETING
+        assert "nameservers do not tell the names of lasting.example.com" in world.mesh.hark("status").stdout
     finally:
         world.mesh.exec("far/dns", "sh", "-c", "kill -CONT $(pidof named)")
+    wait_for(lambda: "nameservers do not tell" not in world.mesh.hark("status").stdout, timeout=60, what="status without a problem")
 
 
 @pytest.fixture(scope="module")

@@ -64,13 +64,32 @@ static const char *closed_socket(const json_t *config, char *out, size_t out_len
 	return out;
 }
 
+/* Hosts of ServiceEntries whose names are asked for in vain, or "". */
+static const char *failing_names(const json_t *config, char *out, size_t out_len)
+{
+	const json_t *e;
+	const char *first = NULL;
+	size_t i, n = 0;
+	json_array_foreach (json_at(config, "service_entries", NULL), i, e) {
+		if (!json_is_true(json_object_get(e, "names_fail")))
+			continue;
+		first = first ? first : json_text(e, "host", NULL);
+		n++;
+	}
+	if (n == 0)
+		return "";
+	(void)snprintf(out, out_len, "nameservers do not tell the names of %s%s", first,
+		       n > 1 ? " and others" : ""); /* cut is fine */
+	return out;
+}
+
 static void show(struct columns *c, const json_t *pod)
 {
 	struct err err = {0};
 	struct buf metrics;
 	unsigned status = 0;
 	char version[32] = "-", learned_text[32] = "-", out_text[32], in_text[32], cert[64] = "-",
-	     closed[160];
+	     shown[320];
 	json_t *config = page(pod, "/config"), *learned = page(pod, "/learned");
 	json_t *certs = page(pod, "/certs");
 
@@ -86,7 +105,9 @@ static void show(struct columns *c, const json_t *pod)
 		(void)cert_summary(certs, cert, sizeof(cert)); /* CERT itself */
 	const char *problem = !ok ? err.text : certs ? json_text(certs, "problem", NULL) : "";
 	if (!problem[0])
-		problem = closed_socket(config, closed, sizeof(closed));
+		problem = closed_socket(config, shown, sizeof(shown));
+	if (!problem[0])
+		problem = failing_names(config, shown, sizeof(shown));
 	columns_row(c, pod_ns(pod), pod_name(pod), version, cert,
 		    metric(text, "hark_connections{side=\"outbound\"}", out_text, sizeof(out_text)),
 		    metric(text, "hark_connections{side=\"inbound\"}", in_text, sizeof(in_text)),

@@ -39,6 +39,7 @@ struct live_endpoint {
 struct live_host {
 	atomic_uint refs;
 	_Atomic uint64_t asked_ns; /* clock_ns() when a connection last needed its addresses */
+	atomic_uint failing;       /* of its names, those that the nameservers do not tell now */
 };
 
 /* A socket that a Sidecar wants open. */

@@ -142,6 +142,8 @@ static void entry_json(const struct view *v, const struct view_service *s, struc
 		json_cstr(out, NULL, cidr_text(&e->ranges[i], text));
 	json_close(out);
 	json_bool(out, "given", e->given);
+	json_bool(out, "names_fail",
+		  e->live && atomic_load_explicit(&e->live->failing, memory_order_relaxed) > 0);
 	json_open_array(out, "names");
 	for (size_t i = 0; i < e->n_names; i++) {
 		json_open_object(out, NULL);

@@ -25,6 +25,7 @@ struct name {
 	size_t n_users, size_users;
 	struct err err;    /* why the last question failed */
 	unsigned failures; /* of the resolver, since it last answered in full */
+	bool failing;      /* the same, as its users know it */
 	bool news;         /* the view does not have all of what came */
 	bool told;         /* the view has an answer */
 	bool in_order;     /* the order of the answer matters to somebody */
@@ -48,8 +49,23 @@ struct names *names_new(struct loop *loop, const struct names_events *events, vo
 	return n;
 }
 
+/* It is shown at each host that needs the name. */
+static void set_failing(struct name *x, bool failing)
+{
+	for (size_t i = 0; failing != x->failing && i < x->n_users; i++) {
+		if (failing)
+			(void)atomic_fetch_add_explicit(&x->users[i]->failing, 1,
+							memory_order_relaxed);
+		else
+			(void)atomic_fetch_sub_explicit(&x->users[i]->failing, 1,
+							memory_order_relaxed);
+	}
+	x->failing = failing;
+}
+
 static void drop_users(struct name *x)
 {
+	set_failing(x, false);
 	for (size_t i = 0; i < x->n_users; i++)
 		live_host_put(x->users[i]);
 	x->n_users = 0;
@@ -137,6 +153,7 @@ static void on_failure(struct name *x)
 		log_warn("proxy", "name=%s not resolved, %s: %s", x->host,
 			 n_addresses(x) ? "the last answer stays" : "there is no answer yet",
 			 x->err.text);
+	set_failing(x, true);
 	if (x->told ? x->news : n_addresses(x) > 0)
 		tell(x);
 	uint64_t ms = ttl_ms(x), back_off = back_off_ms(x);
@@ -146,6 +163,7 @@ static void on_failure(struct name *x)
 static void on_addresses(struct name *x)
 {
 	x->failures = 0;
+	set_failing(x, false);
 	if (x->news || !x->told)
 		tell(x);
 	if (n_addresses(x) == 0) {
@@ -283,6 +301,8 @@ static void add_user(struct name *x, struct live_host *user)
 		x->users = mem_grow(x->users, x->size_users, sizeof(struct live_host *));
 	}
 	x->users[x->n_users++] = live_host_share(user);
+	if (x->failing)
+		(void)atomic_fetch_add_explicit(&user->failing, 1, memory_order_relaxed);
 }
 
 static void want(struct names *n, const char *host, const struct view_entry *e)

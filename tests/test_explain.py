@@ -109,7 +109,8 @@ def test_port_without_endpoints(both):
     (["in/nobody", "mariadb.in:3307"], "nobody"),
     (["in/client", "nowhere.in:3307"], "nowhere"),
     (["in/client", "mariadb.in"], "port"),
-], ids=["a Pod without a sidecar", "no such Pod", "no such host", "no port"])
+    (["in/client", "localhost:3307"], "not captured"),
+], ids=["a Pod without a sidecar", "no such Pod", "no such host", "no port", "loopback"])
 def test_what_cannot_be_explained_says_why(both, args, word):
     got = both.mesh.hark("explain", *args, check=False)
     assert got.returncode in (1, 2) and word in got.stderr and got.stdout == ""

@@ -173,6 +173,13 @@ static bool plan_inbound(const struct proxy *p, const struct rest_request *req, 
 	return true;
 }
 
+/* As the capture rules have it. */
+static bool is_localhost(const struct ip *ip)
+{
+	const struct ip v4 = ip_v4(0x7f000001), v6 = {{[15] = 1}};
+	return ip_eq(ip, &v4) || ip_eq(ip, &v6);
+}
+
 /* The plan that REQ asks about; false: REPLY is answered. */
 static bool explained(struct proxy *p, const struct rest_request *req, struct plan *plan,
 		      struct asked *asked, struct rest_reply *reply)
@@ -193,6 +200,13 @@ static bool explained(struct proxy *p, const struct rest_request *req, struct pl
 		return plan_inbound(p, req, port, plan, reply);
 	if (!find_dst(p->view, dst, &facts, asked, reply))
 		return false;
+	if (is_localhost(&facts.dst.ip) && !view_listener_at(p->view, &facts.dst)) {
+		rest_reply_text(
+			reply, 404,
+			"localhost is not captured: such a connection goes past the sidecar, "
+			"and no Sidecar has an egress listener there");
+		return false;
+	}
 	decide_outbound(p->view, &facts, plan);
 	if (asked->named[0] &&
 	    (plan->open || ip_is_any(&facts.dst.ip))) { /* as if the client said so */
